@@ -1,0 +1,12 @@
+//! threadtune measures how many threads each kind of work should use on this machine.
+//!
+//! Data flows `machine → workload → bench → tune → profile → launch`; a folder uses those below it in this list only:
+//!
+//! - `machine`: what this machine is: topology, CPU budget, fingerprint, load
+#![deny(unsafe_code)]
+
+pub mod cli;
+pub mod machine;
+pub mod profile;
+pub mod tune;
+pub mod units;

@@ -1,0 +1,265 @@
+//! The profile's tables as Rust types; reading rejects what is out of range, with serde's line and key.
+
+use crate::machine::{Fingerprint, Placement};
+use crate::units::{CpuSet, ThreadCount};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// The version of the profile format that this program writes and reads.
+pub const SCHEMA: u32 = 1;
+
+/// One profile file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Profile {
+    /// Format version, [`SCHEMA`].
+    pub schema: u32,
+    /// Program and version that wrote it.
+    pub generator: String,
+    /// When it was last written (UTC).
+    pub created: toml::value::Datetime,
+    /// Wall time of tuning, seconds.
+    pub spent_s: f64,
+    /// How many `[[workload]]` tables follow: fewer mean a torn file.
+    pub entries: usize,
+    /// The machine it belongs to.
+    pub machine: Fingerprint,
+    /// Recorded, not matched: a change warns and asks for a check.
+    pub conditions: Conditions,
+    /// One verdict a workload, in the catalogue's order.
+    #[serde(default, rename = "workload")]
+    pub workloads: Vec<Entry>,
+}
+
+/// The circumstances of the measurement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conditions {
+    /// Kernel release.
+    pub kernel: String,
+    /// CPU frequency governor, `unknown` where the kernel shows none.
+    pub governor: String,
+    /// The CPU budget under which was measured.
+    pub budget: BudgetRecord,
+    /// Whose kernels ran.
+    pub backend: String,
+    /// Which runtime forked the threads, with its version where it tells.
+    pub team: String,
+}
+
+/// A CPU budget as a profile records it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BudgetRecord {
+    /// CPUs allowed.
+    pub cpus: CpuSet,
+    /// How many threads may run at once.
+    pub limit: ThreadCount,
+    /// Which limit decided.
+    pub by: String,
+}
+
+/// Where a workload's data lies when a call begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Residency {
+    /// In a cache: the same data at each call.
+    Cache,
+    /// In memory: calls rotate over copies larger than twice the last-level cache.
+    Memory,
+}
+
+impl fmt::Display for Residency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Cache => "cache",
+            Self::Memory => "memory",
+        })
+    }
+}
+
+/// Why a tuning ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum StopReason {
+    /// Proven within the indifference zone of the best; others tie.
+    Eps,
+    /// Proven, and no other count ties.
+    Separated,
+    /// Only one count is possible.
+    Single,
+    /// Time or blocks ran out first: inconclusive.
+    Budget,
+    /// Too many samples were disturbed: inconclusive.
+    Contaminated,
+    /// Nothing could be measured, for this reason.
+    Failed(String),
+}
+
+impl StopReason {
+    /// Does the promise of 95 % confidence hold for this verdict?
+    pub fn is_conclusive(&self) -> bool {
+        matches!(self, Self::Eps | Self::Separated | Self::Single)
+    }
+}
+
+impl fmt::Display for StopReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Eps => f.pad("eps"),
+            Self::Separated => f.pad("separated"),
+            Self::Single => f.pad("single"),
+            Self::Budget => f.pad("budget"),
+            Self::Contaminated => f.pad("contaminated"),
+            Self::Failed(reason) => write!(f, "failed: {reason}"),
+        }
+    }
+}
+
+impl From<StopReason> for String {
+    fn from(stop: StopReason) -> Self {
+        stop.to_string()
+    }
+}
+
+impl TryFrom<String> for StopReason {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "eps" => Ok(Self::Eps),
+            "separated" => Ok(Self::Separated),
+            "single" => Ok(Self::Single),
+            "budget" => Ok(Self::Budget),
+            "contaminated" => Ok(Self::Contaminated),
+            other => match other.strip_prefix("failed: ") {
+                Some(reason) => Ok(Self::Failed(reason.to_owned())),
+                None => Err(format!(
+                    "unknown stop reason `{other}` (known: eps, separated, single, budget, contaminated, `failed: …`)"
+                )),
+            },
+        }
+    }
+}
+
+/// Everything known about one workload.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The workload's name.
+    pub name: String,
+    /// Its shape; an entry whose shape differs from the catalogue's counts as missing.
+    pub shape: String,
+    /// Floating-point operations of one call.
+    pub flops: u64,
+    /// Bytes that one call reads and writes at least once.
+    pub bytes: u64,
+    /// Where the data lay.
+    pub residency: Residency,
+    /// The fastest count for a program whose threads are not bound; absent when nothing could be stated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency: Option<Latency>,
+    /// The fastest count and placement for threads that are bound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pinned: Option<Pinned>,
+    /// The very first call, page faults and thread start included, microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_call_us: Option<f64>,
+    /// The fewest threads within 5 % of `latency`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub efficient: Option<Efficient>,
+    /// Instances × threads with the most calls a second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub throughput: Option<Throughput>,
+    /// What a program takes that is told nothing: all logical CPUs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default: Option<DefaultChoice>,
+    /// Counts that could not be told from the best, the best included.
+    pub ties: Vec<ThreadCount>,
+    /// Lower bound of the probability that `latency` is within 2 % of the best.
+    pub p_within: f64,
+    /// Why the tuning ended.
+    pub stop: StopReason,
+    /// Clean and dirty samples taken.
+    pub samples: u64,
+    /// Samples thrown away because of interference.
+    pub rejected: u64,
+    /// Time spent on this workload.
+    pub seconds: f64,
+    /// Every arm that was timed, by count.
+    pub curve: Vec<CurvePoint>,
+}
+
+/// The winner among unbound arms.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Latency {
+    /// Threads.
+    pub threads: ThreadCount,
+    /// Trimmed mean of its log times, as a time per call in microseconds.
+    pub median_us: f64,
+    /// 95 % interval of that.
+    pub ci95_us: [f64; 2],
+}
+
+/// The winner among bound arms.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Pinned {
+    /// Threads.
+    pub threads: ThreadCount,
+    /// How they are placed.
+    pub placement: Placement,
+    /// On which CPUs they ran.
+    pub cpus: CpuSet,
+    /// Time per call, microseconds.
+    pub median_us: f64,
+    /// 95 % interval of that.
+    pub ci95_us: [f64; 2],
+}
+
+/// The fewest threads that lose little.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Efficient {
+    /// Threads.
+    pub threads: ThreadCount,
+    /// Time per call, microseconds.
+    pub median_us: f64,
+    /// How much slower than `latency`, percent (at most 5 by the upper bound).
+    pub loss_percent: f64,
+}
+
+/// The best way to run several instances at once.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Throughput {
+    /// Instances running at once.
+    pub instances: ThreadCount,
+    /// Threads of each.
+    pub threads: ThreadCount,
+    /// Calls a second of all together.
+    pub calls_per_s: f64,
+}
+
+/// What the library would have used.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DefaultChoice {
+    /// All logical CPUs of the budget.
+    pub threads: ThreadCount,
+    /// Time per call, microseconds.
+    pub median_us: f64,
+    /// This time divided by that of `latency`.
+    pub speedup: f64,
+}
+
+/// One arm that was timed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CurvePoint {
+    /// Threads.
+    pub threads: ThreadCount,
+    /// How they were placed.
+    pub placement: Placement,
+    /// On which CPUs they ran (those of the budget where unbound).
+    pub cpus: CpuSet,
+    /// Time per call, microseconds.
+    pub median_us: f64,
+    /// 95 % interval; absent where fewer than three samples were taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ci95_us: Option<[f64; 2]>,
+    /// Samples behind it.
+    pub samples: u64,
+    /// Was it in a race, or only screened?
+    pub raced: bool,
+}
