@@ -10,3 +10,4 @@ pub mod machine;
 pub mod profile;
 pub mod tune;
 pub mod units;
+pub mod workload;

@@ -2,6 +2,7 @@
 
 use crate::machine::{Fingerprint, Placement};
 use crate::units::{CpuSet, ThreadCount};
+pub use crate::workload::Residency;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -54,25 +55,6 @@ pub struct BudgetRecord {
     pub limit: ThreadCount,
     /// Which limit decided.
     pub by: String,
-}
-
-/// Where a workload's data lies when a call begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Residency {
-    /// In a cache: the same data at each call.
-    Cache,
-    /// In memory: calls rotate over copies larger than twice the last-level cache.
-    Memory,
-}
-
-impl fmt::Display for Residency {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Cache => "cache",
-            Self::Memory => "memory",
-        })
-    }
 }
 
 /// Why a tuning ended.
