@@ -5,9 +5,11 @@
 //! - `machine`: what this machine is: topology, CPU budget, fingerprint, load
 #![deny(unsafe_code)]
 
+pub mod bench;
 pub mod cli;
 pub mod machine;
 pub mod profile;
 pub mod tune;
 pub mod units;
+pub mod worker;
 pub mod workload;

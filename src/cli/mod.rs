@@ -1,5 +1,7 @@
 //! One file per subcommand: arguments in, text out; decisions live below.
 
+mod worker;
+
 use clap::{Args, Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -31,14 +33,14 @@ pub struct Global {
 pub enum Command {
     /// The measuring process; started by `tune`, not by hand.
     #[command(hide = true)]
-    Worker,
+    Worker(worker::WorkerArgs),
 }
 
 impl Command {
     /// Runs the subcommand.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self {
-            Self::Worker => Ok(ExitCode::SUCCESS),
+            Self::Worker(args) => worker::run(&args),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What this machine is: topology, CPU budget, fingerprint, load. Every reader takes a root path.
 
+pub mod affinity;
 mod fingerprint;
 mod layout;
 mod placement;

@@ -1,0 +1,36 @@
+//! `threadtune worker`: the measuring process; started by `tune`, not by hand.
+
+use crate::worker::team::TeamChoice;
+use anyhow::Context;
+use clap::Args;
+use std::io;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// Arguments of `worker`.
+#[derive(Debug, Args)]
+pub struct WorkerArgs {
+    /// Which runtime forks the threads.
+    #[arg(long, default_value_t = TeamChoice::Auto)]
+    team: TeamChoice,
+}
+
+/// Serves the supervisor on standard input and output.
+pub fn run(args: &WorkerArgs) -> anyhow::Result<ExitCode> {
+    // A worker must not outlive its supervisor, whatever ends that one.
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
+        .context("the worker cannot be tied to its supervisor")?;
+    // Ctrl-C is the supervisor's to handle: it lets the running sample end.
+    signal_hook::flag::register(
+        signal_hook::consts::SIGINT,
+        Arc::new(AtomicBool::new(false)),
+    )?;
+    crate::worker::serve(
+        args.team,
+        Vec::new(),
+        io::stdin().lock(),
+        io::stdout().lock(),
+    )?;
+    Ok(ExitCode::SUCCESS)
+}

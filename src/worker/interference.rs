@@ -1,0 +1,395 @@
+//! Was a sample disturbed? What the kernel counts for each thread, for the CPUs and for the control group.
+//!
+//! The difference between right and wrong: with a busy neighbour on one core, two threads look 2–3 times slower
+//! than one. A bound arm is judged by its own threads; where threads may move, waiting for a CPU can be their own
+//! doing, so an unbound arm is judged by what other processes used.
+
+use crate::machine::Placement;
+use crate::tune::Interference;
+use crate::units::CpuSet;
+use crate::worker::protocol::Counters;
+use rustix::time::{ClockId, clock_gettime};
+use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// A thread kept from its CPU for more than this share of a sample's wall time was disturbed.
+const RUN_DELAY_SHARE: f64 = 0.05;
+/// A thread that had its CPU for less than this share of its own work was disturbed.
+const CPU_SHARE: f64 = 0.95;
+/// Below this much bracketed work of a thread, its CPU share says nothing (clock readings weigh too much).
+const LEAST_WORK_NS: u64 = 20_000;
+/// Other processes' CPU time is judged over at least this long: the kernel counts idle time in steps of 10 ms.
+const WINDOW: Duration = Duration::from_millis(250);
+/// Other processes may use this much of one CPU.
+const OTHERS_CPUS: f64 = 0.15;
+
+/// What one thread of the team saw; a cache line of its own, so that counting does not disturb the others.
+#[repr(align(128))]
+#[derive(Default)]
+struct Slot {
+    run_delay_before_ns: AtomicU64,
+    run_delay_ns: AtomicU64,
+    wall_ns: AtomicU64,
+    cpu_ns: AtomicU64,
+}
+
+/// What the threads of a team saw during one sample.
+pub struct TeamCounters {
+    slots: Box<[Slot]>,
+}
+
+/// CPU time of the calling thread.
+fn thread_cpu_ns() -> u64 {
+    nanos(clock_gettime(ClockId::ThreadCPUTime))
+}
+
+fn nanos(time: rustix::time::Timespec) -> u64 {
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// How long the calling thread has waited for a CPU; the second field of its schedstat. (The first, time on a CPU,
+/// moves only at scheduler ticks.) Zero where the kernel does not count it.
+fn run_delay_ns() -> u64 {
+    fs::read_to_string("/proc/thread-self/schedstat")
+        .ok()
+        .and_then(|text| text.split_ascii_whitespace().nth(1)?.parse().ok())
+        .unwrap_or(0)
+}
+
+impl TeamCounters {
+    /// For a team of so many threads.
+    pub fn new(threads: usize) -> Self {
+        Self {
+            slots: (0..threads).map(|_| Slot::default()).collect(),
+        }
+    }
+
+    /// Called by each thread before the timed calls.
+    pub fn begin(&self, thread: usize) {
+        if let Some(slot) = self.slots.get(thread) {
+            slot.run_delay_before_ns.store(run_delay_ns(), Relaxed);
+        }
+    }
+
+    /// Called by each thread after the timed calls.
+    pub fn end(&self, thread: usize) {
+        if let Some(slot) = self.slots.get(thread) {
+            let waited = run_delay_ns().saturating_sub(slot.run_delay_before_ns.load(Relaxed));
+            slot.run_delay_ns.store(waited, Relaxed);
+        }
+    }
+
+    /// Runs a thread's own share of the work (not the wait at the barrier) between two readings of both clocks.
+    pub fn bracket(&self, thread: usize, work: impl FnOnce()) {
+        // The wall clock is read inside: what the readings themselves cost may only make the CPU share look better.
+        let cpu = thread_cpu_ns();
+        let wall = Instant::now();
+        work();
+        let wall = wall.elapsed().as_nanos() as u64;
+        let cpu = thread_cpu_ns().saturating_sub(cpu);
+        if let Some(slot) = self.slots.get(thread) {
+            slot.wall_ns.fetch_add(wall, Relaxed);
+            slot.cpu_ns.fetch_add(cpu, Relaxed);
+        }
+    }
+
+    /// Longest run delay over the sample's wall time, and least CPU share, over the threads that worked.
+    fn shares(&self, sample_ns: u64) -> (f64, f64) {
+        let longest = self
+            .slots
+            .iter()
+            .map(|s| s.wall_ns.load(Relaxed))
+            .max()
+            .unwrap_or(0);
+        let worked = |s: &&Slot| s.wall_ns.load(Relaxed) * 20 >= longest;
+        let delay = self
+            .slots
+            .iter()
+            .filter(worked)
+            .map(|s| s.run_delay_ns.load(Relaxed))
+            .max()
+            .unwrap_or(0);
+        let cpu = self
+            .slots
+            .iter()
+            .filter(worked)
+            .map(|s| (s.wall_ns.load(Relaxed), s.cpu_ns.load(Relaxed)))
+            .filter(|(wall, _)| *wall >= LEAST_WORK_NS)
+            .map(|(wall, cpu)| cpu as f64 / wall as f64)
+            .fold(1.0, f64::min);
+        (delay as f64 / sample_ns.max(1) as f64, cpu)
+    }
+}
+
+/// One reading of the machine's counters.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Reading {
+    /// Idle and waiting for input or output, over the CPUs looked at.
+    idle_ms: u64,
+    steal_ms: u64,
+    throttled_us: u64,
+}
+
+/// Reads what the machine counts, and remembers what it needs to judge other processes.
+pub struct MachineCounters {
+    /// `cpu.stat` of the own control group and its ancestors.
+    cpu_stat: Vec<PathBuf>,
+    window: Option<(Instant, Reading, u64, CpuSet)>,
+    others_cpus: Option<f64>,
+}
+
+/// A sample's beginning as the machine saw it.
+pub struct Begun {
+    reading: Reading,
+}
+
+impl MachineCounters {
+    /// With the `cpu.stat` files of the control groups that may be throttled.
+    pub fn new(cpu_stat: Vec<PathBuf>) -> Self {
+        Self {
+            cpu_stat,
+            window: None,
+            others_cpus: None,
+        }
+    }
+
+    fn read(&self, cpus: &CpuSet) -> Reading {
+        let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+        let (idle_ms, steal_ms) = idle_and_steal_ms(&stat, cpus);
+        let throttled_us = self
+            .cpu_stat
+            .iter()
+            .filter_map(|p| fs::read_to_string(p).ok())
+            .map(|text| throttled_us(&text))
+            .sum();
+        Reading {
+            idle_ms,
+            steal_ms,
+            throttled_us,
+        }
+    }
+
+    /// Before the timed calls of an arm on these CPUs.
+    pub fn begin(&mut self, cpus: &CpuSet) -> Begun {
+        let reading = self.read(cpus);
+        if self.window.as_ref().is_none_or(|(.., of)| of != cpus) {
+            self.window = Some((Instant::now(), reading, own_cpu_ns(), cpus.clone()));
+            self.others_cpus = None;
+        }
+        Begun { reading }
+    }
+
+    /// After them: the counters, and what they mean for an arm of this placement.
+    pub fn end(
+        &mut self,
+        begun: &Begun,
+        cpus: &CpuSet,
+        team: &TeamCounters,
+        sample: Duration,
+        placement: Placement,
+    ) -> (Interference, Counters) {
+        let now = self.read(cpus);
+        if let Some((since, then, own, _)) = &self.window
+            && since.elapsed() >= WINDOW
+        {
+            self.others_cpus = Some(others_cpus(
+                *then,
+                now,
+                since.elapsed(),
+                own_cpu_ns().saturating_sub(*own),
+                cpus.len(),
+            ));
+            self.window = Some((Instant::now(), now, own_cpu_ns(), cpus.clone()));
+        }
+        let (run_delay_share, cpu_share) = team.shares(sample.as_nanos() as u64);
+        let counters = Counters {
+            run_delay_share,
+            cpu_share,
+            steal_ms: now.steal_ms.saturating_sub(begun.reading.steal_ms),
+            throttled_us: now.throttled_us.saturating_sub(begun.reading.throttled_us),
+            others_cpus: if placement == Placement::Unbound {
+                self.others_cpus
+            } else {
+                None
+            },
+        };
+        (judge(&counters, placement, cpus.len()), counters)
+    }
+}
+
+/// CPU time of this process, all threads.
+fn own_cpu_ns() -> u64 {
+    nanos(clock_gettime(ClockId::ProcessCPUTime))
+}
+
+/// CPUs that others used: all time, less what was idle, stolen or our own.
+fn others_cpus(then: Reading, now: Reading, elapsed: Duration, own_ns: u64, cpus: usize) -> f64 {
+    let elapsed_ms = elapsed.as_secs_f64() * 1e3;
+    let idle_ms = now.idle_ms.saturating_sub(then.idle_ms) as f64;
+    let steal_ms = now.steal_ms.saturating_sub(then.steal_ms) as f64;
+    let used_ms = elapsed_ms * cpus as f64 - idle_ms - steal_ms - own_ns as f64 / 1e6;
+    (used_ms / elapsed_ms).max(0.0)
+}
+
+fn judge(counters: &Counters, placement: Placement, cpus: usize) -> Interference {
+    // Idle time is counted in steps of 10 ms, a spread of about 4 ms for each CPU; three times that is no evidence.
+    let grain = 3.0 * 4.0 * (cpus as f64).sqrt() / (WINDOW.as_secs_f64() * 1e3);
+    let bound = placement != Placement::Unbound;
+    if counters.throttled_us > 0 {
+        Interference::Throttled
+    } else if counters.steal_ms > 0 {
+        Interference::Steal
+    } else if bound
+        && (counters.run_delay_share > RUN_DELAY_SHARE || counters.cpu_share < CPU_SHARE)
+    {
+        Interference::RunDelay
+    } else if !bound
+        && counters
+            .others_cpus
+            .is_some_and(|o| o > OTHERS_CPUS + grain)
+    {
+        Interference::OtherProcesses
+    } else {
+        Interference::None
+    }
+}
+
+/// Milliseconds idle (or waiting for a disk) and stolen, summed over these CPUs, from `/proc/stat`.
+fn idle_and_steal_ms(stat: &str, cpus: &CpuSet) -> (u64, u64) {
+    let tick_ms = 1000 / rustix::param::clock_ticks_per_second().max(1);
+    let mut sums = (0, 0);
+    for line in stat.lines().take_while(|line| line.starts_with("cpu")) {
+        let mut fields = line.split_ascii_whitespace();
+        let number = fields
+            .next()
+            .and_then(|name| name.strip_prefix("cpu")?.parse().ok());
+        if !number.is_some_and(|cpu| cpus.contains(cpu)) {
+            continue;
+        }
+        // user nice system idle iowait irq softirq steal
+        let ticks: Vec<u64> = fields.take(8).map(|f| f.parse().unwrap_or(0)).collect();
+        if let [_, _, _, idle, iowait, _, _, steal] = ticks[..] {
+            sums.0 += (idle + iowait) * tick_ms;
+            sums.1 += steal * tick_ms;
+        }
+    }
+    sums
+}
+
+/// Microseconds throttled, from `cpu.stat` of version 2 (`throttled_usec`) or 1 (`throttled_time`, nanoseconds).
+fn throttled_us(cpu_stat: &str) -> u64 {
+    let field = |name: &str| {
+        let value = cpu_stat
+            .lines()
+            .find_map(|l| l.strip_prefix(name)?.trim().parse::<u64>().ok());
+        value.unwrap_or(0)
+    };
+    field("throttled_usec ") + field("throttled_time ") / 1000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn idle_and_stolen_time_is_summed_over_the_cpus_of_the_arm() {
+        let stat = "cpu  9 9 9 9 9 9 9 9 0 0\ncpu0 1 2 3 100 5 6 7 8 0 0\ncpu1 1 1 1 50 0 0 0 2 0 0\n\
+                    cpu2 0 0 0 7 0 0 0 1 0 0\nintr 5 0\n";
+        let tick = 1000 / rustix::param::clock_ticks_per_second();
+        let set = |text: &str| CpuSet::parse_list(text).unwrap();
+        assert_eq!(
+            idle_and_steal_ms(stat, &set("0-1")),
+            (155 * tick, 10 * tick)
+        );
+        assert_eq!(idle_and_steal_ms(stat, &set("2")), (7 * tick, tick));
+        assert_eq!(idle_and_steal_ms("", &set("0")), (0, 0));
+        assert_eq!(idle_and_steal_ms("cpu0 1 2\ncpux\n", &set("0")), (0, 0));
+    }
+
+    #[test]
+    fn throttling_is_read_from_both_versions_of_control_groups() {
+        assert_eq!(
+            throttled_us("usage_usec 5\nnr_throttled 1\nthrottled_usec 1234\n"),
+            1234
+        );
+        assert_eq!(throttled_us("nr_periods 2\nthrottled_time 5000000\n"), 5000);
+        assert_eq!(throttled_us(""), 0);
+    }
+
+    #[test]
+    fn a_bound_arm_is_judged_by_its_threads_and_an_unbound_one_by_the_others() {
+        let clean = Counters {
+            cpu_share: 1.0,
+            ..Counters::default()
+        };
+        let late = Counters {
+            run_delay_share: 0.06,
+            ..clean
+        };
+        let robbed = Counters {
+            cpu_share: 0.94,
+            ..clean
+        };
+        let busy = Counters {
+            others_cpus: Some(0.9),
+            ..clean
+        };
+        for (counters, bound, unbound) in [
+            (clean, Interference::None, Interference::None),
+            (late, Interference::RunDelay, Interference::None),
+            (robbed, Interference::RunDelay, Interference::None),
+            (busy, Interference::None, Interference::OtherProcesses),
+            (
+                Counters {
+                    steal_ms: 10,
+                    ..clean
+                },
+                Interference::Steal,
+                Interference::Steal,
+            ),
+            (
+                Counters {
+                    throttled_us: 1,
+                    ..clean
+                },
+                Interference::Throttled,
+                Interference::Throttled,
+            ),
+        ] {
+            assert_eq!(judge(&counters, Placement::Close, 2), bound, "{counters:?}");
+            assert_eq!(
+                judge(&counters, Placement::Unbound, 2),
+                unbound,
+                "{counters:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_neither_idle_nor_ours_was_used_by_others() {
+        let then = Reading {
+            idle_ms: 1000,
+            steal_ms: 0,
+            throttled_us: 0,
+        };
+        let now = Reading {
+            idle_ms: 1100,
+            ..then
+        };
+        // two CPUs for 500 ms: 1000 ms, of which 100 idle and 400 ours
+        let others = others_cpus(then, now, Duration::from_millis(500), 400_000_000, 2);
+        assert!((others - 1.0).abs() < 1e-9, "{others}");
+    }
+
+    #[test]
+    fn threads_without_work_do_not_count() {
+        let team = TeamCounters::new(2);
+        team.slots[0].wall_ns.store(1_000_000, Relaxed);
+        team.slots[0].cpu_ns.store(990_000, Relaxed);
+        team.slots[1].wall_ns.store(30_000, Relaxed);
+        team.slots[1].run_delay_ns.store(900_000, Relaxed);
+        assert_eq!(team.shares(1_000_000), (0.0, 0.99));
+    }
+}

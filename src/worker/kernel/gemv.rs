@@ -1,0 +1,72 @@
+//! y = W · x in single precision: each thread computes its rows of y. Bound by memory bandwidth when W is large.
+
+#![allow(unsafe_code)]
+
+use super::Kernel;
+use super::buffer::{Buffer, LINE};
+use super::partition::part;
+use super::simd::rows_dot;
+
+/// A matrix-vector product over rotating copies of the weights.
+pub struct Gemv {
+    k: usize,
+    /// Each N×K, row-major.
+    weights: Vec<Buffer>,
+    x: Buffer,
+    y: Buffer,
+}
+
+impl Gemv {
+    /// Operands of an n × k product with so many copies of the weights.
+    pub fn new(n: usize, k: usize, copies: usize) -> Self {
+        let weights = (0..copies)
+            .map(|i| Buffer::noise(n * k, 2 + i as u64))
+            .collect();
+        Self {
+            k,
+            weights,
+            x: Buffer::noise(k, 1),
+            y: Buffer::zeros(n),
+        }
+    }
+}
+
+/// One thread's rows of y = W · x; also the projections of a decoder layer.
+///
+/// # Safety
+/// No thread writes `x`, and no other step runs on `y`.
+pub unsafe fn rows_of(weights: &Buffer, x: &[f32], y: &Buffer, thread: usize, of: usize) {
+    let rows = part(y.len(), LINE, thread, of);
+    // SAFETY: weights are never written.
+    let w = unsafe { weights.read(rows.start * x.len()..rows.end * x.len()) };
+    // SAFETY: the parts of the threads do not overlap; nobody else uses y in this step (the caller).
+    rows_dot(w, x, unsafe { y.write(rows) });
+}
+
+impl Kernel for Gemv {
+    fn steps(&self) -> usize {
+        1
+    }
+
+    fn copies(&self) -> usize {
+        self.weights.len()
+    }
+
+    fn run(&self, _step: usize, copy: usize, thread: usize, of: usize) {
+        // SAFETY: x is never written; y is used by this one step alone.
+        unsafe {
+            rows_of(
+                &self.weights[copy],
+                self.x.read(0..self.k),
+                &self.y,
+                thread,
+                of,
+            );
+        }
+    }
+
+    fn result(&self, count: usize) -> Vec<f32> {
+        // SAFETY: called between calls, when no thread writes.
+        unsafe { self.y.read(0..count.min(self.y.len())) }.to_vec()
+    }
+}

@@ -1,0 +1,177 @@
+//! What supervisor and worker say to each other: one JSON object a line.
+//!
+//! The worker greets first. Each request carries an id, which its reply repeats; one request is one sample, so a
+//! supervisor that wants to stop waits for one sample at most.
+
+use crate::machine::Placement;
+use crate::tune::Interference;
+use crate::units::{Calls, CpuSet, ThreadCount};
+use crate::workload::{Residency, Shape};
+use serde::{Deserialize, Serialize};
+
+/// The version of this protocol.
+pub const VERSION: u32 = 1;
+
+/// The worker's first line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Greeting {
+    /// [`VERSION`] of the worker.
+    pub threadtune_worker: u32,
+    /// The runtime that forks its threads.
+    pub team: String,
+    /// Why it is not the runtime that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// A line from the supervisor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// Repeated by the reply.
+    pub id: u64,
+    /// What to do.
+    #[serde(flatten)]
+    pub order: Order,
+}
+
+/// What the supervisor asks for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "order", rename_all = "snake_case")]
+pub enum Order {
+    /// Prepare a workload; the one before is dropped.
+    Open(Open),
+    /// Time some calls of it.
+    Sample(SampleOrder),
+}
+
+/// A workload to prepare.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Open {
+    /// What a call computes.
+    pub shape: Shape,
+    /// Where its data should lie.
+    pub residency: Residency,
+    /// Calls rotate over copies that together exceed this many bytes (twice the last-level cache), if in memory.
+    pub pool_bytes: u64,
+    /// Never take more memory than this for the data, bytes.
+    pub memory_limit_bytes: u64,
+}
+
+/// Calls to time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SampleOrder {
+    /// Threads of the team.
+    pub threads: ThreadCount,
+    /// Bound or not.
+    pub placement: Placement,
+    /// Bound: the CPU of each thread in order. Unbound: the CPUs that any thread may use.
+    pub cpus: Vec<u32>,
+    /// Back-to-back calls.
+    pub calls: Calls,
+}
+
+impl SampleOrder {
+    /// The CPUs as a set.
+    pub fn cpu_set(&self) -> CpuSet {
+        self.cpus.iter().copied().collect()
+    }
+}
+
+/// A line from the worker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reply {
+    /// The request's id.
+    pub id: u64,
+    /// The outcome.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+}
+
+/// What came of a request.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Outcome {
+    /// The workload is ready.
+    Opened(Opened),
+    /// The calls were timed.
+    Sampled(Sampled),
+    /// It could not be done; the worker goes on.
+    Refused {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A prepared workload.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Opened {
+    /// Where the data really lies: in cache if memory did not suffice to rotate.
+    pub residency: Residency,
+    /// Bytes that the rotating copies take.
+    pub pool_bytes: u64,
+}
+
+/// Timed calls.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sampled {
+    /// Wall time of each call, nanoseconds.
+    pub durations_ns: Vec<u64>,
+    /// How many threads really ran.
+    pub threads_ran: u32,
+    /// The very first call of this workload, nanoseconds; told once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_call_ns: Option<u64>,
+    /// The verdict on the counters below.
+    pub interference: Interference,
+    /// What the verdict rests on.
+    pub counters: Counters,
+}
+
+/// What was seen during a sample.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Counters {
+    /// The longest any working thread was kept from its CPU, as a share of the sample's wall time.
+    pub run_delay_share: f64,
+    /// The least CPU time of a working thread over the wall time of its own share of the work.
+    pub cpu_share: f64,
+    /// CPU time stolen by the hypervisor, milliseconds over all CPUs of the arm.
+    pub steal_ms: u64,
+    /// Time that the control group was throttled, microseconds.
+    pub throttled_us: u64,
+    /// CPU time of other processes over the last quarter second, in CPUs; absent where not judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub others_cpus: Option<f64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_survive_the_way_there_and_back() {
+        let request = Request {
+            id: 7,
+            order: Order::Sample(SampleOrder {
+                threads: ThreadCount::ONE,
+                placement: Placement::Close,
+                cpus: vec![1],
+                calls: Calls::new(9),
+            }),
+        };
+        let line = serde_json::to_string(&request).unwrap();
+        assert_eq!(
+            line,
+            r#"{"id":7,"order":"sample","threads":1,"placement":"close","cpus":[1],"calls":9}"#
+        );
+        assert_eq!(serde_json::from_str::<Request>(&line).unwrap(), request);
+        let reply = Reply {
+            id: 7,
+            outcome: Outcome::Refused {
+                reason: "no".to_owned(),
+            },
+        };
+        let line = serde_json::to_string(&reply).unwrap();
+        assert_eq!(line, r#"{"id":7,"outcome":"refused","reason":"no"}"#);
+        assert_eq!(serde_json::from_str::<Reply>(&line).unwrap(), reply);
+    }
+}

@@ -1,0 +1,80 @@
+//! The worker's loop: greet, then answer one request after another until standard input ends.
+
+use super::kernel;
+use super::protocol::{Greeting, Open, Opened, Order, Outcome, Reply, Request, VERSION};
+use super::team::{self, TeamChoice, TeamError};
+use super::timing::{Station, Stopwatch};
+use crate::machine::affinity;
+use std::io::{self, BufRead, Write};
+use std::path::PathBuf;
+
+/// Why a worker gave up.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// There is no team to measure with.
+    #[error(transparent)]
+    Team(#[from] TeamError),
+    /// The supervisor's pipes broke.
+    #[error("the supervisor cannot be reached: {0}")]
+    Pipe(#[from] io::Error),
+    /// The supervisor speaks another language.
+    #[error("not a request: {0}")]
+    Request(#[from] serde_json::Error),
+}
+
+/// Serves the supervisor on these streams until the input ends.
+///
+/// `cpu_stat`: files in which the kernel counts throttling of the control groups that this process is in.
+pub fn serve(
+    choice: TeamChoice,
+    cpu_stat: Vec<PathBuf>,
+    input: impl BufRead,
+    mut output: impl Write,
+) -> Result<(), ServeError> {
+    let all_cpus = affinity::current()?;
+    let (team, note) = team::open(choice)?;
+    let greeting = Greeting {
+        threadtune_worker: VERSION,
+        team: team.describe().to_owned(),
+        note,
+    };
+    say(&mut output, &greeting)?;
+    let mut station = Station::new(team, all_cpus, cpu_stat);
+    let mut stopwatch = None;
+    for line in input.lines() {
+        let Request { id, order } = serde_json::from_str(&line?)?;
+        let outcome = match order {
+            Order::Open(open) => prepare(&open, &mut stopwatch),
+            Order::Sample(order) => match &mut stopwatch {
+                None => Err("no workload is open".to_owned()),
+                Some(stopwatch) => stopwatch.sample(&mut station, &order).map(Outcome::Sampled),
+            },
+        };
+        let outcome = outcome.unwrap_or_else(|reason| Outcome::Refused { reason });
+        say(&mut output, &Reply { id, outcome })?;
+    }
+    Ok(())
+}
+
+fn prepare(open: &Open, stopwatch: &mut Option<Stopwatch>) -> Result<Outcome, String> {
+    // The data of the workload before goes first: both together may not fit.
+    *stopwatch = None;
+    let ready = kernel::prepare(
+        &open.shape,
+        open.residency,
+        open.pool_bytes,
+        open.memory_limit_bytes,
+    )?;
+    *stopwatch = Some(Stopwatch::new(ready.kernel));
+    Ok(Outcome::Opened(Opened {
+        residency: ready.residency,
+        pool_bytes: ready.pool_bytes,
+    }))
+}
+
+fn say(output: &mut impl Write, line: &impl serde::Serialize) -> io::Result<()> {
+    let mut text = serde_json::to_string(line)?;
+    text.push('\n');
+    output.write_all(text.as_bytes())?;
+    output.flush()
+}

@@ -1,0 +1,130 @@
+//! Who runs a parallel region: the runtime whose fork and join are measured.
+//!
+//! The answer of a tuning becomes `OMP_NUM_THREADS`, so the team is OpenMP's where its library loads, else rayon's.
+
+mod openmp;
+mod rayon;
+
+use crate::units::ThreadCount;
+use std::fmt;
+use std::str::FromStr;
+
+/// Work of one region: called as `work(thread, of)` on every thread of a team of `of`.
+pub type Work<'a> = &'a (dyn Fn(usize, usize) + Sync);
+
+/// Forks regions on a team that stands ready.
+pub trait Fork: Sync {
+    /// Runs `work` on every thread of the team; returns when the last one is done.
+    fn region(&self, work: Work<'_>);
+}
+
+/// A threading runtime.
+pub trait Team {
+    /// The runtime and, where it tells, its version.
+    fn describe(&self) -> &str;
+
+    /// Has a team of this many threads ready and runs `body` on its first thread.
+    fn with(
+        &mut self,
+        threads: ThreadCount,
+        body: &mut (dyn FnMut(&dyn Fork) + Send),
+    ) -> Result<(), TeamError>;
+}
+
+/// Why there is no team.
+#[derive(Debug, thiserror::Error)]
+pub enum TeamError {
+    /// No OpenMP runtime could be loaded.
+    #[error("no OpenMP runtime could be loaded ({0}); install libgomp1, or use --team rayon")]
+    NoOpenMp(String),
+    /// Threads could not be started.
+    #[error("a team of {threads} threads could not be started: {reason}")]
+    Start {
+        /// Threads asked for.
+        threads: ThreadCount,
+        /// The runtime's reason.
+        reason: String,
+    },
+}
+
+/// Which runtime is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TeamChoice {
+    /// OpenMP where it loads, else rayon.
+    Auto,
+    /// OpenMP or nothing.
+    OpenMp,
+    /// rayon.
+    Rayon,
+}
+
+impl FromStr for TeamChoice {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "openmp" => Ok(Self::OpenMp),
+            "rayon" => Ok(Self::Rayon),
+            other => Err(format!("`{other}` is no team: auto, openmp or rayon")),
+        }
+    }
+}
+
+impl fmt::Display for TeamChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::OpenMp => "openmp",
+            Self::Rayon => "rayon",
+        })
+    }
+}
+
+/// The runtime chosen, and why it is not the first choice.
+pub fn open(choice: TeamChoice) -> Result<(Box<dyn Team>, Option<String>), TeamError> {
+    match choice {
+        TeamChoice::Rayon => Ok((Box::new(rayon::RayonTeam::new()), None)),
+        TeamChoice::OpenMp => Ok((Box::new(openmp::OpenMpTeam::load()?), None)),
+        TeamChoice::Auto => match openmp::OpenMpTeam::load() {
+            Ok(team) => Ok((Box::new(team), None)),
+            Err(why) => Ok((Box::new(rayon::RayonTeam::new()), Some(why.to_string()))),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    fn threads_seen(team: &mut dyn Team, threads: usize) -> Vec<(usize, usize)> {
+        let seen = Mutex::new(Vec::new());
+        team.with(ThreadCount::clamped(threads), &mut |fork: &dyn Fork| {
+            fork.region(&|thread, of| seen.lock().unwrap().push((thread, of)));
+        })
+        .unwrap();
+        let mut seen = seen.into_inner().unwrap();
+        seen.sort_unstable();
+        seen
+    }
+
+    fn a_region_runs_once_on_every_thread(team: &mut dyn Team) {
+        for n in [1, 2, 4, 3, 1, 2] {
+            let expected: Vec<(usize, usize)> = (0..n).map(|t| (t, n)).collect();
+            assert_eq!(threads_seen(team, n), expected);
+        }
+    }
+
+    #[test]
+    fn rayon_runs_a_region_once_on_every_thread() {
+        a_region_runs_once_on_every_thread(&mut rayon::RayonTeam::new());
+    }
+
+    #[test]
+    fn openmp_runs_a_region_once_on_every_thread() {
+        match openmp::OpenMpTeam::load() {
+            Ok(mut team) => a_region_runs_once_on_every_thread(&mut team),
+            Err(why) => eprintln!("SKIPPED openmp_runs_a_region_once_on_every_thread: {why}"),
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! Times calls of one workload: team, masks, warm-up, calls, counters.
+
+use super::interference::{MachineCounters, TeamCounters};
+use super::kernel::Kernel;
+use super::protocol::{SampleOrder, Sampled};
+use super::team::{Fork, Team};
+use crate::machine::{Placement, affinity};
+use crate::units::CpuSet;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// A call shorter than this is discarded once to warm the team up; a longer one would cost too much, so the team is
+/// woken by an empty region instead.
+const SHORT_CALL: Duration = Duration::from_millis(10);
+/// Two readings of two clocks, twice: what bracketing one step of a call costs, rounded up.
+const BRACKET_COST: Duration = Duration::from_nanos(500);
+/// Bracketing may cost this share of the calls' time.
+const BRACKET_SHARE: f64 = 0.005;
+
+/// One workload being timed.
+pub struct Stopwatch {
+    kernel: Box<dyn Kernel>,
+    next_copy: usize,
+    first_call: Option<Duration>,
+    first_call_told: bool,
+    /// Last seen time per call by number of threads.
+    per_call: BTreeMap<u32, Duration>,
+}
+
+/// The team and what the process may use.
+pub struct Station {
+    team: Box<dyn Team>,
+    /// The CPUs that the process had at its start.
+    all_cpus: CpuSet,
+    machine: MachineCounters,
+    /// Threads and CPUs that the team is set to.
+    arm: Option<(u32, Placement, Vec<u32>)>,
+}
+
+impl Station {
+    /// A team on the CPUs this process may use.
+    pub fn new(team: Box<dyn Team>, all_cpus: CpuSet, cpu_stat: Vec<PathBuf>) -> Self {
+        Self {
+            team,
+            all_cpus,
+            machine: MachineCounters::new(cpu_stat),
+            arm: None,
+        }
+    }
+}
+
+impl Stopwatch {
+    /// Nothing timed yet.
+    pub fn new(kernel: Box<dyn Kernel>) -> Self {
+        Self {
+            kernel,
+            next_copy: 0,
+            first_call: None,
+            first_call_told: false,
+            per_call: BTreeMap::new(),
+        }
+    }
+
+    /// One sample; the reason if it cannot be taken.
+    pub fn sample(
+        &mut self,
+        station: &mut Station,
+        order: &SampleOrder,
+    ) -> Result<Sampled, String> {
+        let cpus = order.cpu_set();
+        if !cpus.is_subset(&station.all_cpus) || cpus.is_empty() {
+            return Err(format!(
+                "CPUs {cpus} are not among those of this process ({})",
+                station.all_cpus
+            ));
+        }
+        if order.placement != Placement::Unbound && order.cpus.len() != order.threads.as_usize() {
+            return Err(format!(
+                "{} threads cannot be bound to {} CPUs",
+                order.threads,
+                order.cpus.len()
+            ));
+        }
+        let arm = Some((order.threads.get(), order.placement, order.cpus.clone()));
+        let changed = station.arm != arm;
+        if changed {
+            // Threads that a runtime starts now inherit this thread's mask, which the last arm may have narrowed.
+            affinity::set_current(&station.all_cpus)
+                .map_err(|e| format!("the CPU mask cannot be reset: {e}"))?;
+        }
+        station.arm = None;
+        let machine = &mut station.machine;
+        let mut outcome = Err("the team did not run".to_owned());
+        station
+            .team
+            .with(order.threads, &mut |fork: &dyn Fork| {
+                outcome = if changed {
+                    place(fork, order, &cpus)
+                } else {
+                    Ok(())
+                }
+                .map(|()| self.timed(fork, order, &cpus, machine));
+            })
+            .map_err(|e| e.to_string())?;
+        let sampled = outcome?;
+        station.arm = arm;
+        Ok(sampled)
+    }
+
+    fn timed(
+        &mut self,
+        fork: &dyn Fork,
+        order: &SampleOrder,
+        cpus: &CpuSet,
+        machine: &mut MachineCounters,
+    ) -> Sampled {
+        let expected = self.warm_up(fork, order.threads.get());
+        let counters = TeamCounters::new(order.threads.as_usize());
+        let begun = machine.begin(cpus);
+        let ran = AtomicU32::new(0);
+        fork.region(&|thread, of| {
+            counters.begin(thread);
+            ran.fetch_add(1, Relaxed);
+            debug_assert!(thread < of);
+        });
+        let parallel = (0..self.kernel.steps())
+            .filter(|s| !self.kernel.is_serial(*s))
+            .count()
+            .max(1);
+        let cost = BRACKET_COST.as_secs_f64() * parallel as f64 / BRACKET_SHARE;
+        let every = (cost / expected.as_secs_f64().max(1e-9)).ceil().max(1.0) as u32;
+        let mut durations_ns = Vec::with_capacity(order.calls.get() as usize);
+        let start = Instant::now();
+        let mut last = start;
+        for i in 0..order.calls.get() {
+            self.call(fork, (i % every == 0).then_some(&counters));
+            let now = Instant::now();
+            durations_ns.push(now.duration_since(last).as_nanos() as u64);
+            last = now;
+        }
+        let total = last.duration_since(start);
+        fork.region(&|thread, _| counters.end(thread));
+        let (interference, counters) = machine.end(&begun, cpus, &counters, total, order.placement);
+        self.per_call
+            .insert(order.threads.get(), total / order.calls.get());
+        let first_call_ns = if self.first_call_told {
+            None
+        } else {
+            self.first_call.map(|first| first.as_nanos() as u64)
+        };
+        self.first_call_told = true;
+        Sampled {
+            durations_ns,
+            threads_ran: ran.into_inner(),
+            first_call_ns,
+            interference,
+            counters,
+        }
+    }
+
+    /// Wakes the team and brings code and data where they are between back-to-back calls; what a call is expected
+    /// to take. The very first call of the workload is timed by itself.
+    fn warm_up(&mut self, fork: &dyn Fork, threads: u32) -> Duration {
+        if self.first_call.is_none() {
+            let start = Instant::now();
+            self.call(fork, None);
+            let first = start.elapsed();
+            self.first_call = Some(first);
+            self.per_call.insert(threads, first);
+            if first >= SHORT_CALL {
+                return first;
+            }
+        }
+        let known = self
+            .per_call
+            .get(&threads)
+            .or_else(|| self.per_call.values().min())
+            .copied();
+        if known.is_none_or(|call| call < SHORT_CALL) {
+            let start = Instant::now();
+            self.call(fork, None);
+            return start.elapsed();
+        }
+        fork.region(&|_, _| {});
+        known.unwrap_or_default()
+    }
+
+    /// One call, on the next copy of the data.
+    fn call(&mut self, fork: &dyn Fork, bracket: Option<&TeamCounters>) {
+        let copy = self.next_copy;
+        self.next_copy = (copy + 1) % self.kernel.copies();
+        let kernel = &*self.kernel;
+        for step in 0..kernel.steps() {
+            match bracket {
+                _ if kernel.is_serial(step) => kernel.run(step, copy, 0, 1),
+                Some(counters) => fork.region(&|thread, of| {
+                    counters.bracket(thread, || kernel.run(step, copy, thread, of));
+                }),
+                None => fork.region(&|thread, of| kernel.run(step, copy, thread, of)),
+            }
+        }
+    }
+}
+
+/// Gives each thread of the team its mask, and checks that it holds.
+fn place(fork: &dyn Fork, order: &SampleOrder, cpus: &CpuSet) -> Result<(), String> {
+    let refused = Mutex::new(None);
+    let refuse = |why: String| {
+        if let Ok(mut refused) = refused.lock() {
+            refused.get_or_insert(why);
+        }
+    };
+    fork.region(&|thread, of| {
+        if of != order.threads.as_usize() {
+            refuse(format!(
+                "the runtime gave {of} threads instead of {}",
+                order.threads
+            ));
+        } else if order.placement == Placement::Unbound {
+            if let Err(e) = affinity::set_current(cpus) {
+                refuse(format!("thread {thread} cannot use CPUs {cpus}: {e}"));
+            }
+        } else {
+            let id = order.cpus[thread];
+            core_affinity::set_for_current(core_affinity::CoreId { id: id as usize });
+            let on = rustix::thread::sched_getcpu();
+            if on != id as usize {
+                refuse(format!(
+                    "thread {thread} was to be bound to CPU {id} and runs on CPU {on}"
+                ));
+            }
+        }
+    });
+    refused.into_inner().unwrap_or(None).map_or(Ok(()), Err)
+}
