@@ -1,5 +1,29 @@
-//! Choosing a count from samples, by the procedure of screening and racing. Pure: no clock, file, thread or entropy.
+//! Choosing a count from samples, by screening and racing.
+//!
+//! Pure: no clock, file, thread or entropy; a [`Bench`] takes the samples and tells the time, the options hold the
+//! seed. [`Tuning`] is the whole procedure as a value that advances one request at a time.
 
 mod bench;
+mod blocks;
+mod candidates;
+mod comparison;
+mod conclusion;
+mod constants;
+mod efficient;
+mod entry;
+mod options;
+mod race;
+mod screen;
+mod screened;
+mod spacing;
+mod tuning;
+mod verdict;
 
 pub use bench::{Arm, Bench, BenchError, Interference, Sample};
+pub use blocks::Racer;
+pub use candidates::grid;
+pub use entry::{Subject, failed_entry};
+pub use options::{After, Options, Placements};
+pub use race::{Race, RaceOutcome};
+pub use tuning::{Progress, Stage, Step, Tuning};
+pub use verdict::{Baseline, Choice, FewestThreads, Timed, Timing, Verdict};

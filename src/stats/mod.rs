@@ -1,0 +1,11 @@
+//! Robust statistics of short series: order statistics, trimmed means, autocorrelation, Student's t. Pure functions.
+
+mod order;
+mod series;
+mod student;
+mod trimmed;
+
+pub use order::{interpolate, median, quantile};
+pub use series::{average_pairs, clipped_lag1};
+pub use student::{upper_quantile, upper_tail};
+pub use trimmed::{Trimmed, trimmed_mean};

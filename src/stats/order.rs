@@ -1,0 +1,70 @@
+//! Order statistics and piecewise linear interpolation.
+
+/// The middle value, or the mean of the two middle ones; `None` of nothing.
+pub fn median(values: &[f64]) -> Option<f64> {
+    quantile(values, 0.5)
+}
+
+/// The `p` quantile (0 to 1) with linear interpolation between order statistics
+/// (type 7 of Hyndman and Fan 1996, numpy's default); `None` of nothing.
+pub fn quantile(values: &[f64], p: f64) -> Option<f64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    quantile_of_sorted(&sorted, p)
+}
+
+/// As [`quantile`], of values that are in ascending order already.
+pub(super) fn quantile_of_sorted(sorted: &[f64], p: f64) -> Option<f64> {
+    let last = sorted.len().checked_sub(1)?;
+    let position = p.clamp(0.0, 1.0) * last as f64;
+    let below = (position.floor() as usize).min(last);
+    let above = (below + 1).min(last);
+    let part = position - below as f64;
+    Some(sorted[below] + part * (sorted[above] - sorted[below]))
+}
+
+/// The value at `x` of the line through `points` (ascending in their first member), constant beyond both ends;
+/// `None` where there are no points.
+pub fn interpolate(points: &[(f64, f64)], x: f64) -> Option<f64> {
+    let (first, last) = (points.first()?, points.last()?);
+    if x <= first.0 {
+        return Some(first.1);
+    }
+    if x >= last.0 {
+        return Some(last.1);
+    }
+    let right = points.partition_point(|point| point.0 <= x);
+    let ((x0, y0), (x1, y1)) = (points[right - 1], points[right]);
+    Some(y0 + (x - x0) / (x1 - x0) * (y1 - y0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn close(a: Option<f64>, b: f64) -> bool {
+        a.is_some_and(|a| (a - b).abs() < 1e-12)
+    }
+
+    #[test]
+    fn quantiles_interpolate_as_numpy_does() {
+        let values = [4.0, 1.0, 3.0, 2.0];
+        assert!(close(median(&values), 2.5));
+        assert!(close(quantile(&values, 0.1), 1.3));
+        assert!(close(quantile(&values, 0.9), 3.7));
+        assert!(close(quantile(&values, 1.0), 4.0));
+        assert_eq!(median(&[]), None);
+        assert!(close(median(&[7.0]), 7.0));
+    }
+
+    #[test]
+    fn interpolation_is_linear_between_and_constant_beyond() {
+        let points = [(1.0, 10.0), (3.0, 30.0), (4.0, 0.0)];
+        assert!(close(interpolate(&points, 2.0), 20.0));
+        assert!(close(interpolate(&points, 3.0), 30.0));
+        assert!(close(interpolate(&points, 3.5), 15.0));
+        assert!(close(interpolate(&points, 0.0), 10.0));
+        assert!(close(interpolate(&points, 9.0), 0.0));
+        assert_eq!(interpolate(&[], 1.0), None);
+    }
+}

@@ -1,0 +1,197 @@
+//! What the finished parts of a tuning say together.
+
+use super::efficient::Efficient;
+use super::tuning::{Finished, Tuning};
+use super::verdict::{Baseline, Choice, FewestThreads, Timed, Timing, Verdict};
+use super::{After, Arm};
+use crate::machine::Placement;
+use crate::profile::StopReason;
+use crate::units::ThreadCount;
+use std::collections::BTreeSet;
+
+impl Tuning {
+    /// The verdict, from whatever was measured.
+    pub(super) fn conclude(&self) -> Verdict {
+        let latency = self.latency();
+        let race = self.latency_race();
+        Verdict {
+            stop: self.stop(),
+            pinned: self.pinned(),
+            efficient: latency.map(|latency| self.fewest(latency)),
+            default: latency.and_then(|latency| self.baseline(&latency)),
+            ties: self.ties(),
+            p_within: match race {
+                _ if latency.is_none() => 0.0,
+                _ if self.is_single() => 1.0,
+                Some(finished) => finished.outcome.p_within,
+                None => 0.0,
+            },
+            samples: self.samples,
+            rejected: self.screen.rejected
+                + [&self.first, &self.second]
+                    .into_iter()
+                    .flatten()
+                    .map(|finished| finished.race.rejected())
+                    .sum::<u64>()
+                + self.efficient.as_ref().map_or(0, Efficient::rejected),
+            spent: self.spent,
+            curve: self.curve(),
+            latency,
+        }
+    }
+
+    fn stop(&self) -> StopReason {
+        if self.samples == 0 {
+            return StopReason::Failed("no count may be tried".to_owned());
+        }
+        if self.screen.known.best().is_none() {
+            return StopReason::Contaminated;
+        }
+        if self.is_single() {
+            return StopReason::Single;
+        }
+        let stop_of = |finished: &Option<Finished>| {
+            finished
+                .as_ref()
+                .map_or(StopReason::Budget, |f| f.outcome.stop.clone())
+        };
+        // The second race is between what the first one left: it proves no more than that one did.
+        let first = stop_of(&self.first);
+        match self.options.then {
+            After::UnboundRace if first.is_conclusive() => stop_of(&self.second),
+            _ => first,
+        }
+    }
+
+    fn latency(&self) -> Option<Choice> {
+        match self.latency_race() {
+            Some(finished) => self.choice(finished.winner()),
+            None => self.choice(self.front.first()?.arm),
+        }
+    }
+
+    fn pinned(&self) -> Option<Choice> {
+        let arm = match &self.first {
+            Some(finished) => finished.winner(),
+            None => self.front.first()?.arm,
+        };
+        self.choice(arm)
+            .filter(|choice| choice.arm.placement != Placement::Unbound)
+    }
+
+    fn choice(&self, arm: Arm) -> Option<Choice> {
+        Choice::of(arm, &self.logs(arm).0)
+    }
+
+    /// The log times that tell most about an arm, and whether they come from a race.
+    fn logs(&self, arm: Arm) -> (Vec<f64>, bool) {
+        let races = [&self.second, &self.first]
+            .into_iter()
+            .flatten()
+            .filter_map(|finished| {
+                let racers = finished.race.racers();
+                let i = racers.iter().position(|racer| racer.arm == arm)?;
+                Some(finished.race.logs(i))
+            });
+        let duels = self
+            .efficient
+            .iter()
+            .flat_map(|efficient| &efficient.past)
+            .filter(|(racer, _)| racer.arm == arm)
+            .map(|(_, logs)| logs.clone());
+        let raced = races.chain(duels).find(|logs| !logs.is_empty());
+        let screened = self.screen.known.get(arm).map(|samples| &samples.clean);
+        match (raced, screened) {
+            (Some(raced), Some(screened)) if raced.len() < screened.len().min(3) => {
+                (screened.clone(), true)
+            }
+            (Some(raced), _) => (raced, true),
+            (None, screened) => (screened.cloned().unwrap_or_default(), false),
+        }
+    }
+
+    /// The count that was proven in a duel, else the winner itself.
+    fn fewest(&self, latency: Choice) -> FewestThreads {
+        let taken = self.efficient.as_ref().and_then(|duels| duels.taken);
+        taken
+            .and_then(|(racer, loss)| {
+                Some(FewestThreads {
+                    arm: racer.arm,
+                    seconds_per_call: Timing::of(&self.logs(racer.arm).0)?.seconds_per_call,
+                    loss: loss.exp_m1().max(0.0),
+                })
+            })
+            .unwrap_or(FewestThreads {
+                arm: latency.arm,
+                seconds_per_call: latency.time.seconds_per_call,
+                loss: 0.0,
+            })
+    }
+
+    /// All logical CPUs against the winner, in the blocks that both were in.
+    fn baseline(&self, latency: &Choice) -> Option<Baseline> {
+        let Finished { race, outcome } = self.latency_race()?;
+        let threads = self.layout.logical;
+        let all = race
+            .racers()
+            .iter()
+            .position(|r| r.arm.threads == threads)?;
+        let loss = if all == outcome.winner {
+            0.0
+        } else {
+            let paired = race.compare(all, outcome.winner);
+            if !paired.standard_error.is_finite() {
+                return None;
+            }
+            paired.mean
+        };
+        Some(Baseline {
+            threads,
+            seconds_per_call: latency.time.seconds_per_call * loss.exp(),
+            speedup: loss.exp(),
+        })
+    }
+
+    fn ties(&self) -> Vec<ThreadCount> {
+        let counts: BTreeSet<ThreadCount> = match self.latency_race() {
+            Some(Finished { race, outcome }) => outcome
+                .ties
+                .iter()
+                .map(|i| race.racers()[*i].arm.threads)
+                .collect(),
+            // Without a race nothing near the best can be told from it.
+            None => self.front.iter().map(|racer| racer.arm.threads).collect(),
+        };
+        counts.into_iter().collect()
+    }
+
+    fn curve(&self) -> Vec<Timed> {
+        let screened = self.screen.known.arms().iter().map(|samples| samples.arm);
+        let second = self
+            .second
+            .iter()
+            .flat_map(|finished| finished.race.racers())
+            .map(|racer| racer.arm);
+        let duels = self.efficient.iter().flat_map(|efficient| &efficient.past);
+        let arms: BTreeSet<Arm> = screened
+            .chain(second)
+            .chain(duels.map(|(racer, _)| racer.arm))
+            .collect();
+        arms.into_iter()
+            .filter_map(|arm| {
+                let (logs, raced) = self.logs(arm);
+                Some(Timed {
+                    arm,
+                    time: Timing::of(&logs)?,
+                    raced,
+                })
+            })
+            .collect()
+    }
+}
+
+impl Finished {
+    fn winner(&self) -> Arm {
+        self.race.racers()[self.outcome.winner].arm
+    }
+}

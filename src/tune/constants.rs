@@ -1,0 +1,60 @@
+//! The numbers of the procedure, in one place; what a caller may want to change is in `options.rs`.
+
+/// Share of the samples that a trimmed mean leaves out at each end.
+pub(super) const TRIM: f64 = 0.2;
+/// Smallest standard deviation credited to paired differences of log times: clocks and kernels have grain.
+pub(super) const FLOOR: f64 = 0.0005;
+/// Numbers of blocks at which a race looks at its data.
+pub(super) const LOOKS: [usize; 15] = [
+    5, 7, 10, 14, 20, 28, 40, 56, 80, 112, 160, 224, 320, 448, 640,
+];
+/// Fewer complete blocks than this decide nothing.
+pub(super) const LEAST_BLOCKS: usize = 3;
+/// The ladder ends after so many small counts in a row …
+pub(super) const HOPELESS: u32 = 3;
+/// … that take so many times the best time.
+pub(super) const HOPELESS_RATIO: f64 = 1.6;
+/// Only counts up to this share of the best count may end the ladder.
+pub(super) const HOPELESS_BELOW: f64 = 0.6;
+/// 8, 4, 2 and 1 are sampled for smaller budgets if a call is expected to last no longer, in seconds.
+pub(super) const SMALL_SECONDS: f64 = 0.2;
+/// Every count is a candidate up to this many logical CPUs.
+pub(super) const EVERY_COUNT: u32 = 8;
+/// Counts between neighbours within this factor of the best are all screened.
+pub(super) const DENSE_RATIO: f64 = 3.0;
+/// Rounds of halving gaps beside good counts.
+pub(super) const ZOOM_ROUNDS: u32 = 6;
+/// Distance from the best (log) that survives each narrowing pass.
+pub(super) const NARROW: [f64; 3] = [0.25, 0.12, 0.08];
+/// Share of the time budget that screening may take.
+pub(super) const SCREEN_SHARE: f64 = 0.4;
+/// Share of the time budget after which the first of two races ends.
+pub(super) const FIRST_RACE_SHARE: f64 = 0.7;
+/// How much a flagged sample may be too slow: its time divided by this is its optimistic value.
+pub(super) const OPTIMISM: f64 = 1.8;
+/// How often a flagged screening sample is tried again.
+pub(super) const RETRIES: u32 = 3;
+/// Fewest racers.
+pub(super) const RACERS_LEAST: usize = 3;
+/// Most racers, apart from all physical cores and all logical CPUs.
+pub(super) const RACERS_MOST: usize = 8;
+/// Racers of the second race, apart from all logical CPUs.
+pub(super) const SECOND_RACERS: usize = 4;
+/// A racer that cannot be better than the incumbent by more than this (log) leaves the race.
+pub(super) const DROP: f64 = 0.015;
+/// A smaller count this close (log) and proven within eps is preferred.
+pub(super) const PARSIMONY: f64 = 0.005;
+/// A race with a larger share of dirty blocks is contaminated.
+pub(super) const DIRTY_SHARE: f64 = 0.25;
+/// So many disturbed blocks in a row are thrown away before one is taken as it is.
+pub(super) const DROPS_IN_A_ROW: u32 = 8;
+/// Most counts tried as the efficient one.
+pub(super) const EFFICIENT_COUNTS: usize = 8;
+/// Most blocks for one of them.
+pub(super) const EFFICIENT_BLOCKS: usize = 40;
+/// The loss that the efficient count may have, as a ratio.
+pub(super) const EFFICIENT_LOSS: f64 = 0.05;
+/// A count whose loss (log) is surely above this is passed over.
+pub(super) const EFFICIENT_HOPELESS: f64 = 0.045;
+/// Most calls in one sample.
+pub(super) const MOST_CALLS: f64 = 100_000.0;

@@ -1,0 +1,125 @@
+//! What a caller decides about a tuning.
+
+use crate::machine::Placement;
+use crate::units::{Nanos, ThreadCount};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a caller decides about a tuning.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Options {
+    /// Seed of every shuffle: the same seed and the same samples give the same verdict.
+    pub seed: u64,
+    /// The most time the workload may take; one block may exceed it.
+    pub time_budget: Nanos,
+    /// Error probability of all races together.
+    pub delta: f64,
+    /// Indifference zone, in log time: differences up to this do not matter.
+    pub eps: f64,
+    /// Aimed duration of one sample.
+    pub sample: Nanos,
+    /// Which placements compete in the first race.
+    pub placements: Placements,
+    /// What follows the first race.
+    pub then: After,
+    /// Is the fewest threads within 5 % looked for?
+    pub efficient: bool,
+    /// The only counts that may be tried (a recording may lack some); every count of the budget where absent.
+    pub only: Option<BTreeSet<ThreadCount>>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            time_budget: Nanos(60_000_000_000),
+            delta: 0.05,
+            eps: 0.02,
+            sample: Nanos(1_000_000),
+            placements: Placements::default(),
+            then: After::UnboundRace,
+            efficient: true,
+            only: None,
+        }
+    }
+}
+
+impl Options {
+    /// One race over counts alone, with the whole error probability and no search for the efficient count: for
+    /// recordings and simulated machines, which know no placements.
+    pub fn counts_only() -> Self {
+        Self {
+            then: After::Nothing,
+            efficient: false,
+            ..Self::default()
+        }
+    }
+
+    /// One race over unbound arms: for a bench that runs a user's program and cannot bind its threads.
+    pub fn unbound_only() -> Self {
+        Self {
+            then: After::Nothing,
+            placements: Placements {
+                usual: vec![Placement::Unbound],
+                at: BTreeMap::new(),
+            },
+            ..Self::default()
+        }
+    }
+
+    /// May this count be tried?
+    pub(super) fn allows(&self, count: ThreadCount) -> bool {
+        self.only.as_ref().is_none_or(|only| only.contains(&count))
+    }
+
+    /// The error probability of one race.
+    pub(super) fn delta_of_a_race(&self) -> f64 {
+        match self.then {
+            After::UnboundRace => self.delta / 2.0,
+            After::Nothing => self.delta,
+        }
+    }
+
+    /// The moment at which this share of the time budget is spent.
+    pub(super) fn share(&self, share: f64) -> Nanos {
+        Nanos::from_secs_f64(self.time_budget.as_secs_f64() * share)
+    }
+}
+
+/// What follows the first race.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum After {
+    /// The best counts race again as programs run that bind no threads; each race has half the error probability.
+    UnboundRace,
+    /// Nothing: the winner of the only race is the answer.
+    Nothing,
+}
+
+/// Which placements compete at a count.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placements {
+    /// Where nothing else is said.
+    pub usual: Vec<Placement>,
+    /// At these counts.
+    pub at: BTreeMap<ThreadCount, Vec<Placement>>,
+}
+
+impl Default for Placements {
+    fn default() -> Self {
+        Self {
+            usual: vec![Placement::Close],
+            at: BTreeMap::new(),
+        }
+    }
+}
+
+impl Placements {
+    /// The placements of this count; `close` where the lists hold none.
+    pub(super) fn of(&self, count: ThreadCount) -> &[Placement] {
+        match self.at.get(&count).unwrap_or(&self.usual).as_slice() {
+            [] => &[Placement::Close],
+            some => some,
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! The race: blocks of the racers that are left, and a sequential test that controls its error.
+
+use super::blocks::{Answer, Blocks, Racer, Request};
+use super::comparison::Comparison;
+use super::constants::{DIRTY_SHARE, DROP, LEAST_BLOCKS, LOOKS, PARSIMONY, TRIM};
+use super::{Bench, BenchError, Options};
+use crate::profile::StopReason;
+use crate::stats::trimmed_mean;
+use crate::units::Nanos;
+use rand::SeedableRng;
+use rand_pcg::Pcg32;
+use serde::{Deserialize, Serialize};
+
+/// How a race ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RaceOutcome {
+    /// Index of the winner among the racers.
+    pub winner: usize,
+    /// Why the race stopped.
+    pub stop: StopReason,
+    /// Complete blocks.
+    pub blocks: usize,
+    /// Indices of all racers that could not be told from the winner, the winner included.
+    pub ties: Vec<usize>,
+    /// Lower bound of the probability that the winner is within eps of every racer.
+    pub p_within: f64,
+}
+
+/// A race between arms; racers are ordered best first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Race {
+    racers: Vec<Racer>,
+    /// Indices of the racers still in the race.
+    alive: Vec<usize>,
+    blocks: Blocks,
+    /// Looks taken.
+    looks: u32,
+    delta: f64,
+    eps: f64,
+    /// The moment after which no block is begun.
+    deadline: Nanos,
+    /// The moment after which no block may be expected to end.
+    limit: Nanos,
+}
+
+impl Race {
+    /// A race of these arms (best first) with error probability `delta` and the `eps` and time budget of `options`,
+    /// that begins no block once `deadline` is spent. `None` where there are no racers.
+    pub(super) fn new(
+        racers: Vec<Racer>,
+        delta: f64,
+        deadline: Nanos,
+        options: &Options,
+        rng: &mut Pcg32,
+    ) -> Option<Self> {
+        if racers.is_empty() {
+            return None;
+        }
+        let alive: Vec<usize> = (0..racers.len()).collect();
+        Some(Self {
+            blocks: Blocks::new(&alive, rng),
+            racers,
+            alive,
+            looks: 0,
+            delta,
+            eps: options.eps,
+            deadline,
+            limit: deadline + options.share(0.25),
+        })
+    }
+
+    /// Runs a race alone, from begin to end: for measuring the error of the stopping rule on a simulated bench.
+    /// `options` give seed, `delta`, `eps` and time budget. `None` where there are no racers.
+    pub fn run(
+        racers: Vec<Racer>,
+        options: &Options,
+        bench: &mut dyn Bench,
+    ) -> Result<Option<RaceOutcome>, BenchError> {
+        let mut rng = Pcg32::seed_from_u64(options.seed);
+        let budget = options.time_budget;
+        let Some(mut race) = Self::new(racers, options.delta, budget, options, &mut rng) else {
+            return Ok(None);
+        };
+        let begin = bench.now();
+        loop {
+            let answer = match race.request() {
+                Request::Block(plan) => Answer::Samples(bench.block(&plan)?),
+                Request::Idle(time) => bench.idle(time).map(|()| Answer::Waited)?,
+            };
+            if let Some(outcome) = race.absorb(answer, bench.now() - begin, &mut rng) {
+                return Ok(Some(outcome));
+            }
+        }
+    }
+
+    /// What to ask the bench for.
+    pub(super) fn request(&self) -> Request {
+        self.blocks.request(&self.racers)
+    }
+
+    /// Takes the answer; the outcome if that ended the race.
+    pub(super) fn absorb(
+        &mut self,
+        answer: Answer,
+        spent: Nanos,
+        rng: &mut Pcg32,
+    ) -> Option<RaceOutcome> {
+        let over = spent >= self.deadline;
+        if !self.blocks.absorb(answer, self.racers.len(), over, rng) {
+            return None;
+        }
+        let next = spent + self.blocks.cost(&self.racers, &self.alive);
+        let last = over || next > self.limit || self.blocks.len() >= LOOKS[LOOKS.len() - 1];
+        let due = LOOKS[(self.looks as usize).min(LOOKS.len() - 1)];
+        if self.blocks.len() >= due || last {
+            let outcome = self.look(last);
+            if outcome.is_some() {
+                return outcome;
+            }
+        }
+        self.blocks.begin(&self.alive, rng);
+        None
+    }
+
+    /// Tests what the blocks so far prove; `last`: there will be no more.
+    fn look(&mut self, last: bool) -> Option<RaceOutcome> {
+        self.looks += 1;
+        let alpha = self.alpha();
+        let Some(incumbent) = self.incumbent() else {
+            return last.then(|| self.outcome(0, StopReason::Budget, alpha));
+        };
+        let against: Vec<(usize, Comparison)> = self
+            .alive
+            .iter()
+            .filter(|i| **i != incumbent)
+            .map(|i| (*i, self.compare(*i, incumbent)))
+            .collect();
+        let proven = against
+            .iter()
+            .all(|(_, c)| c.half_width(alpha) - c.mean <= self.eps);
+        if proven {
+            let back = self.returning(incumbent, alpha);
+            if !back.is_empty() && !last {
+                self.alive.extend(back);
+                return None;
+            }
+            let stop = if back.is_empty() {
+                StopReason::Eps
+            } else {
+                StopReason::Budget
+            };
+            return Some(self.conclude(incumbent, &against, stop, alpha));
+        }
+        if last {
+            return Some(self.conclude(incumbent, &against, StopReason::Budget, alpha));
+        }
+        for (i, c) in against {
+            if c.lower(alpha) > -DROP {
+                self.alive.retain(|alive| *alive != i);
+            }
+        }
+        None
+    }
+
+    /// The level of one comparison at this look: over all looks and racers these sum to `delta`.
+    fn alpha(&self) -> f64 {
+        let others = self.racers.len().saturating_sub(1).max(1) as f64;
+        let look = f64::from(self.looks.max(1));
+        self.delta / others / (look * (look + 1.0))
+    }
+
+    /// The racer with the least trimmed mean of block-centred log times, over the blocks complete for all alive.
+    fn incumbent(&self) -> Option<usize> {
+        let columns = self.blocks.centred(&self.alive);
+        self.alive
+            .iter()
+            .zip(columns)
+            .filter(|(_, column)| column.len() >= LEAST_BLOCKS)
+            .filter_map(|(i, column)| Some((*i, trimmed_mean(&column, TRIM)?.mean)))
+            .min_by(|a, b| a.1.total_cmp(&b.1))
+            .map(|(i, _)| i)
+    }
+
+    /// Racers that left, and now look better than the incumbent and are not proven within eps of it.
+    fn returning(&self, incumbent: usize, alpha: f64) -> Vec<usize> {
+        (0..self.racers.len())
+            .filter(|i| !self.alive.contains(i))
+            .filter(|i| {
+                let c = self.compare(*i, incumbent);
+                c.mean < 0.0 && c.half_width(alpha) - c.mean > self.eps
+            })
+            .collect()
+    }
+
+    /// The fewest threads that tie with the incumbent take its place.
+    fn conclude(
+        &self,
+        incumbent: usize,
+        against: &[(usize, Comparison)],
+        stop: StopReason,
+        alpha: f64,
+    ) -> RaceOutcome {
+        let smaller = against
+            .iter()
+            .filter(|(i, c)| {
+                self.racers[*i].arm.threads < self.racers[incumbent].arm.threads
+                    && c.mean <= PARSIMONY
+                    && self
+                        .alive
+                        .iter()
+                        .filter(|j| *j != i)
+                        .all(|j| self.compare(*i, *j).upper(alpha) <= self.eps)
+            })
+            .map(|(i, _)| *i)
+            .min_by_key(|i| self.racers[*i].arm);
+        self.outcome(smaller.unwrap_or(incumbent), stop, alpha)
+    }
+
+    fn outcome(&self, winner: usize, stop: StopReason, alpha: f64) -> RaceOutcome {
+        let others: Vec<(usize, Comparison)> = (0..self.racers.len())
+            .filter(|i| *i != winner)
+            .map(|i| (i, self.compare(i, winner)))
+            .collect();
+        let mut ties: Vec<usize> = others
+            .iter()
+            .filter(|(_, c)| c.lower(alpha) <= 0.0)
+            .map(|(i, _)| *i)
+            .collect();
+        let blocks = self.blocks.len();
+        let stop = if self.blocks.dirty() as f64 > DIRTY_SHARE * blocks as f64 {
+            StopReason::Contaminated
+        } else if stop == StopReason::Eps && ties.is_empty() {
+            StopReason::Separated
+        } else {
+            stop
+        };
+        ties.push(winner);
+        ties.sort_unstable();
+        // The winner misses if it is slower than any other by more than eps.
+        let missed: f64 = others
+            .iter()
+            .map(|(i, _)| self.compare(winner, *i).probability_above(self.eps))
+            .sum();
+        RaceOutcome {
+            winner,
+            stop,
+            blocks,
+            ties,
+            p_within: (1.0 - missed).max(0.0),
+        }
+    }
+
+    /// How much slower racer `a` is than racer `b`.
+    pub(super) fn compare(&self, a: usize, b: usize) -> Comparison {
+        Comparison::of(self.blocks.differences(a, b))
+    }
+
+    /// The racers, in the order given.
+    pub(super) fn racers(&self) -> &[Racer] {
+        &self.racers
+    }
+
+    /// Log times of one racer.
+    pub(super) fn logs(&self, racer: usize) -> Vec<f64> {
+        self.blocks.logs(racer)
+    }
+
+    /// Complete blocks.
+    pub(super) fn len(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// Samples thrown away.
+    pub(super) fn rejected(&self) -> u64 {
+        self.blocks.rejected()
+    }
+}

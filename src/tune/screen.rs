@@ -1,0 +1,361 @@
+//! Screening: cheap samples of many counts, in stages, each of which fills a queue of arms.
+
+use super::blocks::{Answer, Request};
+use super::candidates::{grid, physical};
+use super::constants::{
+    EVERY_COUNT, HOPELESS, HOPELESS_BELOW, HOPELESS_RATIO, MOST_CALLS, NARROW, RETRIES,
+    SCREEN_SHARE, SMALL_SECONDS, ZOOM_ROUNDS,
+};
+use super::screened::Screened;
+use super::spacing::{dense, middles};
+use super::{Arm, Options, Sample};
+use crate::machine::Layout;
+use crate::units::{Calls, Nanos, ThreadCount};
+use rand::seq::SliceRandom;
+use rand_pcg::Pcg32;
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+
+/// Step of the pauses between tries of a flagged sample.
+const PAUSE: Nanos = Nanos(50_000_000);
+/// Counts that a later launch with a smaller CPU budget will ask for.
+const SMALL_COUNTS: [usize; 4] = [8, 4, 2, 1];
+
+/// What screening is told at each answer.
+pub(super) struct Context<'a> {
+    pub layout: &'a Layout,
+    pub options: &'a Options,
+    pub spent: Nanos,
+    pub rng: &'a mut Pcg32,
+}
+
+/// Which counts are being sampled, and what the stage must remember.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) enum ScreenStage {
+    /// The grid from all physical cores downwards.
+    Down(Ladder),
+    /// The grid upwards to all logical CPUs.
+    Up,
+    /// 8, 4, 2, 1, for smaller CPU budgets: the place in that list.
+    Small(usize),
+    /// Every count in the promising range.
+    Dense,
+    /// Halving gaps: the round.
+    Zoom(u32),
+    /// Repeating what is near the best: the pass.
+    Narrow(usize),
+    /// Nothing more to sample.
+    Finished,
+}
+
+/// The way down from all physical cores.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Ladder {
+    /// Counts still to sample, the next one last.
+    left: Vec<ThreadCount>,
+    /// The one sampled just now.
+    last: Option<ThreadCount>,
+    /// The best so far.
+    best: ThreadCount,
+    /// Small and slow counts in a row.
+    hopeless: u32,
+}
+
+/// What is being done with the arm at hand.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+enum Phase {
+    /// One call, to see how long it is.
+    Calibrate,
+    /// So many calls, because one was too short to tell.
+    Recalibrate(Calls),
+    /// A sample; how many tries went before.
+    Sample(u32),
+    /// A pause before the next try.
+    Pause(u32),
+}
+
+/// The state of screening.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Screen {
+    pub known: Screened,
+    pub stage: ScreenStage,
+    /// Samples thrown away.
+    pub rejected: u64,
+    grid: Vec<ThreadCount>,
+    queue: VecDeque<Arm>,
+    current: Option<(Arm, Phase)>,
+}
+
+impl Screen {
+    /// The first arm is at hand.
+    pub fn new(context: &mut Context) -> Self {
+        let mut grid = grid(context.layout);
+        grid.retain(|count| context.options.allows(*count));
+        if grid.is_empty() {
+            // A recording that holds none of the usual counts.
+            grid = context
+                .options
+                .only
+                .iter()
+                .flatten()
+                .copied()
+                .filter(|count| *count <= context.layout.logical)
+                .collect();
+        }
+        let top = physical(context.layout);
+        let mut screen = Self {
+            known: Screened::default(),
+            stage: ScreenStage::Down(Ladder {
+                left: grid.iter().copied().filter(|n| *n <= top).collect(),
+                last: None,
+                best: top,
+                hopeless: 0,
+            }),
+            rejected: 0,
+            grid,
+            queue: VecDeque::new(),
+            current: None,
+        };
+        screen.proceed(context);
+        screen
+    }
+
+    /// What to ask the bench for; `None` when screening has ended.
+    pub fn request(&self) -> Option<Request> {
+        let (arm, phase) = self.current.as_ref()?;
+        Some(match phase {
+            Phase::Calibrate => Request::Block(vec![(*arm, Calls::ONE)]),
+            Phase::Recalibrate(calls) => Request::Block(vec![(*arm, *calls)]),
+            Phase::Sample(_) => {
+                let calls = self.known.get(*arm).map_or(Calls::ONE, |s| s.calls);
+                Request::Block(vec![(*arm, calls)])
+            }
+            Phase::Pause(tries) => Request::Idle(Nanos(PAUSE.0 * u64::from(*tries))),
+        })
+    }
+
+    /// Takes the answer to [`Self::request`].
+    pub fn absorb(&mut self, answer: &Answer, context: &mut Context) {
+        let Some((arm, phase)) = self.current.take() else {
+            return;
+        };
+        let next = match (phase, answer) {
+            (Phase::Pause(tries), _) => Some(Phase::Sample(tries + 1)),
+            (phase, Answer::Samples(samples)) => samples
+                .first()
+                .and_then(|sample| self.sampled(arm, &phase, sample, context)),
+            (phase, Answer::Waited) => Some(phase),
+        };
+        match next {
+            Some(phase) => self.current = Some((arm, phase)),
+            None => self.proceed(context),
+        }
+    }
+
+    /// What to do with this arm next; `None`: it is done.
+    fn sampled(
+        &mut self,
+        arm: Arm,
+        phase: &Phase,
+        sample: &Sample,
+        context: &Context,
+    ) -> Option<Phase> {
+        let aim = context.options.sample.as_secs_f64();
+        let per_call = sample.seconds_per_call;
+        let tries = match phase {
+            Phase::Calibrate if per_call < aim / 20.0 => {
+                return Some(Phase::Recalibrate(calls_for(aim / 10.0, per_call)));
+            }
+            Phase::Calibrate | Phase::Recalibrate(_) => {
+                let calls = calls_for(aim, per_call);
+                self.known.insert(arm, calls);
+                if calls != Calls::ONE {
+                    return Some(Phase::Sample(0));
+                }
+                // One call is a whole sample: this was it.
+                0
+            }
+            Phase::Sample(tries) | Phase::Pause(tries) => *tries,
+        };
+        if !sample.interference.is_flagged() {
+            self.known.add_clean(arm, sample);
+            return None;
+        }
+        self.rejected += 1;
+        if tries >= RETRIES || context.spent >= deadline(context.options) {
+            self.known.add_flagged(arm, sample);
+            return None;
+        }
+        Some(if tries == 0 {
+            Phase::Sample(1)
+        } else {
+            Phase::Pause(tries)
+        })
+    }
+
+    /// Brings the next arm to hand, through as many stages as needed.
+    fn proceed(&mut self, context: &mut Context) {
+        if context.spent >= deadline(context.options) {
+            self.stage = ScreenStage::Finished;
+            self.queue.clear();
+        }
+        while self.queue.is_empty() && self.stage != ScreenStage::Finished {
+            let arms = self.next_stage(context);
+            self.queue = arms.into();
+            self.queue.make_contiguous().shuffle(context.rng);
+        }
+        self.current = self.queue.pop_front().map(|arm| {
+            let known = self.known.get(arm).is_some();
+            (
+                arm,
+                if known {
+                    Phase::Sample(0)
+                } else {
+                    Phase::Calibrate
+                },
+            )
+        });
+    }
+
+    /// The arms that the stage at hand asks for, if any; advances the stage.
+    fn next_stage(&mut self, context: &Context) -> Vec<Arm> {
+        let options = context.options;
+        match std::mem::replace(&mut self.stage, ScreenStage::Finished) {
+            ScreenStage::Down(ladder) => arms_of(options, self.next_rung(ladder, context)),
+            ScreenStage::Up => {
+                self.stage = ScreenStage::Small(0);
+                let top = physical(context.layout);
+                arms_of(options, self.grid.iter().copied().filter(|n| *n > top))
+            }
+            // Nothing clean so far: nothing can be decided, and more would take the machine's time for nothing.
+            _ if self.known.best().is_none() => Vec::new(),
+            ScreenStage::Small(place) => {
+                let count = SMALL_COUNTS.get(place).copied().map(ThreadCount::clamped);
+                self.stage = match count {
+                    Some(_) => ScreenStage::Small(place + 1),
+                    None if every_count(context.layout) => ScreenStage::Narrow(0),
+                    None => ScreenStage::Dense,
+                };
+                arms_of(options, count.filter(|n| self.worth_for_later(*n)))
+            }
+            ScreenStage::Dense => {
+                self.stage = ScreenStage::Zoom(0);
+                let room = deadline(options) - context.spent;
+                arms_of(options, dense(&self.known, room, options))
+            }
+            ScreenStage::Zoom(round) => {
+                let mut middles = middles(&self.known, options);
+                if middles.is_empty() || round >= ZOOM_ROUNDS {
+                    middles.clear();
+                    self.stage = ScreenStage::Narrow(0);
+                } else {
+                    self.stage = ScreenStage::Zoom(round + 1);
+                }
+                arms_of(options, middles)
+            }
+            ScreenStage::Narrow(pass) => {
+                let Some(width) = NARROW.get(pass) else {
+                    return Vec::new();
+                };
+                self.stage = ScreenStage::Narrow(pass + 1);
+                // Only the first pass may be misled by a single sample.
+                let noise = if pass == 0 {
+                    4.0 * self.known.spread()
+                } else {
+                    0.0
+                };
+                self.known.within(width.max(noise))
+            }
+            ScreenStage::Finished => Vec::new(),
+        }
+    }
+
+    /// The next smaller count of the grid, unless the last ones gave no hope.
+    fn next_rung(&mut self, mut ladder: Ladder, context: &Context) -> Option<ThreadCount> {
+        ladder.judge(&self.known);
+        let hope = every_count(context.layout) || ladder.hopeless < HOPELESS;
+        let next = ladder.left.pop().filter(|_| hope);
+        ladder.last = next;
+        self.stage = match next {
+            Some(_) => ScreenStage::Down(ladder),
+            None => ScreenStage::Up,
+        };
+        next
+    }
+
+    /// Is a small count worth a sample, because a later launch may have a smaller budget, at the expected length of a
+    /// call? Expected from the smallest count known, as if time were inverse to threads.
+    fn worth_for_later(&self, count: ThreadCount) -> bool {
+        let expected = self.known.smallest().and_then(|small| {
+            let log = self.known.estimate_count(small)?;
+            Some(log.exp() * f64::from(small.get()) / f64::from(count.get()))
+        });
+        self.grid.contains(&count)
+            && !self.known.has(count)
+            && expected.is_some_and(|seconds| seconds <= SMALL_SECONDS)
+    }
+
+    /// How far screening has come, 0 to 1, by its stage.
+    pub fn fraction(&self) -> f64 {
+        match &self.stage {
+            ScreenStage::Down(ladder) => {
+                0.2 * (1.0 - ladder.left.len() as f64 / self.grid.len().max(1) as f64)
+            }
+            ScreenStage::Up => 0.2,
+            ScreenStage::Small(_) => 0.25,
+            ScreenStage::Dense => 0.3,
+            ScreenStage::Zoom(round) => 0.3 + 0.05 * f64::from(*round),
+            ScreenStage::Narrow(pass) => 0.6 + 0.12 * *pass as f64,
+            ScreenStage::Finished => 1.0,
+        }
+    }
+}
+
+impl Ladder {
+    /// Learns from the count sampled last.
+    fn judge(&mut self, known: &Screened) {
+        let Some((last, estimate)) = self
+            .last
+            .and_then(|last| Some((last, known.estimate_count(last)?)))
+        else {
+            return;
+        };
+        let best = known.best();
+        if best.is_none_or(|best| estimate <= best) {
+            self.best = last;
+        }
+        if f64::from(last.get()) <= HOPELESS_BELOW * f64::from(self.best.get()) {
+            let slow = best.is_some_and(|best| estimate > best + HOPELESS_RATIO.ln());
+            self.hopeless = if slow { self.hopeless + 1 } else { 0 };
+        }
+    }
+}
+
+/// The arms that compete at these counts.
+fn arms_of(options: &Options, counts: impl IntoIterator<Item = ThreadCount>) -> Vec<Arm> {
+    counts
+        .into_iter()
+        .flat_map(|threads| {
+            let placements = options.placements.of(threads).iter();
+            placements.map(move |placement| Arm {
+                threads,
+                placement: *placement,
+            })
+        })
+        .collect()
+}
+
+/// Is every count of this machine in the grid?
+fn every_count(layout: &Layout) -> bool {
+    layout.logical.get() <= EVERY_COUNT
+}
+
+/// The moment at which screening must have ended.
+fn deadline(options: &Options) -> Nanos {
+    options.share(SCREEN_SHARE)
+}
+
+/// How many calls of this length fill so many seconds, 1 to 100 000.
+fn calls_for(seconds: f64, per_call: f64) -> Calls {
+    Calls::new((seconds / per_call).round().clamp(1.0, MOST_CALLS) as u32)
+}

@@ -1,0 +1,442 @@
+//! The whole procedure as a value: screening, the races, the efficient count, one request to the bench at a time.
+
+use super::blocks::{Answer, Racer, Request};
+use super::candidates::physical;
+use super::constants::{EFFICIENT_LOSS, FIRST_RACE_SHARE, LEAST_BLOCKS, LOOKS, SECOND_RACERS};
+use super::efficient::Efficient;
+use super::race::{Race, RaceOutcome};
+use super::screen::{Context, Screen, ScreenStage};
+use super::verdict::Verdict;
+use super::{After, Arm, Bench, BenchError, Options};
+use crate::machine::{Layout, Placement};
+use crate::units::{Nanos, ThreadCount};
+use rand::SeedableRng;
+use rand_pcg::Pcg32;
+use serde::{Deserialize, Serialize};
+
+/// The tuning of one workload, advanced by [`Self::step`] until it gives a verdict.
+///
+/// It serialises at every point between steps, and goes on from there as if nothing had happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Tuning {
+    pub(super) layout: Layout,
+    pub(super) options: Options,
+    rng: Pcg32,
+    pub(super) spent: Nanos,
+    pub(super) samples: u64,
+    pub(super) screen: Screen,
+    /// The arms that screening found best, best first.
+    pub(super) front: Vec<Racer>,
+    /// The race of the screened arms.
+    pub(super) first: Option<Finished>,
+    /// The race of the best counts, unbound.
+    pub(super) second: Option<Finished>,
+    pub(super) efficient: Option<Efficient>,
+    phase: Phase,
+    verdict: Option<Verdict>,
+}
+
+/// A race that is over.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Finished {
+    pub race: Race,
+    pub outcome: RaceOutcome,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+enum Phase {
+    Screening,
+    FirstRace(Race),
+    SecondRace(Race),
+    Efficient(Efficient),
+    Done,
+}
+
+/// What a step led to.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one at a time, and none is kept"
+)]
+pub enum Step {
+    /// The tuning goes on.
+    Progress(Progress),
+    /// It is over; every further step says the same.
+    Done(Verdict),
+}
+
+/// How far a tuning has come.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Progress {
+    /// What is being done.
+    pub stage: Stage,
+    /// The arms that the next step measures, in order; none while it waits for a disturbance to pass.
+    pub arms: Vec<Arm>,
+    /// Samples so far.
+    pub samples: u64,
+    /// Time spent so far.
+    pub spent: Nanos,
+    /// About how much is done, 0 to 1.
+    pub fraction: f64,
+}
+
+/// The parts of a tuning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Screening a grid of counts.
+    Ladder,
+    /// Screening every count in the promising range.
+    Dense,
+    /// Repeating the good ones.
+    Narrowing,
+    /// The race of the screened arms.
+    Race,
+    /// The race of the best counts with unbound threads.
+    UnboundRace,
+    /// The search for the fewest threads within 5 %.
+    Efficient,
+    /// Nothing is left to do.
+    Done,
+}
+
+impl Tuning {
+    /// A tuning that has not begun, for a CPU budget of this layout.
+    pub fn new(layout: Layout, options: Options) -> Self {
+        let mut rng = Pcg32::seed_from_u64(options.seed);
+        let screen = Screen::new(&mut Context {
+            layout: &layout,
+            options: &options,
+            spent: Nanos::ZERO,
+            rng: &mut rng,
+        });
+        let mut tuning = Self {
+            layout,
+            options,
+            rng,
+            spent: Nanos::ZERO,
+            samples: 0,
+            screen,
+            front: Vec::new(),
+            first: None,
+            second: None,
+            efficient: None,
+            phase: Phase::Screening,
+            verdict: None,
+        };
+        if tuning.screen.request().is_none() {
+            tuning.finish();
+        }
+        tuning
+    }
+
+    /// Asks the bench once, for a block or a pause, and takes in what it answers.
+    ///
+    /// After an error the tuning is as it was before, so that the same may be asked for again: a block that was
+    /// interrupted, or came back with a value that is no time ([`BenchError::Nonsense`]), is thrown away whole.
+    pub fn step(&mut self, bench: &mut dyn Bench) -> Result<Step, BenchError> {
+        if let Some(request) = self.request() {
+            let begin = bench.now();
+            let answer = ask(bench, &request)?;
+            self.spent += bench.now() - begin;
+            if let Answer::Samples(samples) = &answer {
+                self.samples += samples.len() as u64;
+            }
+            self.absorb(answer);
+        }
+        Ok(match &self.verdict {
+            Some(verdict) => Step::Done(verdict.clone()),
+            None => Step::Progress(self.progress()),
+        })
+    }
+
+    /// Steps until there is a verdict; the first error ends it.
+    pub fn run(&mut self, bench: &mut dyn Bench) -> Result<Verdict, BenchError> {
+        loop {
+            if let Step::Done(verdict) = self.step(bench)? {
+                return Ok(verdict);
+            }
+        }
+    }
+
+    /// The verdict, once there is one.
+    pub fn verdict(&self) -> Option<&Verdict> {
+        self.verdict.as_ref()
+    }
+
+    /// How far it has come.
+    pub fn progress(&self) -> Progress {
+        let arms = match self.request() {
+            Some(Request::Block(plan)) => plan.into_iter().map(|(arm, _)| arm).collect(),
+            _ => Vec::new(),
+        };
+        let racing = |race: &Race| 1.0 - (-(race.len() as f64) / 15.0).exp();
+        let (stage, fraction) = match &self.phase {
+            Phase::Screening => (
+                match self.screen.stage {
+                    ScreenStage::Down(_) | ScreenStage::Up | ScreenStage::Small(_) => Stage::Ladder,
+                    ScreenStage::Dense | ScreenStage::Zoom(_) => Stage::Dense,
+                    ScreenStage::Narrow(_) | ScreenStage::Finished => Stage::Narrowing,
+                },
+                0.4 * self.screen.fraction(),
+            ),
+            Phase::FirstRace(race) => (Stage::Race, 0.4 + 0.3 * racing(race)),
+            Phase::SecondRace(race) => (Stage::UnboundRace, 0.7 + 0.2 * racing(race)),
+            Phase::Efficient(efficient) => (Stage::Efficient, 0.9 + 0.1 * efficient.fraction()),
+            Phase::Done => (Stage::Done, 1.0),
+        };
+        Progress {
+            stage,
+            arms,
+            samples: self.samples,
+            spent: self.spent,
+            fraction,
+        }
+    }
+
+    /// What to ask the bench for; `None` when all is done.
+    fn request(&self) -> Option<Request> {
+        match &self.phase {
+            Phase::Screening => self.screen.request(),
+            Phase::FirstRace(race) | Phase::SecondRace(race) => Some(race.request()),
+            Phase::Efficient(efficient) => Some(efficient.request()),
+            Phase::Done => None,
+        }
+    }
+
+    fn absorb(&mut self, answer: Answer) {
+        match std::mem::replace(&mut self.phase, Phase::Screening) {
+            Phase::Screening => {
+                self.screen.absorb(
+                    &answer,
+                    &mut Context {
+                        layout: &self.layout,
+                        options: &self.options,
+                        spent: self.spent,
+                        rng: &mut self.rng,
+                    },
+                );
+                if self.screen.request().is_none() {
+                    self.after_screening();
+                }
+            }
+            Phase::FirstRace(mut race) => match race.absorb(answer, self.spent, &mut self.rng) {
+                None => self.phase = Phase::FirstRace(race),
+                Some(outcome) => {
+                    self.first = Some(Finished { race, outcome });
+                    self.after_first_race();
+                }
+            },
+            Phase::SecondRace(mut race) => match race.absorb(answer, self.spent, &mut self.rng) {
+                None => self.phase = Phase::SecondRace(race),
+                Some(outcome) => {
+                    self.second = Some(Finished { race, outcome });
+                    self.after_races();
+                }
+            },
+            Phase::Efficient(mut efficient) => {
+                if efficient.absorb(answer, self.spent, &mut self.rng) {
+                    self.efficient = Some(efficient);
+                    self.finish();
+                } else {
+                    self.phase = Phase::Efficient(efficient);
+                }
+            }
+            Phase::Done => self.phase = Phase::Done,
+        }
+    }
+
+    /// The screened arms that are near the best race, if the time holds three blocks of them.
+    fn after_screening(&mut self) {
+        let known = &self.screen.known;
+        if known.best().is_none() {
+            return self.finish();
+        }
+        let always = [physical(&self.layout), self.layout.logical];
+        self.front = known.racers(always);
+        if self.front.len() == 1 && !self.is_single() {
+            return self.finish();
+        }
+        let end = match self.options.then {
+            After::UnboundRace => self.options.share(FIRST_RACE_SHARE),
+            After::Nothing => self.options.time_budget,
+        };
+        match self.race(self.front.clone(), end) {
+            Some(race) => self.phase = Phase::FirstRace(race),
+            None => self.after_first_race(),
+        }
+    }
+
+    /// The best counts race as unbound arms, if the options say so and the time holds it.
+    fn after_first_race(&mut self) {
+        if self.options.then == After::Nothing {
+            return self.after_races();
+        }
+        let mut racers = self.unbound(self.best_counts());
+        let best = racers.len();
+        let all = self.layout.logical;
+        if racers.iter().all(|racer| racer.arm.threads != all) {
+            racers.extend(self.unbound(vec![all]));
+        }
+        let end = self.options.time_budget;
+        let race = self.race(racers.clone(), end).or_else(|| {
+            // All logical CPUs are there for comparison only.
+            racers.truncate(best);
+            self.race(racers, end)
+        });
+        match race {
+            Some(race) => self.phase = Phase::SecondRace(race),
+            None => self.after_races(),
+        }
+    }
+
+    /// Smaller counts that may lose little are tried against the winner, in half of the time that is left.
+    fn after_races(&mut self) {
+        match self.duels() {
+            Some(duels) => self.phase = Phase::Efficient(duels),
+            None => self.finish(),
+        }
+    }
+
+    fn duels(&mut self) -> Option<Efficient> {
+        let finished = self.latency_race().filter(|_| self.options.efficient)?;
+        let winner = finished.race.racers()[finished.outcome.winner];
+        let challengers = self.challengers(winner.arm);
+        let room = Nanos((self.options.time_budget - self.spent).0 / 2);
+        let known = &self.screen.known;
+        let dearest = challengers
+            .iter()
+            .chain([&winner])
+            .map(|racer| known.cost(racer))
+            .fold(0.0, f64::max);
+        if 2.0 * dearest * LOOKS[0] as f64 > room.as_secs_f64() {
+            return None;
+        }
+        let delta = self.options.delta / 2.0;
+        Efficient::new(challengers, winner, delta, self.spent + room, &mut self.rng)
+    }
+
+    fn finish(&mut self) {
+        self.phase = Phase::Done;
+        self.verdict = Some(self.conclude());
+    }
+
+    /// A race that ends at `end`, if three blocks of these racers fit in a quarter of the budget more than that: fewer
+    /// would decide nothing.
+    fn race(&mut self, racers: Vec<Racer>, end: Nanos) -> Option<Race> {
+        let block: f64 = racers.iter().map(|r| self.screen.known.cost(r)).sum();
+        let room = (end + self.options.share(0.25)) - self.spent;
+        if block * LEAST_BLOCKS as f64 > room.as_secs_f64() {
+            return None;
+        }
+        let delta = self.options.delta_of_a_race();
+        Race::new(racers, delta, end, &self.options, &mut self.rng)
+    }
+
+    /// The counts that the first race (or screening, if there was none) found best, best first.
+    fn best_counts(&self) -> Vec<ThreadCount> {
+        let mut counts: Vec<ThreadCount> = Vec::new();
+        let order = match &self.first {
+            Some(first) => first.order(),
+            None => self.front.clone(),
+        };
+        for racer in order {
+            if !counts.contains(&racer.arm.threads) && counts.len() < SECOND_RACERS {
+                counts.push(racer.arm.threads);
+            }
+        }
+        counts
+    }
+
+    fn unbound(&self, counts: Vec<ThreadCount>) -> Vec<Racer> {
+        let racer = |threads| {
+            Some(Racer {
+                arm: Arm {
+                    threads,
+                    placement: Placement::Unbound,
+                },
+                calls: self.screen.known.calls(threads)?,
+            })
+        };
+        counts.into_iter().filter_map(racer).collect()
+    }
+
+    /// Screened counts below the winner's that may be within 5 %, ascending, placed as the winner.
+    fn challengers(&self, winner: Arm) -> Vec<Racer> {
+        let known = &self.screen.known;
+        let Some(best) = known.best() else {
+            return Vec::new();
+        };
+        let limit = best + EFFICIENT_LOSS + 2.0 * known.spread();
+        known
+            .curve()
+            .into_iter()
+            .filter(|(count, log)| *count < winner.threads && *log <= limit)
+            .filter_map(|(threads, _)| {
+                Some(Racer {
+                    arm: Arm { threads, ..winner },
+                    calls: known.calls(threads)?,
+                })
+            })
+            .collect()
+    }
+
+    /// The race that `latency` rests on.
+    pub(super) fn latency_race(&self) -> Option<&Finished> {
+        self.second.as_ref().or(self.first.as_ref())
+    }
+
+    /// Is only one count possible?
+    pub(super) fn is_single(&self) -> bool {
+        let possible = |n: &usize| self.options.allows(ThreadCount::clamped(*n));
+        (1..=self.layout.logical.as_usize())
+            .filter(possible)
+            .take(2)
+            .count()
+            == 1
+    }
+}
+
+impl Finished {
+    /// All racers, the winner first, the others by what they lost to it.
+    fn order(&self) -> Vec<Racer> {
+        let winner = self.outcome.winner;
+        let mut order: Vec<(f64, Racer)> = self
+            .race
+            .racers()
+            .iter()
+            .enumerate()
+            .map(|(i, racer)| {
+                let loss = if i == winner {
+                    f64::NEG_INFINITY
+                } else {
+                    self.race.compare(i, winner).mean
+                };
+                (loss, *racer)
+            })
+            .collect();
+        order.sort_by(|a, b| a.0.total_cmp(&b.0));
+        order.into_iter().map(|(_, racer)| racer).collect()
+    }
+}
+
+/// Asks, and rejects an answer that is no measurement.
+fn ask(bench: &mut dyn Bench, request: &Request) -> Result<Answer, BenchError> {
+    let plan = match request {
+        Request::Idle(time) => return bench.idle(*time).map(|()| Answer::Waited),
+        Request::Block(plan) => plan,
+    };
+    let samples = bench.block(plan)?;
+    if samples.len() != plan.len() {
+        let text = format!("{} samples for {} arms", samples.len(), plan.len());
+        return Err(BenchError::Nonsense(text));
+    }
+    match samples
+        .iter()
+        .map(|sample| sample.seconds_per_call)
+        .find(|seconds| !(seconds.is_finite() && *seconds > 0.0))
+    {
+        Some(seconds) => Err(BenchError::Nonsense(format!("{seconds} s"))),
+        None => Ok(Answer::Samples(samples)),
+    }
+}

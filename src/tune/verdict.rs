@@ -1,0 +1,151 @@
+//! What a tuning found out about one workload.
+
+use super::Arm;
+use super::constants::TRIM;
+use super::screened::UNKNOWN_SPREAD;
+use crate::profile::StopReason;
+use crate::stats::{trimmed_mean, upper_quantile};
+use crate::units::{Nanos, ThreadCount};
+use serde::{Deserialize, Serialize};
+
+/// What a tuning found out about one workload.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// Why it ended: the first inconclusive reason of the races that `latency` rests on, else that of the last one.
+    pub stop: StopReason,
+    /// The fastest count as `launch` uses it; absent when no clean sample was seen. Where the time ended before the
+    /// unbound race had three blocks, the bound arm that was first, and `stop` is inconclusive.
+    pub latency: Option<Choice>,
+    /// The fastest bound arm; absent where no bound arms were timed.
+    pub pinned: Option<Choice>,
+    /// The fewest threads proven to be within 5 % of `latency`; `latency` itself where no smaller count was.
+    pub efficient: Option<FewestThreads>,
+    /// All logical CPUs, timed in the same race as `latency`.
+    pub default: Option<Baseline>,
+    /// Counts that could not be told from `latency`, itself included, ascending.
+    pub ties: Vec<ThreadCount>,
+    /// Lower bound of the probability that `latency` is within eps of the best racer.
+    pub p_within: f64,
+    /// Samples taken, clean and flagged, calibration included.
+    pub samples: u64,
+    /// Samples thrown away because of interference.
+    pub rejected: u64,
+    /// Time spent.
+    pub spent: Nanos,
+    /// Every arm with a clean sample, in the arms' order.
+    pub curve: Vec<Timed>,
+}
+
+/// An arm that was chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Choice {
+    /// Which one.
+    pub arm: Arm,
+    /// How fast it is.
+    pub time: Timing,
+    /// 95 % interval, seconds a call; below three samples from an assumed spread, so that it is wide.
+    pub ci95: [f64; 2],
+}
+
+/// The fewest threads that lose little.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct FewestThreads {
+    /// Which arm.
+    pub arm: Arm,
+    /// Seconds a call.
+    pub seconds_per_call: f64,
+    /// Time lost against `latency`, as a ratio; its upper bound is at most 0.05.
+    pub loss: f64,
+}
+
+/// What a program takes that is told nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Baseline {
+    /// All logical CPUs.
+    pub threads: ThreadCount,
+    /// Seconds a call: that of `latency` times `speedup`.
+    pub seconds_per_call: f64,
+    /// Its time over that of `latency`, from paired blocks.
+    pub speedup: f64,
+}
+
+/// One arm that was timed.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Timed {
+    /// Which one.
+    pub arm: Arm,
+    /// How fast it is.
+    pub time: Timing,
+    /// Did it race, or was it only screened?
+    pub raced: bool,
+}
+
+/// How long a call takes.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Timing {
+    /// Exponential of the trimmed mean of log times, seconds a call.
+    pub seconds_per_call: f64,
+    /// 95 % interval of that; absent below three samples.
+    pub ci95: Option<[f64; 2]>,
+    /// Samples behind it.
+    pub samples: u64,
+}
+
+impl Timing {
+    /// From log times; `None` of none.
+    pub(super) fn of(logs: &[f64]) -> Option<Self> {
+        let trimmed = trimmed_mean(logs, TRIM)?;
+        let half = upper_quantile(0.025, trimmed.freedom) * trimmed.standard_error;
+        Some(Self {
+            seconds_per_call: trimmed.mean.exp(),
+            ci95: (logs.len() > 2).then(|| around(trimmed.mean, half)),
+            samples: logs.len() as u64,
+        })
+    }
+
+    /// The interval, or one from the spread that is assumed where nothing is known, with a single degree of freedom.
+    pub(super) fn interval(&self) -> [f64; 2] {
+        self.ci95.unwrap_or_else(|| {
+            let half = upper_quantile(0.025, 1.0) * UNKNOWN_SPREAD;
+            around(self.seconds_per_call.ln(), half)
+        })
+    }
+}
+
+impl Choice {
+    /// An arm with its log times; `None` of none.
+    pub(super) fn of(arm: Arm, logs: &[f64]) -> Option<Self> {
+        let time = Timing::of(logs)?;
+        Some(Self {
+            arm,
+            time,
+            ci95: time.interval(),
+        })
+    }
+}
+
+fn around(log: f64, half: f64) -> [f64; 2] {
+    [(log - half).exp(), (log + half).exp()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timing_states_an_interval_from_three_samples_on() {
+        let logs: Vec<f64> = [1.0_f64, 1.1, 0.9].iter().map(|s| s.ln()).collect();
+        let t = Timing::of(&logs).unwrap();
+        let [low, high] = t.ci95.unwrap();
+        assert!(low < t.seconds_per_call && t.seconds_per_call < high);
+        assert_eq!(t.samples, 3);
+        assert_eq!(Timing::of(&logs[..2]).unwrap().ci95, None);
+        assert_eq!(Timing::of(&[]), None);
+    }
+
+    #[test]
+    fn one_sample_gets_a_wide_interval_where_one_must_be_stated() {
+        let [low, high] = Timing::of(&[0.0]).unwrap().interval();
+        assert!(low < 0.6 && high > 1.8);
+    }
+}
