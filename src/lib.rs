@@ -2,6 +2,7 @@
 //!
 //! Data flows `machine → workload → bench → tune → profile → launch`; a folder uses those below it in this list only:
 //!
+//! - `profile`: schema, atomic files, and which count a profile gives
 //! - `machine`: what this machine is: topology, CPU budget, fingerprint, load
 #![deny(unsafe_code)]
 
