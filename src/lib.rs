@@ -2,6 +2,7 @@
 //!
 //! Data flows `machine → workload → bench → tune → profile → launch`; a folder uses those below it in this list only:
 //!
+//! - `report`: profiles as people and other programs read them
 //! - `profile`: schema, atomic files, and which count a profile gives
 //! - `machine`: what this machine is: topology, CPU budget, fingerprint, load
 #![deny(unsafe_code)]
@@ -9,5 +10,6 @@
 pub mod cli;
 pub mod machine;
 pub mod profile;
+pub mod report;
 pub mod tune;
 pub mod units;
