@@ -4,10 +4,12 @@
 //!
 //! - `report`: profiles as people and other programs read them
 //! - `profile`: schema, atomic files, and which count a profile gives
+//! - `environment`: which variables each runtime obeys; from a count to assignments and arguments
 //! - `machine`: what this machine is: topology, CPU budget, fingerprint, load
 #![deny(unsafe_code)]
 
 pub mod cli;
+pub mod environment;
 pub mod machine;
 pub mod profile;
 pub mod report;
