@@ -6,6 +6,7 @@ mod error;
 mod extras;
 mod layout;
 mod locate;
+pub mod lookup;
 mod merge;
 mod read;
 mod schema;
