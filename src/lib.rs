@@ -2,6 +2,9 @@
 //!
 //! Data flows `machine → workload → bench → tune → profile → launch`; a folder uses those below it in this list only:
 //!
+//! - `report`: profiles as people and other programs read them
+//! - `profile`: schema, atomic files, and which count a profile gives
+//! - `environment`: which variables each runtime obeys; from a count to assignments and arguments
 //! - `machine`: what this machine is: topology, CPU budget, fingerprint, load
 //! - `tune`: how a count is chosen from samples (pure)
 //! - `stats`: trimmed means, intervals, autocorrelation (pure)
@@ -9,8 +12,10 @@
 
 pub mod bench;
 pub mod cli;
+pub mod environment;
 pub mod machine;
 pub mod profile;
+pub mod report;
 pub mod stats;
 pub mod tune;
 pub mod units;

@@ -1,8 +1,22 @@
 //! Profiles: all verdicts of one machine and backend in one TOML file.
 
+mod check;
+mod directories;
+mod error;
+mod extras;
+mod layout;
+mod locate;
+pub mod lookup;
+mod merge;
+mod read;
 mod schema;
+pub mod store;
 
+pub use directories::{Directories, Found, Search, load_for};
+pub use error::StoreError;
+pub use read::{MAX_BYTES, load, parse};
 pub use schema::{
     BudgetRecord, Conditions, CurvePoint, DefaultChoice, Efficient, Entry, Latency, Pinned,
     Profile, Residency, SCHEMA, StopReason, Throughput,
 };
+pub use store::{check_writable, save};

@@ -1,0 +1,140 @@
+//! Which values of a well-formed profile are out of range. Pure.
+
+use super::locate::Step::{self, Index, Key};
+use super::schema::{CurvePoint, Entry, Profile};
+use std::collections::HashSet;
+
+/// A value out of range: where it stands, and what is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Violation {
+    /// Path from the document's root.
+    pub path: Vec<Step>,
+    /// What is wrong.
+    pub message: String,
+}
+
+type Checked = Result<(), Violation>;
+
+/// The first value out of range, in the order of the file.
+pub(super) fn check(profile: &Profile) -> Checked {
+    at_least_zero(profile.spent_s).map_err(|m| violation(&[Key("spent_s")], m))?;
+    if !is_machine_id(&profile.machine.id) {
+        let message = "a machine id is made of a-z, 0-9 and `-`".to_owned();
+        return Err(violation(&[Key("machine"), Key("id")], message));
+    }
+    let mut names = HashSet::new();
+    for (index, entry) in profile.workloads.iter().enumerate() {
+        let prefix = [Key("workload"), Index(index)];
+        let inside = |v: Violation| Violation {
+            path: prefix.iter().cloned().chain(v.path).collect(),
+            message: v.message,
+        };
+        if !names.insert(entry.name.as_str()) {
+            let message = format!("a second entry is named `{}`", entry.name);
+            return Err(inside(violation(&[Key("name")], message)));
+        }
+        check_entry(entry).map_err(inside)?;
+    }
+    Ok(())
+}
+
+/// Is this `[a-z0-9-]+`, safe as the name of a directory?
+pub(super) fn is_machine_id(id: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    !id.is_empty() && id.len() <= 200 && id.bytes().all(allowed)
+}
+
+fn check_entry(entry: &Entry) -> Checked {
+    text(&entry.name).map_err(|m| violation(&[Key("name")], m))?;
+    text(&entry.shape).map_err(|m| violation(&[Key("shape")], m))?;
+    if let Some(latency) = &entry.latency {
+        timing("latency", latency.median_us, Some(latency.ci95_us))?;
+    }
+    if let Some(pinned) = &entry.pinned {
+        timing("pinned", pinned.median_us, Some(pinned.ci95_us))?;
+    }
+    if let Some(first) = entry.first_call_us {
+        positive(first).map_err(|m| violation(&[Key("first_call_us")], m))?;
+    }
+    if let Some(efficient) = &entry.efficient {
+        timing("efficient", efficient.median_us, None)?;
+        finite(efficient.loss_percent)
+            .map_err(|m| violation(&[Key("efficient"), Key("loss_percent")], m))?;
+    }
+    if let Some(throughput) = &entry.throughput {
+        positive(throughput.calls_per_s)
+            .map_err(|m| violation(&[Key("throughput"), Key("calls_per_s")], m))?;
+    }
+    if let Some(default) = &entry.default {
+        timing("default", default.median_us, None)?;
+        positive(default.speedup).map_err(|m| violation(&[Key("default"), Key("speedup")], m))?;
+    }
+    if !(0.0..=1.0).contains(&entry.p_within) {
+        let message = format!("{} is no probability from 0 to 1", entry.p_within);
+        return Err(violation(&[Key("p_within")], message));
+    }
+    at_least_zero(entry.seconds).map_err(|m| violation(&[Key("seconds")], m))?;
+    entry.curve.iter().enumerate().try_for_each(check_point)
+}
+
+fn check_point((index, point): (usize, &CurvePoint)) -> Checked {
+    let at = |key| [Key("curve"), Index(index), Key(key)];
+    positive(point.median_us).map_err(|m| violation(&at("median_us"), m))?;
+    point.ci95_us.map_or(Ok(()), |bounds| {
+        interval(bounds).map_err(|m| violation(&at("ci95_us"), m))
+    })
+}
+
+fn timing(table: &'static str, median_us: f64, ci95_us: Option<[f64; 2]>) -> Checked {
+    positive(median_us).map_err(|m| violation(&[Key(table), Key("median_us")], m))?;
+    ci95_us.map_or(Ok(()), |bounds| {
+        interval(bounds).map_err(|m| violation(&[Key(table), Key("ci95_us")], m))
+    })
+}
+
+fn violation(path: &[Step], message: String) -> Violation {
+    Violation {
+        path: path.to_vec(),
+        message,
+    }
+}
+
+fn text(text: &str) -> Result<(), String> {
+    if text.is_empty() || text.len() > 200 || text.chars().any(char::is_control) {
+        return Err("1 to 200 bytes without control characters were expected".to_owned());
+    }
+    Ok(())
+}
+
+fn finite(value: f64) -> Result<(), String> {
+    if value.is_finite() {
+        Ok(())
+    } else {
+        Err(format!("{value} is no finite number"))
+    }
+}
+
+fn positive(value: f64) -> Result<(), String> {
+    if value.is_finite() && value > 0.0 {
+        Ok(())
+    } else {
+        Err(format!("{value} must be finite and greater than 0"))
+    }
+}
+
+fn at_least_zero(value: f64) -> Result<(), String> {
+    if value.is_finite() && value >= 0.0 {
+        Ok(())
+    } else {
+        Err(format!("{value} must be finite and not negative"))
+    }
+}
+
+fn interval([low, high]: [f64; 2]) -> Result<(), String> {
+    positive(low)?;
+    positive(high)?;
+    if low > high {
+        return Err(format!("the interval {low} to {high} runs backwards"));
+    }
+    Ok(())
+}

@@ -1,0 +1,145 @@
+//! Where profiles lie, and the order in which they are looked through.
+
+use super::check::is_machine_id;
+use super::error::StoreError;
+use super::read::load;
+use super::schema::Profile;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// Machine-wide directories, in the order of the search: an administrator's, the service's, the distribution's.
+const SYSTEM: [&str; 3] = [
+    "/etc/threadtune/profiles",
+    "/var/lib/threadtune/profiles",
+    "/usr/share/threadtune/profiles",
+];
+
+/// Where the service writes, and `tune --system`.
+const SYSTEM_STATE: &str = "/var/lib/threadtune/profiles";
+
+/// The directories of profiles; below each lies `<machine>/<backend>.toml`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Directories {
+    /// The user's own, absent where neither `XDG_STATE_HOME` nor `HOME` tells.
+    pub user: Option<PathBuf>,
+    /// Machine-wide ones, in order.
+    pub system: Vec<PathBuf>,
+}
+
+/// A profile and where it was found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// The file.
+    pub path: PathBuf,
+    /// What it holds.
+    pub profile: Profile,
+}
+
+/// What a search came to: perhaps a profile, and the files that were passed over because something is wrong with them.
+#[derive(Debug, Default)]
+pub struct Search {
+    /// The first that is sound.
+    pub found: Option<Found>,
+    /// What was wrong with files before it; files that are absent do not count.
+    pub problems: Vec<StoreError>,
+}
+
+impl Directories {
+    /// The usual places, given the environment (`XDG_STATE_HOME` counts only if absolute, as its specification says).
+    pub fn from_environment(environment: impl Fn(&str) -> Option<OsString>) -> Self {
+        let absolute = |name: &str| {
+            environment(name)
+                .map(PathBuf::from)
+                .filter(|path| path.is_absolute())
+        };
+        let state = absolute("XDG_STATE_HOME")
+            .or_else(|| absolute("HOME").map(|home| home.join(".local/state")));
+        Self {
+            user: state.map(|state| state.join("threadtune/profiles")),
+            system: SYSTEM.map(PathBuf::from).to_vec(),
+        }
+    }
+
+    /// The file that `tune` writes for the user.
+    pub fn user_profile(&self, machine: &str, backend: &str) -> Option<PathBuf> {
+        self.user.as_ref().map(|dir| file(dir, machine, backend))
+    }
+
+    /// The file that the service writes, and `tune --system`.
+    pub fn system_profile(machine: &str, backend: &str) -> PathBuf {
+        file(Path::new(SYSTEM_STATE), machine, backend)
+    }
+
+    /// The first sound profile of this machine.
+    pub fn search(&self, machine: &str, backend: &str) -> Search {
+        let mut search = Search::default();
+        if !is_machine_id(machine) {
+            return search;
+        }
+        for directory in self.user.iter().chain(&self.system) {
+            let path = file(directory, machine, backend);
+            match load_for(&path, machine) {
+                Ok(profile) => {
+                    search.found = Some(Found { path, profile });
+                    break;
+                }
+                Err(error) if error.is_absent() => {}
+                Err(error) => search.problems.push(error),
+            }
+        }
+        search
+    }
+}
+
+/// Reads a profile that must belong to this machine.
+pub fn load_for(path: &Path, machine: &str) -> Result<Profile, StoreError> {
+    let profile = load(path)?;
+    if profile.machine.id == machine {
+        Ok(profile)
+    } else {
+        Err(StoreError::OtherMachine {
+            path: path.to_owned(),
+            found: profile.machine.id,
+            expected: machine.to_owned(),
+        })
+    }
+}
+
+fn file(directory: &Path, machine: &str, backend: &str) -> PathBuf {
+    directory.join(machine).join(format!("{backend}.toml"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn directories(variables: &[(&str, &str)]) -> Directories {
+        Directories::from_environment(|name| {
+            let (_, value) = variables.iter().find(|(n, _)| *n == name)?;
+            Some(OsString::from(value))
+        })
+    }
+
+    #[test]
+    fn the_users_directory_follows_the_xdg_rules() {
+        let path =
+            |variables: &[(&str, &str)]| directories(variables).user_profile("m-1", "native");
+        let xdg = ("XDG_STATE_HOME", "/s");
+        let home = ("HOME", "/h");
+        let at = |text: &str| Some(PathBuf::from(text));
+        assert_eq!(
+            path(&[xdg, home]),
+            at("/s/threadtune/profiles/m-1/native.toml")
+        );
+        let fallback = at("/h/.local/state/threadtune/profiles/m-1/native.toml");
+        assert_eq!(path(&[home]), fallback);
+        assert_eq!(path(&[("XDG_STATE_HOME", "relative"), home]), fallback);
+        assert_eq!(path(&[]), None);
+    }
+
+    #[test]
+    fn a_machine_id_cannot_leave_the_directory() {
+        let search = directories(&[("HOME", "/")]).search("../../etc", "native");
+        assert!(search.found.is_none() && search.problems.is_empty());
+    }
+}

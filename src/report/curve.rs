@@ -1,0 +1,141 @@
+//! The curve of one workload: time against count, with a bar for each count.
+
+use super::table::{plain, remark};
+use super::units::{interval, time};
+use crate::machine::Placement;
+use crate::profile::{CurvePoint, Entry};
+
+/// The narrowest and the widest bar, in characters.
+const BAR: std::ops::RangeInclusive<usize> = 4..=60;
+
+/// Eighths of a character cell, so that bars of similar counts can be told apart.
+const EIGHTHS: [char; 8] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
+
+/// Counts, medians, intervals and bars of one workload in lines of at most `width` characters where that is possible.
+///
+/// `*` marks the chosen count and `=` those that could not be told from it; bars are proportional to the time.
+pub fn curve(entry: &Entry, width: usize) -> String {
+    let mut lines = vec![format!("{}  {}", plain(&entry.name), plain(&entry.shape))];
+    if let Some(latency) = &entry.latency {
+        lines.push(format!(
+            "{} threads, {} per call (95 % interval {}), stop: {}",
+            latency.threads,
+            time(latency.median_us),
+            interval(latency.ci95_us),
+            plain(&entry.stop.to_string()),
+        ));
+    }
+    if !entry.stop.is_conclusive() {
+        lines.push(remark(entry));
+    }
+    for placement in [Placement::Unbound, Placement::Close, Placement::Spread] {
+        let mut points: Vec<&CurvePoint> = entry
+            .curve
+            .iter()
+            .filter(|point| point.placement == placement)
+            .collect();
+        points.sort_by_key(|point| point.threads);
+        if !points.is_empty() {
+            lines.extend([String::new(), placement.to_string()]);
+            lines.extend(bars(entry, placement, &points, width));
+        }
+    }
+    lines.join("\n") + "\n"
+}
+
+fn bars(entry: &Entry, placement: Placement, points: &[&CurvePoint], width: usize) -> Vec<String> {
+    let chosen = match placement {
+        Placement::Unbound => entry.latency.as_ref().map(|l| l.threads),
+        _ => entry
+            .pinned
+            .as_ref()
+            .filter(|p| p.placement == placement)
+            .map(|p| p.threads),
+    };
+    let rows: Vec<(String, f64)> = points
+        .iter()
+        .map(|point| {
+            let mark = if chosen == Some(point.threads) {
+                '*'
+            } else if chosen.is_some() && entry.ties.contains(&point.threads) {
+                '='
+            } else {
+                ' '
+            };
+            let interval = point.ci95_us.map_or_else(|| "–".to_owned(), interval);
+            let median = time(point.median_us);
+            let left = format!("{mark}{:>5}  {median:>8}  {interval:>16}  ", point.threads);
+            (left, point.median_us)
+        })
+        .collect();
+    let longest = rows.iter().map(|(_, us)| *us).fold(0.0, f64::max);
+    let taken = rows.iter().map(|(l, _)| l.chars().count()).max();
+    let room = width.saturating_sub(taken.unwrap_or(0));
+    let room = room.clamp(*BAR.start(), *BAR.end());
+    rows.iter()
+        .map(|(left, us)| format!("{left}{}", bar(us / longest, room)))
+        .collect()
+}
+
+/// A bar of this share of `room` characters.
+fn bar(share: f64, room: usize) -> String {
+    let eighths = (share * room as f64 * 8.0).round().max(1.0) as usize;
+    let mut bar = "█".repeat(eighths / 8);
+    if !eighths.is_multiple_of(8) {
+        bar.push(EIGHTHS[eighths % 8]);
+    }
+    bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::parse;
+    use std::path::Path;
+
+    fn made_up(name: &str) -> Entry {
+        let text = include_str!("../../tests/profiles/made-up.toml");
+        let profile = parse(Path::new("made-up.toml"), text).unwrap();
+        profile.entry(name).unwrap().clone()
+    }
+
+    #[test]
+    fn a_curve_fits_the_terminal() {
+        for width in [66, 80, 200] {
+            for line in curve(&made_up("gemv-2048x2048"), width).lines() {
+                assert!(line.chars().count() <= width, "{width}: {line}");
+            }
+        }
+        // Too narrow for any bar: short ones rather than none, and no panic.
+        assert!(curve(&made_up("gemv-2048x2048"), 0).contains('█'));
+    }
+
+    #[test]
+    fn choice_and_ties_are_marked() {
+        let text = curve(&made_up("gemv-2048x2048"), 60);
+        let marks: Vec<&str> = text
+            .lines()
+            .filter(|line| line.starts_with(['*', '=']))
+            .map(|line| &line[..6])
+            .collect();
+        assert_eq!(marks, ["*    3", "=    4", "*    3", "=    4"]);
+    }
+
+    #[test]
+    fn bars_are_proportional() {
+        assert_eq!(bar(1.0, 4), "████");
+        assert_eq!(bar(0.5, 4), "██");
+        assert_eq!(bar(0.53125, 4), "██▏");
+        assert_eq!(bar(0.0, 4), "▏");
+    }
+
+    #[test]
+    fn an_entry_without_a_count_says_why() {
+        let text = curve(&made_up("softmax-512x512"), 80);
+        assert_eq!(
+            text,
+            "softmax-512x512  softmax:512x512:f32\n? softmax-512x512: failed: the worker was killed by signal 11\n"
+        );
+        assert!(curve(&made_up("llama3.2-1b/decode"), 80).contains("inconclusive"));
+    }
+}

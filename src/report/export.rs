@@ -1,0 +1,128 @@
+//! A profile for other programs: JSON with the profile's own keys, CSV with one line a point of a curve.
+
+use crate::machine::Fingerprint;
+use crate::profile::{Conditions, Entry, Profile};
+use serde::Serialize;
+
+/// The profile as JSON sees it; TOML's date becomes a text.
+#[derive(Serialize)]
+struct Json<'p> {
+    schema: u32,
+    generator: &'p str,
+    created: String,
+    spent_s: f64,
+    entries: usize,
+    machine: &'p Fingerprint,
+    conditions: &'p Conditions,
+    workload: &'p [Entry],
+}
+
+/// The whole profile as one JSON object, its keys those of the file, ended by a newline.
+pub fn profile_json(profile: &Profile) -> Result<String, serde_json::Error> {
+    let json = Json {
+        schema: profile.schema,
+        generator: &profile.generator,
+        created: profile.created.to_string(),
+        spent_s: profile.spent_s,
+        entries: profile.entries,
+        machine: &profile.machine,
+        conditions: &profile.conditions,
+        workload: &profile.workloads,
+    };
+    serde_json::to_string_pretty(&json).map(|text| text + "\n")
+}
+
+/// One entry as a JSON object, ended by a newline.
+pub fn entry_json(entry: &Entry) -> Result<String, serde_json::Error> {
+    serde_json::to_string_pretty(entry).map(|text| text + "\n")
+}
+
+/// One line for each point of each curve, below a line of names. Fields are quoted as RFC 4180 says.
+pub fn profile_csv(entries: &[&Entry]) -> String {
+    let mut text = "workload,shape,placement,threads,median_us,ci95_low_us,ci95_high_us,samples,raced,chosen,tie,\
+                    conclusive,stop\n"
+        .to_owned();
+    for entry in entries {
+        for point in &entry.curve {
+            let chosen = match point.placement {
+                crate::machine::Placement::Unbound => {
+                    entry.latency.as_ref().map(|l| l.threads) == Some(point.threads)
+                }
+                placement => entry
+                    .pinned
+                    .as_ref()
+                    .is_some_and(|p| (p.threads, p.placement) == (point.threads, placement)),
+            };
+            let end = |i: usize| point.ci95_us.map(|ends| ends[i].to_string());
+            let fields = [
+                field(&entry.name),
+                field(&entry.shape),
+                point.placement.to_string(),
+                point.threads.to_string(),
+                point.median_us.to_string(),
+                end(0).unwrap_or_default(),
+                end(1).unwrap_or_default(),
+                point.samples.to_string(),
+                point.raced.to_string(),
+                chosen.to_string(),
+                entry.ties.contains(&point.threads).to_string(),
+                entry.stop.is_conclusive().to_string(),
+                field(&entry.stop.to_string()),
+            ];
+            text.push_str(&fields.join(","));
+            text.push('\n');
+        }
+    }
+    text
+}
+
+fn field(text: &str) -> String {
+    if text.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::parse;
+    use std::path::Path;
+
+    fn made_up() -> Profile {
+        let text = include_str!("../../tests/profiles/made-up.toml");
+        parse(Path::new("made-up.toml"), text).unwrap()
+    }
+
+    #[test]
+    fn json_has_the_files_keys_and_a_plain_date() {
+        let json: serde_json::Value =
+            serde_json::from_str(&profile_json(&made_up()).unwrap()).unwrap();
+        assert_eq!(json["created"], "2026-11-22T10:00:00Z");
+        assert_eq!(json["workload"][0]["latency"]["threads"], 6);
+        assert_eq!(json["machine"]["cpus"], "0-7");
+    }
+
+    #[test]
+    fn csv_has_a_line_for_each_point() {
+        let profile = made_up();
+        let text = profile_csv(&[&profile.workloads[4]]);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 5);
+        assert_eq!(
+            lines[1],
+            "gemm-bf16-64,gemm:64x64x64:bf16,close,1,3,2.97,3.03,40,true,true,true,true,separated"
+        );
+        assert_eq!(
+            lines[2],
+            "gemm-bf16-64,gemm:64x64x64:bf16,close,2,5,,,2,false,false,false,true,separated"
+        );
+    }
+
+    #[test]
+    fn fields_are_quoted_where_they_must_be() {
+        assert_eq!(field("a,\"b\""), "\"a,\"\"b\"\"\"");
+        assert_eq!(field("a b"), "a b");
+    }
+}

@@ -1,0 +1,140 @@
+//! The table that `tune` and `show` print: one line a workload.
+
+use super::units::{interval, time};
+use crate::profile::{Entry, StopReason};
+
+/// The table of some entries, with a line under it for each one that states nothing certain.
+pub fn profile_table(entries: &[&Entry]) -> String {
+    let head = [
+        "workload",
+        "threads",
+        "median",
+        "95 % interval",
+        "speedup",
+        "stop",
+        "seconds",
+    ]
+    .map(str::to_owned);
+    let rows: Vec<[String; 7]> = std::iter::once(head)
+        .chain(entries.iter().map(|entry| row(entry)))
+        .collect();
+    let mut text = aligned(&rows);
+    for entry in entries.iter().filter(|e| !e.stop.is_conclusive()) {
+        text.push_str(&remark(entry));
+        text.push('\n');
+    }
+    text
+}
+
+fn row(entry: &Entry) -> [String; 7] {
+    let none = || "–".to_owned();
+    // A space keeps the digits of all rows in one column.
+    let mark = if entry.stop.is_conclusive() { ' ' } else { '?' };
+    let latency = entry.latency.as_ref();
+    [
+        plain(&entry.name),
+        latency.map_or_else(none, |l| format!("{}{mark}", l.threads)),
+        latency.map_or_else(none, |l| time(l.median_us)),
+        latency.map_or_else(none, |l| interval(l.ci95_us)),
+        entry
+            .default
+            .as_ref()
+            .map_or_else(none, |d| format!("{:.2}×", d.speedup)),
+        stop_word(&entry.stop).to_owned(),
+        format!("{:.1}", entry.seconds),
+    ]
+}
+
+fn stop_word(stop: &StopReason) -> &'static str {
+    match stop {
+        StopReason::Eps => "eps",
+        StopReason::Separated => "separated",
+        StopReason::Single => "single",
+        StopReason::Budget => "budget",
+        StopReason::Contaminated => "contaminated",
+        StopReason::Failed(_) => "failed",
+    }
+}
+
+/// Why an entry is not to be relied on.
+pub(super) fn remark(entry: &Entry) -> String {
+    let name = plain(&entry.name);
+    match &entry.stop {
+        StopReason::Failed(reason) => format!("? {name}: failed: {}", plain(reason)),
+        StopReason::Contaminated => format!(
+            "? {name}: inconclusive: {} of {} samples were disturbed; run `threadtune tune {name}` on a quiet machine",
+            entry.rejected, entry.samples
+        ),
+        StopReason::Budget => format!(
+            "? {name}: inconclusive: the time was up before the counts could be told apart (within 2 % with \
+             probability {:.2})",
+            entry.p_within
+        ),
+        StopReason::Eps | StopReason::Separated | StopReason::Single => {
+            format!("{name}: conclusive")
+        }
+    }
+}
+
+/// Text of a file as it may go to a terminal: on one line, without control characters.
+pub(super) fn plain(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}
+
+/// Columns two spaces apart, the first and the last but one to the left, the others to the right.
+fn aligned(rows: &[[String; 7]]) -> String {
+    let mut widths = [0; 7];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut text = String::new();
+    for row in rows {
+        let cells: Vec<String> = row
+            .iter()
+            .zip(widths)
+            .enumerate()
+            .map(|(column, (cell, width))| match column {
+                0 | 5 => format!("{cell:<width$}"),
+                _ => format!("{cell:>width$}"),
+            })
+            .collect();
+        text.push_str(cells.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::parse;
+    use std::path::Path;
+
+    #[test]
+    fn the_table_is_aligned_and_marks_what_is_uncertain() {
+        let text = include_str!("../../tests/profiles/made-up.toml");
+        let profile = parse(Path::new("made-up.toml"), text).unwrap();
+        let entries: Vec<&Entry> = profile.workloads.iter().collect();
+        let expected = "\
+workload            threads   median  95 % interval  speedup  stop       seconds
+matmul-256               6    101 µs     100–102 µs    2.22×  separated      2.5
+gemv-2048x2048           3    505 µs     500–510 µs    1.78×  eps            2.5
+llama3.2-1b/decode       4?  24.1 ms   23.9–24.3 ms    1.08×  budget        60.0
+softmax-512x512           –        –              –        –  failed         0.3
+gemm-bf16-64             1   3.00 µs   2.97–3.03 µs    4.17×  separated      2.5
+? llama3.2-1b/decode: inconclusive: the time was up before the counts could be told apart (within 2 % with probability 0.41)
+? softmax-512x512: failed: the worker was killed by signal 11
+";
+        let table = profile_table(&entries);
+        assert_eq!(table, expected);
+    }
+
+    #[test]
+    fn reasons_cannot_write_to_the_terminal() {
+        assert_eq!(plain("a\u{1b}[31mb\nc"), "a [31mb c");
+    }
+}

@@ -1,0 +1,436 @@
+//! Profiles as files: untrusted input, atomic output.
+
+mod made_up;
+
+use made_up::{TEXT, edited, profile};
+use rustix::fs::{CWD, FileType, Mode};
+use std::fs::{self, File};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use threadtune::profile::{Directories, StoreError, check_writable, load, load_for, parse, save};
+
+fn error(text: &str) -> StoreError {
+    parse(Path::new("p.toml"), text).unwrap_err()
+}
+
+/// File, line and key of an error about one value.
+fn place(text: &str) -> (usize, String, String) {
+    match error(text) {
+        StoreError::Malformed {
+            line, key, message, ..
+        } => (line, key.unwrap_or_default(), message),
+        other => panic!("unexpected error: {other}"),
+    }
+}
+
+fn line_with(text: &str, part: &str) -> usize {
+    1 + text
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| line.contains(part))
+        .last()
+        .unwrap()
+        .0
+}
+
+#[test]
+fn the_text_written_is_the_text_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a/b/native.toml");
+    save(&path, &profile()).unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), TEXT);
+    assert_eq!(load(&path).unwrap(), profile());
+    assert_eq!(
+        fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+        0o644
+    );
+    let names: Vec<_> = fs::read_dir(path.parent().unwrap()).unwrap().collect();
+    assert_eq!(names.len(), 1, "no temporary file stays behind");
+}
+
+#[test]
+fn a_profile_cut_off_at_any_byte_is_an_error_with_a_place() {
+    // Only the last newline is dispensable.
+    for end in 0..TEXT.len() - 1 {
+        let cut = &TEXT[..end];
+        match error(cut) {
+            StoreError::Malformed { line, .. } => {
+                assert!(
+                    line >= 1 && line <= 1 + cut.lines().count(),
+                    "{end}: line {line}"
+                );
+            }
+            StoreError::MissingEntries {
+                found, promised, ..
+            } => {
+                assert_eq!((found, promised), (cut.matches("[[workload]]").count(), 5));
+            }
+            other => panic!("{end}: {other}"),
+        }
+    }
+    assert!(parse(Path::new("p.toml"), &TEXT[..TEXT.len() - 1]).is_ok());
+}
+
+#[test]
+fn a_profile_cut_between_entries_says_how_many_are_missing() {
+    let end = TEXT.find("\n[[workload]]\nname = \"softmax").unwrap();
+    let cut = &TEXT[..end];
+    let text = error(cut).to_string();
+    let line = cut.lines().count();
+    assert_eq!(
+        text,
+        format!(
+            "p.toml ends at line {line} with 2 of 5 entries missing; run `threadtune tune --missing`"
+        )
+    );
+    let surplus = edited("entries = 5", "entries = 4");
+    assert_eq!(place(&surplus).1, "entries");
+}
+
+#[test]
+fn values_out_of_range_are_named_with_line_and_key() {
+    let cases = [
+        (
+            "threads = 6, median_us = 101.0",
+            "threads = 0, median_us = 101.0",
+            "workload[0].latency.threads",
+        ),
+        (
+            "threads = 6, median_us = 101.0",
+            "threads = -3, median_us = 101.0",
+            "workload[0].latency.threads",
+        ),
+        (
+            "threads = 6, median_us = 101.0",
+            "threads = 4097, median_us = 101.0",
+            "workload[0].latency.threads",
+        ),
+        (
+            "threads = 6, median_us = 101.0",
+            "threads = 9223372036854775807, median_us = 101.0",
+            "workload[0].latency.threads",
+        ),
+        (
+            "threads = 6, median_us = 101.0",
+            "threads = 6.5, median_us = 101.0",
+            "workload[0].latency.threads",
+        ),
+        (
+            "median_us = 530.0",
+            "median_us = 0.0",
+            "workload[1].efficient.median_us",
+        ),
+        (
+            "median_us = 600.0",
+            "median_us = nan",
+            "workload[1].curve[5].median_us",
+        ),
+        (
+            "median_us = 700.0",
+            "median_us = -1",
+            "workload[1].curve[6].median_us",
+        ),
+        (
+            "median_us = 900.0, speedup",
+            "median_us = inf, speedup",
+            "workload[1].default.median_us",
+        ),
+        (
+            "ci95_us = [499.95, 510.05]",
+            "ci95_us = [510.05, 499.95]",
+            "workload[1].latency.ci95_us",
+        ),
+        (
+            "ci95_us = [499.95, 510.05]",
+            "ci95_us = [499.95]",
+            "workload[1].latency.ci95_us",
+        ),
+        ("p_within = 0.96", "p_within = 1.5", "workload[1].p_within"),
+        ("p_within = 0.96", "p_within = nan", "workload[1].p_within"),
+        ("seconds = 60.0", "seconds = -1.0", "workload[2].seconds"),
+        ("stop = \"eps\"", "stop = \"whim\"", "workload[1].stop"),
+        (
+            "placement = \"close\"",
+            "placement = \"cosy\"",
+            "workload[0].pinned.placement",
+        ),
+        ("ties = [3, 4]", "ties = [3, 0]", "workload[1].ties"),
+        (
+            "name = \"gemv-2048x2048\"",
+            "name = \"matmul-256\"",
+            "workload[1].name",
+        ),
+        (
+            "name = \"gemv-2048x2048\"",
+            "name = \"a\\u001bb\"",
+            "workload[1].name",
+        ),
+        ("id = \"made-up", "id = \"../made-up", "machine.id"),
+        ("cpus = \"0-7\"", "cpus = \"0-9999\"", "machine.cpus"),
+        ("spent_s = 41.2", "spent_s = -41.2", "spent_s"),
+        ("schema = 1", "schema = 0", "schema"),
+        ("entries = 5", "entries = -5", "entries"),
+    ];
+    for (from, to, key) in cases {
+        let text = edited(from, to);
+        let (line, found, message) = place(&text);
+        assert_eq!(
+            (found.as_str(), line),
+            (key, line_with(&text, to)),
+            "{to}: {message}"
+        );
+        assert!(!message.is_empty());
+    }
+}
+
+#[test]
+fn an_error_reads_as_a_sentence_with_advice() {
+    let text = edited(
+        "threads = 6, median_us = 101.0",
+        "threads = 0, median_us = 101.0",
+    );
+    assert_eq!(
+        error(&text).to_string(),
+        "p.toml, line 32, key `workload[0].latency.threads`: 0 is no thread count: it must be a whole number from 1 \
+         to 4096; correct it, or remove the file and run `threadtune tune`"
+    );
+}
+
+#[test]
+fn a_newer_schema_is_refused_by_both_versions_and_never_overwritten() {
+    let text = "schema = 2\nsomething = { entirely = \"different\" }\n";
+    let message = error(text).to_string();
+    assert!(
+        message.contains("schema 2") && message.contains("up to 1"),
+        "{message}"
+    );
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("native.toml");
+    fs::write(&path, text).unwrap();
+    assert!(matches!(
+        check_writable(&path),
+        Err(StoreError::NewerSchema { .. })
+    ));
+    assert!(matches!(
+        save(&path, &profile()),
+        Err(StoreError::NewerSchema { .. })
+    ));
+    assert_eq!(fs::read_to_string(&path).unwrap(), text);
+}
+
+#[test]
+fn unknown_keys_survive_a_rewrite() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("native.toml");
+    let text = edited("entries = 5", "entries = 5\nsite = \"rack 7\"")
+        .replacen("llc_bytes", "socket_watts = 350\nllc_bytes", 1)
+        .replacen("team =", "fans = { left = 1, right = 2 }\nteam =", 1)
+        .replacen("shape = \"gemv", "note = [1, \"two\"]\nshape = \"gemv", 1)
+        .replacen(
+            "threads = 3, median_us = 505.0",
+            "threads = 3, joules = 0.5, median_us = 505.0",
+            1,
+        )
+        .replacen("samples = 2, raced", "samples = 2, celsius = 61, raced", 1)
+        + "[later]\nkey = { a = [1, 2] }\n";
+    fs::write(&path, &text).unwrap();
+    let before: toml::Table = text.parse().unwrap();
+    let mut profile = load(&path).unwrap();
+    save(&path, &profile).unwrap();
+    let after: toml::Table = fs::read_to_string(&path).unwrap().parse().unwrap();
+    assert_eq!(after, before);
+
+    // Reordered, one entry gone, one new: the extras stay with their names.
+    profile.workloads.swap(0, 1);
+    profile.workloads.remove(2);
+    let mut new = profile.workloads[1].clone();
+    new.name = "matmul-512".to_owned();
+    profile.merge([new], &["matmul-512"], 1.5);
+    save(&path, &profile).unwrap();
+    assert_eq!(load(&path).unwrap(), profile);
+    let text = fs::read_to_string(&path).unwrap();
+    let raw: toml::Table = text.parse().unwrap();
+    assert_eq!(raw["site"].as_str(), Some("rack 7"));
+    assert_eq!(raw["workload"][0]["name"].as_str(), Some("matmul-512"));
+    assert_eq!(raw["workload"][0].get("note"), None);
+    assert_eq!(raw["workload"][1]["name"].as_str(), Some("gemv-2048x2048"));
+    assert_eq!(raw["workload"][1]["note"].as_array().unwrap().len(), 2);
+    assert_eq!(
+        raw["workload"][1]["latency"]["joules"].as_float(),
+        Some(0.5)
+    );
+    assert_eq!(
+        raw["workload"][2]["curve"][0]["celsius"].as_integer(),
+        Some(61)
+    );
+    assert!(text.ends_with("]\n"), "`curve` stays the last key: {text}");
+}
+
+#[test]
+fn merging_replaces_by_name_in_the_catalogues_order() {
+    let mut profile = profile();
+    let mut gemv = profile.entry("gemv-2048x2048").unwrap().clone();
+    gemv.seconds = 9.0;
+    let mut new = gemv.clone();
+    new.name = "triad-4m".to_owned();
+    profile.merge(
+        [gemv, new],
+        &["gemv-2048x2048", "triad-4m", "matmul-256"],
+        10.0,
+    );
+    let names: Vec<&str> = profile.workloads.iter().map(|e| e.name.as_str()).collect();
+    let expected = [
+        "gemv-2048x2048",
+        "triad-4m",
+        "matmul-256",
+        "llama3.2-1b/decode",
+        "softmax-512x512",
+        "gemm-bf16-64",
+    ];
+    assert_eq!(names, expected);
+    assert_eq!(profile.entries, 6);
+    assert!((profile.workloads[0].seconds - 9.0).abs() < 1e-9);
+    assert!((profile.spent_s - 51.2).abs() < 1e-9);
+}
+
+/// Things that are no profile, in a profile's place, with what the error says.
+fn impostors(directory: &Path) -> Vec<(PathBuf, &'static str)> {
+    let fifo = directory.join("fifo");
+    rustix::fs::mknodat(CWD, &fifo, FileType::Fifo, Mode::from_raw_mode(0o644), 0).unwrap();
+    let folder = directory.join("folder");
+    fs::create_dir(&folder).unwrap();
+    let huge = directory.join("huge");
+    File::create(&huge).unwrap().set_len(100_000_000).unwrap();
+    let link = directory.join("link");
+    symlink(&fifo, &link).unwrap();
+    vec![
+        (fifo, "is a FIFO, not a regular file"),
+        (folder, "is a directory, not a regular file"),
+        (huge, "has 100000000 bytes and a profile at most 4194304"),
+        (link, "is a FIFO, not a regular file"),
+        (
+            PathBuf::from("/dev/zero"),
+            "is a device, not a regular file",
+        ),
+    ]
+}
+
+#[test]
+fn what_is_no_regular_file_is_a_clear_error_and_never_hangs() {
+    let directory = tempfile::tempdir().unwrap();
+    for (path, expected) in impostors(directory.path()) {
+        let message = load(&path).unwrap_err().to_string();
+        assert!(message.contains(expected), "{message}");
+        assert!(message.contains("threadtune tune"), "{message}");
+    }
+    let fifo = directory.path().join("fifo");
+    assert!(matches!(
+        check_writable(&fifo),
+        Err(StoreError::NotRegular { .. })
+    ));
+    assert!(matches!(
+        save(&fifo, &profile()),
+        Err(StoreError::NotRegular { .. })
+    ));
+}
+
+#[test]
+fn absence_and_bad_encoding_are_told_apart() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("native.toml");
+    assert!(load(&path).unwrap_err().is_absent());
+    assert!(load(&path.join("below/a/file")).unwrap_err().is_absent());
+    fs::write(&path, b"schema = 1\nname = \"\xff\"\n").unwrap();
+    assert!(matches!(
+        load(&path),
+        Err(StoreError::Malformed { line: 2, .. })
+    ));
+}
+
+#[test]
+fn another_machines_profile_is_refused_by_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("native.toml");
+    save(&path, &profile()).unwrap();
+    assert!(load_for(&path, "made-up-1s8c8t-000000").is_ok());
+    let message = load_for(&path, "mine-1").unwrap_err().to_string();
+    assert!(
+        message.contains("`made-up-1s8c8t-000000`") && message.contains("`mine-1`"),
+        "{message}"
+    );
+}
+
+#[test]
+fn the_search_passes_over_broken_files_and_remembers_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let machine = "made-up-1s8c8t-000000";
+    let directories = Directories {
+        user: Some(at("user")),
+        system: vec![at("etc"), at("var"), at("usr")],
+    };
+    assert!(directories.search(machine, "native").found.is_none());
+    save(&at("usr").join(machine).join("native.toml"), &profile()).unwrap();
+    save(&at("var").join(machine).join("native.toml"), &profile()).unwrap();
+    let broken = directories.user_profile(machine, "native").unwrap();
+    fs::create_dir_all(broken.parent().unwrap()).unwrap();
+    fs::write(&broken, "schema = ").unwrap();
+    let search = directories.search(machine, "native");
+    assert_eq!(
+        search.found.unwrap().path,
+        at("var").join(machine).join("native.toml")
+    );
+    assert_eq!(search.problems.len(), 1);
+    assert!(search.problems[0].to_string().contains("line 1"));
+}
+
+#[test]
+fn a_place_that_cannot_be_written_is_told_beforehand() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    fs::write(&file, "").unwrap();
+    let message = check_writable(&file.join("m/native.toml"))
+        .unwrap_err()
+        .to_string();
+    assert!(message.contains("cannot create the directory"), "{message}");
+    // Root writes everywhere but where the kernel itself refuses.
+    let message = check_writable(Path::new("/proc/threadtune.toml"))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        message.contains("cannot create a file beside /proc/threadtune.toml"),
+        "{message}"
+    );
+    let fine = directory.path().join("m/native.toml");
+    check_writable(&fine).unwrap();
+    assert_eq!(fs::read_dir(fine.parent().unwrap()).unwrap().count(), 0);
+}
+
+#[test]
+fn leftovers_of_a_dead_process_and_planted_links_are_harmless() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("native.toml");
+    let victim = directory.path().join("victim");
+    fs::write(&victim, "precious").unwrap();
+    let name = |n: u32| {
+        directory
+            .path()
+            .join(format!(".native.toml.{}-{n}.tmp", std::process::id()))
+    };
+    fs::write(name(0), "half a pro").unwrap();
+    symlink(&victim, name(1)).unwrap();
+    save(&path, &profile()).unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), TEXT);
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+    assert_eq!(fs::read_to_string(name(0)).unwrap(), "half a pro");
+}
+
+#[test]
+fn a_torn_profile_is_replaced() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("native.toml");
+    fs::write(&path, &TEXT[..TEXT.len() / 2]).unwrap();
+    check_writable(&path).unwrap();
+    save(&path, &profile()).unwrap();
+    assert_eq!(load(&path).unwrap(), profile());
+}
