@@ -1,5 +1,7 @@
 //! One file per subcommand: arguments in, text out; decisions live below.
 
+mod budget;
+
 use clap::{Args, Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -29,6 +31,8 @@ pub struct Global {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Print how many threads a program started here may use.
+    Budget(budget::BudgetArgs),
     /// The measuring process; started by `tune`, not by hand.
     #[command(hide = true)]
     Worker,
@@ -38,6 +42,7 @@ impl Command {
     /// Runs the subcommand.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self {
+            Self::Budget(args) => args.run(),
             Self::Worker => Ok(ExitCode::SUCCESS),
         }
     }
