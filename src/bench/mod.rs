@@ -1,6 +1,8 @@
 //! Who gives samples: the implementations of `tune`'s trait `Bench`.
 
 mod line_reader;
+mod measurer;
 mod worker;
 
+pub use measurer::{Measurer, Site, Stopped};
 pub use worker::{WorkerBench, WorkerError, WorkerProcess, WorkerSettings};

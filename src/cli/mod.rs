@@ -1,5 +1,8 @@
 //! One file per subcommand: arguments in, text out; decisions live below.
 
+mod budget;
+mod output;
+mod tune;
 mod worker;
 
 use clap::{Args, Parser, Subcommand};
@@ -31,6 +34,10 @@ pub struct Global {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Print how many threads a program started here may use.
+    Budget(budget::BudgetArgs),
+    /// Measure this machine and write its profile.
+    Tune(tune::TuneArgs),
     /// The measuring process; started by `tune`, not by hand.
     #[command(hide = true)]
     Worker(worker::WorkerArgs),
@@ -41,6 +48,8 @@ impl Command {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Self::Worker(args) => worker::run(&args),
+            Self::Budget(args) => args.run(),
+            Self::Tune(args) => args.run(),
         }
     }
 }

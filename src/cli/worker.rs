@@ -1,9 +1,11 @@
 //! `threadtune worker`: the measuring process; started by `tune`, not by hand.
 
+use crate::machine::cpu_stat_files;
 use crate::worker::team::TeamChoice;
 use anyhow::Context;
 use clap::Args;
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -26,11 +28,7 @@ pub fn run(args: &WorkerArgs) -> anyhow::Result<ExitCode> {
         signal_hook::consts::SIGINT,
         Arc::new(AtomicBool::new(false)),
     )?;
-    crate::worker::serve(
-        args.team,
-        Vec::new(),
-        io::stdin().lock(),
-        io::stdout().lock(),
-    )?;
+    let cpu_stat = cpu_stat_files(Path::new("/"));
+    crate::worker::serve(args.team, cpu_stat, io::stdin().lock(), io::stdout().lock())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,0 +1,142 @@
+//! Tunes one workload after another on a worker; a worker that breaks is replaced.
+
+use super::worker::{WorkerBench, WorkerError, WorkerProcess, WorkerSettings};
+use crate::machine::{CpuOrder, Layout};
+use crate::profile::Entry;
+use crate::tune::{Arm, BenchError, Options, Progress, Step, Subject, Tuning, failed_entry};
+use crate::units::{CpuSet, Nanos};
+use crate::worker::protocol::{Greeting, Open};
+use crate::workload::{Residency, Workload};
+use std::time::Instant;
+
+/// What of the machine matters to measuring.
+#[derive(Debug, Clone)]
+pub struct Site {
+    /// From which the counts worth trying follow.
+    pub layout: Layout,
+    /// Which CPUs a team gets.
+    pub order: CpuOrder,
+    /// Weights in memory rotate over more than this: twice the last-level cache, bytes.
+    pub pool_bytes: u64,
+    /// The data of a workload may take this much, bytes.
+    pub memory_limit_bytes: u64,
+}
+
+/// The user asked to stop; the workload has no verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stopped;
+
+/// Tunes workloads on real threads.
+pub struct Measurer {
+    settings: WorkerSettings,
+    site: Site,
+    process: WorkerProcess,
+}
+
+impl Measurer {
+    /// Starts the first worker.
+    pub fn start(settings: WorkerSettings, site: Site) -> Result<Self, WorkerError> {
+        let process = WorkerProcess::start(&settings)?;
+        Ok(Self {
+            settings,
+            site,
+            process,
+        })
+    }
+
+    /// How the worker introduced itself.
+    pub fn greeting(&self) -> &Greeting {
+        self.process.greeting()
+    }
+
+    /// The worker's process id.
+    pub fn worker_id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Tunes one workload. What cannot be measured gives an entry that says why; the next workload gets a new worker
+    /// if this one broke.
+    pub fn tune(
+        &mut self,
+        workload: &Workload,
+        options: Options,
+        on_progress: &mut dyn FnMut(&Progress),
+    ) -> Result<Entry, Stopped> {
+        let begin = Instant::now();
+        let mut subject = Subject {
+            name: workload.name.clone(),
+            shape: workload.shape.to_string(),
+            flops: workload.shape.flops(),
+            bytes: workload.shape.bytes(),
+            residency: workload.residency,
+            first_call: None,
+        };
+        match self.verdict(workload, options, &mut subject, on_progress) {
+            Ok(entry) => Ok(entry),
+            Err(Failure::Stopped) => Err(Stopped),
+            Err(Failure::Reason(reason)) => Ok(failed_entry(
+                subject,
+                &reason,
+                Nanos(begin.elapsed().as_nanos() as u64),
+            )),
+        }
+    }
+
+    fn verdict(
+        &mut self,
+        workload: &Workload,
+        options: Options,
+        subject: &mut Subject,
+        on_progress: &mut dyn FnMut(&Progress),
+    ) -> Result<Entry, Failure> {
+        if !self.process.is_usable() {
+            self.process = WorkerProcess::start(&self.settings)?;
+        }
+        let opened = self.process.open(&Open {
+            shape: workload.shape,
+            residency: workload.residency,
+            pool_bytes: self.site.pool_bytes,
+            memory_limit_bytes: self.site.memory_limit_bytes,
+        })?;
+        if opened.residency == Residency::Cache && workload.residency == Residency::Memory {
+            log::warn!(
+                "{}: too little memory is free to keep its weights out of the cache ({} MiB instead of {} MiB)",
+                workload.name,
+                opened.pool_bytes >> 20,
+                self.site.pool_bytes >> 20
+            );
+        }
+        subject.residency = opened.residency;
+        let order = &self.site.order;
+        let cpus = |arm: Arm| order.cpus_for(arm.placement, arm.threads);
+        let mut bench = WorkerBench::new(&mut self.process, &cpus);
+        let mut tuning = Tuning::new(self.site.layout.clone(), options);
+        loop {
+            match tuning.step(&mut bench) {
+                Ok(Step::Progress(progress)) => on_progress(&progress),
+                Ok(Step::Done(verdict)) => {
+                    subject.first_call = bench.first_call().map(Nanos::as_secs_f64);
+                    return Ok(
+                        verdict.into_entry(subject.clone(), |arm| CpuSet::from_iter(cpus(arm)))
+                    );
+                }
+                Err(BenchError::Interrupted) => return Err(Failure::Stopped),
+                Err(error) => {
+                    subject.first_call = bench.first_call().map(Nanos::as_secs_f64);
+                    return Err(Failure::Reason(error.to_string()));
+                }
+            }
+        }
+    }
+}
+
+enum Failure {
+    Stopped,
+    Reason(String),
+}
+
+impl From<WorkerError> for Failure {
+    fn from(error: WorkerError) -> Self {
+        Self::Reason(error.to_string())
+    }
+}

@@ -1,0 +1,293 @@
+//! `threadtune tune`: measures this machine and writes its profile after every workload.
+
+mod conditions;
+mod progress;
+mod selection;
+mod signals;
+
+use crate::bench::{Measurer, Site, Stopped, WorkerSettings};
+use crate::machine::LoadWatch;
+use crate::profile::{
+    Conditions, Directories, Entry, Profile, SCHEMA, StoreError, check_writable, load_for, save,
+};
+use crate::report::profile_table;
+use crate::tune::Options;
+use crate::worker::team::TeamChoice;
+use crate::workload::Workload;
+use anyhow::{Context as _, anyhow, bail};
+use clap::Args;
+use conditions::Surroundings;
+use progress::Display;
+use signals::StopRequest;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant, SystemTime};
+
+/// Whose kernels run: the first part of a profile's file name.
+const BACKEND: &str = "native";
+
+/// Other processes that use this much of a core are worth a warning.
+const BUSY_CORES: f64 = 0.1;
+
+/// Measure this machine and write its profile.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 a workload could not be measured, 2 wrong usage, 130 stopped by Ctrl-C"
+)]
+pub struct TuneArgs {
+    /// Only these workloads of the catalogue; their entries are replaced, the others kept.
+    workloads: Vec<String>,
+    /// Only the quick part of the catalogue.
+    #[arg(long, conflicts_with = "workloads")]
+    quick: bool,
+    /// Only what the profile lacks: no entry, another shape, or no count stated.
+    #[arg(long)]
+    missing: bool,
+    /// Another catalogue than the one built in.
+    #[arg(long, value_name = "FILE")]
+    catalog: Option<PathBuf>,
+    /// Write the machine-wide profile, which every user reads (root).
+    #[arg(long)]
+    system: bool,
+    /// Whose threads to measure: auto (OpenMP where it loads), openmp or rayon.
+    #[arg(long, default_value_t = TeamChoice::Auto)]
+    team: TeamChoice,
+    /// Seed of the order of measurements.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Give a workload up when its worker does not answer for so many seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86400))]
+    deadline: u64,
+}
+
+impl TuneArgs {
+    /// Runs the subcommand.
+    pub fn run(&self) -> anyhow::Result<ExitCode> {
+        let catalog = selection::catalog(self.catalog.as_deref())?;
+        let mut selected = match selection::select(&catalog, &self.workloads, self.quick) {
+            Ok(selected) => selected,
+            Err(unknown) => {
+                log::error!("{unknown}; `threadtune tune --help` tells how to choose");
+                return Ok(ExitCode::from(2));
+            }
+        };
+        let around = Surroundings::read()?;
+        let path = self.profile_path(&around)?;
+        check_writable(&path)
+            .context("the profile could not be written, so nothing is measured")?;
+        let old = read_old(&path, &around.fingerprint.id)?;
+        if self.missing {
+            selected.retain(|workload| selection::is_missing(workload, old.as_ref()));
+            if selected.is_empty() {
+                log::info!("{} lacks nothing", path.display());
+                return Ok(ExitCode::SUCCESS);
+            }
+        }
+        let stop = StopRequest::register()?;
+        warn_of_busy_machine();
+        let settings = WorkerSettings {
+            program: std::env::current_exe().context("the own program file cannot be found")?,
+            team: self.team,
+            environment: around.worker_environment(),
+            deadline: Duration::from_secs(self.deadline),
+            stop: stop.flag(),
+        };
+        let site = Site {
+            layout: around.layout.clone(),
+            order: around.order.clone(),
+            pool_bytes: 2 * around.fingerprint.llc_bytes,
+            memory_limit_bytes: around.memory_limit_bytes(),
+        };
+        let mut measurer = Measurer::start(settings, site)?;
+        if let Some(note) = &measurer.greeting().note {
+            log::warn!("measuring with rayon's threads: {note}");
+        }
+        let order: Vec<&str> = catalog
+            .workloads()
+            .iter()
+            .map(|w| w.name.as_str())
+            .collect();
+        let mut session = Session {
+            profile: renewed(
+                old,
+                &around,
+                around.conditions(BACKEND, &measurer.greeting().team),
+            ),
+            path,
+            order,
+            fresh: Vec::new(),
+        };
+        let finished = session.measure(&mut measurer, &selected, self.seed, &stop)?;
+        session.report(finished, selected.len(), &stop)
+    }
+
+    fn profile_path(&self, around: &Surroundings) -> anyhow::Result<PathBuf> {
+        let id = &around.fingerprint.id;
+        if self.system {
+            return Ok(Directories::system_profile(id, BACKEND));
+        }
+        Directories::from_environment(|name| std::env::var_os(name))
+            .user_profile(id, BACKEND)
+            .ok_or_else(|| anyhow!("neither XDG_STATE_HOME nor HOME says where the profile should lie; set one of them"))
+    }
+}
+
+/// One run: what is measured and where it goes.
+struct Session<'a> {
+    profile: Profile,
+    path: PathBuf,
+    order: Vec<&'a str>,
+    fresh: Vec<Entry>,
+}
+
+impl Session<'_> {
+    /// Measures and saves one workload after another; false if the user stopped it.
+    fn measure(
+        &mut self,
+        measurer: &mut Measurer,
+        selected: &[Workload],
+        seed: u64,
+        stop: &StopRequest,
+    ) -> anyhow::Result<bool> {
+        let display = Display::new(selected.len());
+        for (i, workload) in selected.iter().enumerate() {
+            if stop.is_set() {
+                return Ok(false);
+            }
+            let begin = Instant::now();
+            display.begin(i, &workload.name);
+            let options = Options {
+                seed,
+                ..Options::default()
+            };
+            let entry = match measurer.tune(workload, options, &mut |progress| {
+                display.progress(progress);
+            }) {
+                Ok(entry) => entry,
+                Err(Stopped) => return Ok(false),
+            };
+            display.finished(&entry);
+            self.profile
+                .merge([entry.clone()], &self.order, begin.elapsed().as_secs_f64());
+            self.profile.created = now()?;
+            save(&self.path, &self.profile)?;
+            self.fresh.push(entry);
+        }
+        Ok(true)
+    }
+
+    fn report(self, finished: bool, wanted: usize, stop: &StopRequest) -> anyhow::Result<ExitCode> {
+        let mut text = String::new();
+        if !self.fresh.is_empty() {
+            text += &profile_table(&self.fresh.iter().collect::<Vec<_>>());
+            let _ = writeln!(text, "\nProfile: {}", self.path.display());
+        }
+        super::output::print(text.as_bytes())?;
+        if !finished {
+            log::warn!(
+                "stopped; {} of {wanted} workloads are in {}",
+                self.fresh.len(),
+                self.path.display()
+            );
+            return Ok(stop.exit_code());
+        }
+        let failed = self
+            .fresh
+            .iter()
+            .any(|entry| matches!(entry.stop, crate::profile::StopReason::Failed(_)));
+        Ok(if failed {
+            ExitCode::FAILURE
+        } else {
+            ExitCode::SUCCESS
+        })
+    }
+}
+
+/// The profile that is there; one that is broken makes way, one of a newer version is not touched.
+fn read_old(path: &Path, machine: &str) -> anyhow::Result<Option<Profile>> {
+    match load_for(path, machine) {
+        Ok(profile) => Ok(Some(profile)),
+        Err(error) if error.is_absent() => Ok(None),
+        Err(
+            error @ (StoreError::NewerSchema { .. }
+            | StoreError::NotRegular { .. }
+            | StoreError::Io { .. }),
+        ) => {
+            bail!(error)
+        }
+        Err(error) => {
+            let aside = path.with_extension("toml.broken");
+            std::fs::rename(path, &aside)
+                .with_context(|| format!("{} cannot make way", path.display()))?;
+            log::warn!(
+                "{error}; it was moved to {} and a new profile begins",
+                aside.display()
+            );
+            Ok(None)
+        }
+    }
+}
+
+/// The profile to write: the old entries, today's circumstances.
+fn renewed(old: Option<Profile>, around: &Surroundings, conditions: Conditions) -> Profile {
+    let generator = format!("threadtune {}", env!("CARGO_PKG_VERSION"));
+    let machine = around.fingerprint.clone();
+    match old {
+        Some(old) => Profile {
+            generator,
+            machine,
+            conditions,
+            ..old
+        },
+        None => Profile {
+            schema: SCHEMA,
+            generator,
+            created: toml::value::Datetime {
+                date: None,
+                time: None,
+                offset: None,
+            },
+            spent_s: 0.0,
+            entries: 0,
+            machine,
+            conditions,
+            workloads: Vec::new(),
+        },
+    }
+}
+
+fn now() -> anyhow::Result<toml::value::Datetime> {
+    humantime::format_rfc3339_seconds(SystemTime::now())
+        .to_string()
+        .parse()
+        .context("the system's clock shows a date that no profile can hold")
+}
+
+/// What other processes use now is lost to the measurement: the user should know before, not after.
+fn warn_of_busy_machine() {
+    let Ok(mut watch) = LoadWatch::start() else {
+        return;
+    };
+    std::thread::sleep(Duration::from_millis(LoadWatch::LEAST_MS));
+    let busy = watch.busy(&[], BUSY_CORES);
+    if busy.is_empty() {
+        return;
+    }
+    let cores: f64 = busy.iter().map(|process| process.cores).sum();
+    let names: Vec<String> = busy
+        .iter()
+        .take(3)
+        .map(|p| format!("{} (process {}, {:.1})", p.name, p.pid, p.cores))
+        .collect();
+    let others = busy.len().saturating_sub(3);
+    let more = if others > 0 {
+        format!(" and {others} more")
+    } else {
+        String::new()
+    };
+    log::warn!(
+        "other processes use {cores:.1} CPUs: {}{more}; measuring beside them takes longer and may stay inconclusive",
+        names.join(", ")
+    );
+}

@@ -1,0 +1,81 @@
+//! The machine under the tuning, read once.
+
+use crate::environment::assignments;
+use crate::machine::{
+    Budget, CpuInfo, CpuOrder, Fingerprint, Layout, Memory, Topology, affinity, governor,
+    kernel_release,
+};
+use crate::profile::{BudgetRecord, Conditions};
+use anyhow::Context as _;
+use std::ffi::OsString;
+use std::path::Path;
+
+/// Where the memory of a workload cannot be told, it may take this much.
+const MEMORY_UNKNOWN: u64 = 1 << 30;
+
+/// Everything about the machine that a tuning needs.
+pub struct Surroundings {
+    topology: Topology,
+    budget: Budget,
+    memory: Memory,
+    /// Which machine it is.
+    pub fingerprint: Fingerprint,
+    /// From which the counts worth trying follow.
+    pub layout: Layout,
+    /// Which CPUs a team gets.
+    pub order: CpuOrder,
+}
+
+impl Surroundings {
+    /// Reads the live machine.
+    pub fn read() -> anyhow::Result<Self> {
+        let root = Path::new("/");
+        let topology = Topology::read(root).context("the machine's CPUs cannot be read")?;
+        let mask = affinity::current().context("the own CPU mask cannot be read")?;
+        let budget = Budget::read(root, &topology, Some(&mask), |name| {
+            std::env::var(name).ok()
+        });
+        for note in topology.notes.iter().chain(&budget.notes) {
+            log::info!("{note}");
+        }
+        Ok(Self {
+            memory: Memory::read(root, &topology),
+            fingerprint: Fingerprint::of(&topology, &CpuInfo::read(root)),
+            layout: Layout::of(&topology, &budget.cpus, budget.limit),
+            order: CpuOrder::of(&topology, &budget.cpus),
+            topology,
+            budget,
+        })
+    }
+
+    /// A quarter of what may be taken, so that nobody else is pushed out.
+    pub fn memory_limit_bytes(&self) -> u64 {
+        self.memory
+            .usable()
+            .map_or(MEMORY_UNKNOWN, |bytes| bytes / 4)
+    }
+
+    /// What a launched program would find in its environment.
+    pub fn worker_environment(&self) -> Vec<(OsString, OsString)> {
+        let plan = assignments(self.budget.limit, &|_| None, false);
+        plan.assignments
+            .into_iter()
+            .map(|a| (a.variable.into(), a.value))
+            .collect()
+    }
+
+    /// What the profile records of the circumstances.
+    pub fn conditions(&self, backend: &str, team: &str) -> Conditions {
+        Conditions {
+            kernel: kernel_release(Path::new("/")),
+            governor: governor(Path::new("/"), &self.topology),
+            budget: BudgetRecord {
+                cpus: self.budget.cpus.clone(),
+                limit: self.budget.limit,
+                by: self.budget.by.to_string(),
+            },
+            backend: backend.to_owned(),
+            team: team.to_owned(),
+        }
+    }
+}
