@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::Path;
 use tempfile::TempDir;
-use threadtune::machine::{CpuInfo, Fingerprint, Memory, Topology, TopologyError};
+use threadtune::machine::{
+    CpuInfo, Fingerprint, Memory, Topology, TopologyError, cpu_pressure_percent, kernel_release,
+};
 use threadtune::units::CpuSet;
 
 /// A tree of files that one test writes.
@@ -260,4 +262,44 @@ fn memory_is_the_least_of_what_is_free_and_what_groups_allow() {
     assert_eq!(memory.available, Some(819_200));
     assert_eq!(memory.limit, Some(("cg/a/memory.max".to_owned(), 600_000)));
     assert_eq!(memory.usable(), Some(600_000));
+}
+
+#[test]
+fn an_instruction_cache_is_no_last_level() {
+    let made = Made::machine("0-1", &["0", "1"]);
+    for (index, level, kind, cpus) in [
+        (0, "2", "Instruction", "0-1"),
+        (1, "2", "Data", "0"),
+        (2, "3", "Instruction", "0-1"),
+    ] {
+        made.cpu(0, &format!("cache/index{index}/level"), level);
+        made.cpu(0, &format!("cache/index{index}/type"), kind);
+        made.cpu(0, &format!("cache/index{index}/size"), "2M");
+        made.cpu(0, &format!("cache/index{index}/shared_cpu_list"), cpus);
+    }
+    let t = made.topology();
+    assert_eq!(t.llc.len(), 1);
+    assert_eq!((t.llc[0].level, t.llc[0].cpus.to_string()), (2, "0".into()));
+    assert_eq!(t.llc[0].bytes, Some(2 << 20));
+}
+
+#[test]
+fn conditions_that_the_kernel_does_not_show_are_unknown() {
+    let made = Made::machine("0-1", &["0", "1"]);
+    let governor = || threadtune::machine::governor(made.root(), &made.topology());
+    let pressure = || cpu_pressure_percent(made.root());
+    assert_eq!((governor(), pressure()), ("unknown".into(), None));
+    assert_eq!(kernel_release(made.root()), "unknown");
+    made.write("proc/sys/kernel/osrelease", "6.1.0-test");
+    made.write(
+        "proc/pressure/cpu",
+        "some avg10=1.77 avg60=2.00 avg300=3.00 total=4\nfull avg10=9.00 avg60=0.00",
+    );
+    made.cpu(0, "cpufreq/scaling_governor", "schedutil");
+    made.cpu(1, "cpufreq/scaling_governor", "performance");
+    assert_eq!(
+        (governor(), pressure()),
+        ("performance+schedutil".into(), Some(1.77))
+    );
+    assert_eq!(kernel_release(made.root()), "6.1.0-test");
 }
