@@ -46,6 +46,11 @@ pub(super) fn cores(tree: &mut Tree, online: &CpuSet) -> Vec<CpuSet> {
             None => without_lists.push(cpu),
         }
     }
+    // A CPU whose own list is lost is where its siblings say.
+    let named = claims
+        .iter()
+        .fold(CpuSet::new(), |all, (_, set)| all.union(set));
+    without_lists.retain(|cpu| !named.contains(*cpu));
     if !without_lists.is_empty() {
         claims.extend(cores_by_id(tree, &without_lists));
     }
@@ -66,6 +71,17 @@ pub(super) fn cores(tree: &mut Tree, online: &CpuSet) -> Vec<CpuSet> {
             cores.push(core);
         }
     }
+    // Named only in a list that was outvoted.
+    let covered = cores
+        .iter()
+        .fold(CpuSet::new(), |all, core| all.union(core));
+    cores.extend(
+        online
+            .difference(&covered)
+            .iter()
+            .map(|cpu| CpuSet::from_iter([cpu])),
+    );
+    cores.sort_by_key(CpuSet::first);
     cores
 }
 

@@ -1,5 +1,8 @@
 //! Machines as trees of sysfs and procfs files: small ones made up here, and real ones where they are at hand.
 
+mod budgets;
 mod captured;
 mod damaged;
+mod made_up;
+mod placements;
 mod recorded;
