@@ -1,0 +1,3 @@
+//! Where samples come from: implementations of [`crate::tune::Bench`].
+
+pub mod simulated;
