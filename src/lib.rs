@@ -6,6 +6,7 @@
 //! - `profile`: schema, atomic files, and which count a profile gives
 //! - `environment`: which variables each runtime obeys; from a count to assignments and arguments
 //! - `machine`: what this machine is: topology, CPU budget, fingerprint, load
+//! - `bench`: where samples come from
 //! - `tune`: how a count is chosen from samples (pure)
 //! - `stats`: trimmed means, intervals, autocorrelation (pure)
 #![deny(unsafe_code)]

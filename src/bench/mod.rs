@@ -2,6 +2,7 @@
 
 mod line_reader;
 mod measurer;
+pub mod simulated;
 mod worker;
 
 pub use measurer::{Measurer, Site, Stopped};

@@ -1,0 +1,232 @@
+//! Simulated machines with a virtual clock: topologies, scaling laws and noise from seeds, for proving a decision
+//! procedure where the truth is known.
+//!
+//! What decides may use [`SimulatedBench`] through its trait only; [`Machine::true_seconds`] is for scoring.
+
+mod disturbance;
+mod scaling;
+mod topology;
+mod variate;
+
+pub use disturbance::{Disturbance, NoiseKind};
+pub use topology::{TOPOLOGIES, Topology};
+
+use crate::machine::Layout;
+use crate::tune::{Arm, Bench, BenchError, Interference, Sample};
+use crate::units::{Calls, Nanos, ThreadCount};
+use disturbance::State;
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64;
+use scaling::{Scaling, true_curve};
+
+/// Fewest calls of a sample of which the median is taken, else the mean.
+const MEDIAN_FROM: u32 = 5;
+/// Calls from this length on are not preceded by a discarded one.
+const LONG_CALL: f64 = 0.01;
+/// Most outliers drawn one by one.
+const MOST_OUTLIERS: u64 = 200;
+/// Longest outlier, seconds.
+const LONGEST_OUTLIER: f64 = 0.05;
+/// A clean sample is flagged this often.
+const FALSE_ALARM: f64 = 0.01;
+/// Share of a sample's pieces that must be disturbed for it to count as such.
+const DISTURBED: f64 = 0.02;
+
+/// One workload on one machine: true times, and the noise on them.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    /// How its CPUs are built up.
+    pub topology: Topology,
+    /// The noise.
+    pub disturbance: Disturbance,
+    /// Seconds a call, from one thread to all logical CPUs.
+    times: Vec<f64>,
+}
+
+impl Machine {
+    /// The case of this seed.
+    pub fn generate(seed: u64) -> Self {
+        let mut rng = Pcg64::seed_from_u64(seed);
+        let topology = TOPOLOGIES[rng.random_range(0..TOPOLOGIES.len())];
+        let scaling = Scaling::draw(&topology, &mut rng);
+        let times = true_curve(&topology, &scaling, &mut rng);
+        let disturbance = Disturbance::draw(&topology, scaling.is_static(), &mut rng);
+        Self {
+            topology,
+            disturbance,
+            times,
+        }
+    }
+
+    /// A machine with these true times (from one thread upwards, at least one) and this noise.
+    pub fn with_times(topology: Topology, times: Vec<f64>, disturbance: Disturbance) -> Self {
+        Self {
+            topology,
+            disturbance,
+            times,
+        }
+    }
+
+    /// The numbers from which candidates follow.
+    pub fn layout(&self) -> Layout {
+        self.topology.layout()
+    }
+
+    /// The true seconds a call without noise; of the largest count known beyond that.
+    pub fn true_seconds(&self, count: ThreadCount) -> f64 {
+        let i = (count.as_usize() - 1).min(self.times.len().saturating_sub(1));
+        self.times.get(i).copied().unwrap_or(f64::NAN)
+    }
+
+    /// The fastest count.
+    pub fn best(&self) -> ThreadCount {
+        let fastest = (1..=self.times.len())
+            .map(ThreadCount::clamped)
+            .min_by(|a, b| self.true_seconds(*a).total_cmp(&self.true_seconds(*b)));
+        fastest.unwrap_or(ThreadCount::ONE)
+    }
+
+    /// How much slower a count is than the fastest, as a ratio.
+    pub fn loss(&self, count: ThreadCount) -> f64 {
+        self.true_seconds(count) / self.true_seconds(self.best()) - 1.0
+    }
+}
+
+/// Samples of a simulated workload, on a virtual clock that warm-up, switching, outliers and waiting advance too.
+#[derive(Debug, Clone)]
+pub struct SimulatedBench<'a> {
+    machine: &'a Machine,
+    rng: Pcg64,
+    state: State,
+    /// The count that ran last.
+    awake: Option<ThreadCount>,
+    /// Probability that a disturbed sample is flagged.
+    sensitivity: f64,
+    false_alarm: f64,
+}
+
+impl<'a> SimulatedBench<'a> {
+    /// Opens the machine with a seed of its own for the noise; 95 % of disturbed samples are flagged, 1 % of the others.
+    pub fn new(machine: &'a Machine, seed: u64) -> Self {
+        let mut rng = Pcg64::seed_from_u64(seed ^ 0x5EED_0F00_D15E_A5E5);
+        let state = State::draw(&machine.disturbance, &mut rng);
+        Self {
+            machine,
+            rng,
+            state,
+            awake: None,
+            sensitivity: 0.95,
+            false_alarm: FALSE_ALARM,
+        }
+    }
+
+    /// With this probability of a flag on disturbed and on undisturbed samples.
+    #[must_use]
+    pub fn with_flags(mut self, sensitivity: f64, false_alarm: f64) -> Self {
+        self.sensitivity = sensitivity;
+        self.false_alarm = false_alarm;
+        self
+    }
+
+    /// One sample, as the worker takes it: wakes the team where the count changed, then times `calls` calls; their
+    /// median from five on if `median`, else their mean.
+    pub fn sample(&mut self, count: ThreadCount, calls: Calls, median: bool) -> Sample {
+        let noise = &self.machine.disturbance;
+        let truth = self.machine.true_seconds(count);
+        let threads = f64::from(count.get());
+        let woken = self.wake(count, truth);
+        let k = f64::from(calls.get());
+        let duration = k * truth;
+        let pieces = (duration / 0.01).ceil().clamp(1.0, 8.0);
+        let (mut factor, mut disturbed) = (0.0, 0.0);
+        for _ in 0..pieces as u32 {
+            let (slower, hit) = self.state.factor(noise, threads);
+            factor += slower / pieces;
+            disturbed += f64::from(u8::from(hit)) / pieces;
+            self.state
+                .advance(noise, duration / pieces * slower, &mut self.rng);
+        }
+        let is_median = median && calls.get() >= MEDIAN_FROM;
+        let mut seconds = truth * factor * noise.sample_noise(k, is_median, &mut self.rng);
+        if self.rng.random::<f64>() < noise.slow_chance {
+            seconds *= 1.0 + noise.slow_by;
+        }
+        seconds += self.outliers(seconds, k, is_median) + woken / k;
+        let grain = noise.clock_grain;
+        seconds = (seconds * k / grain).round().max(1.0) * grain / k;
+        let flagged = disturbed > DISTURBED && self.rng.random::<f64>() < self.sensitivity
+            || self.rng.random::<f64>() < self.false_alarm;
+        Sample {
+            seconds_per_call: seconds,
+            calls,
+            interference: if flagged {
+                Interference::RunDelay
+            } else {
+                Interference::None
+            },
+        }
+    }
+
+    /// Wakes the team if another ran last; the seconds of that which fall into the first call.
+    fn wake(&mut self, count: ThreadCount, truth: f64) -> f64 {
+        if self.awake == Some(count) {
+            return 0.0;
+        }
+        self.awake = Some(count);
+        let noise = &self.machine.disturbance;
+        let (factor, _) = self.state.factor(noise, f64::from(count.get()));
+        if truth >= LONG_CALL {
+            let rest = 1e-4 * noise.warm_up;
+            self.state
+                .advance(noise, noise.switch + 2e-4 + rest, &mut self.rng);
+            rest
+        } else {
+            let discarded = truth * factor * (1.0 + noise.warm_up);
+            self.state
+                .advance(noise, noise.switch + discarded, &mut self.rng);
+            0.0
+        }
+    }
+
+    /// Seconds a call that outliers add; a median hides them unless nearly a third of the calls is hit.
+    fn outliers(&mut self, seconds: f64, calls: f64, is_median: bool) -> f64 {
+        let noise = &self.machine.disturbance;
+        let hits = variate::poisson(noise.outliers_per_second * seconds * calls, &mut self.rng);
+        let mut total = 0.0;
+        for _ in 0..hits.min(MOST_OUTLIERS) {
+            total += variate::pareto(noise.outlier, 1.5, &mut self.rng).min(LONGEST_OUTLIER);
+        }
+        if total <= 0.0 {
+            return 0.0;
+        }
+        self.state.advance(noise, total, &mut self.rng);
+        if is_median && (hits as f64) < 0.3 * calls {
+            0.0
+        } else {
+            total / calls
+        }
+    }
+}
+
+impl Bench for SimulatedBench<'_> {
+    fn block(&mut self, plan: &[(Arm, Calls)]) -> Result<Vec<Sample>, BenchError> {
+        Ok(plan
+            .iter()
+            .map(|(arm, calls)| self.sample(arm.threads, *calls, true))
+            .collect())
+    }
+
+    fn idle(&mut self, time: Nanos) -> Result<(), BenchError> {
+        let seconds = time.as_secs_f64();
+        let pieces = (seconds / 0.02).clamp(1.0, 20.0).floor();
+        for _ in 0..pieces as u32 {
+            self.state
+                .advance(&self.machine.disturbance, seconds / pieces, &mut self.rng);
+        }
+        Ok(())
+    }
+
+    fn now(&self) -> Nanos {
+        Nanos::from_secs_f64(self.state.time)
+    }
+}
