@@ -1,5 +1,11 @@
 //! One file per subcommand: arguments in, text out; decisions live below.
 
+pub mod launch;
+pub mod logging;
+pub mod output;
+pub mod show;
+pub mod this_machine;
+
 use clap::{Args, Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -29,6 +35,10 @@ pub struct Global {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Start a program with the number of threads that suits its work.
+    Launch(launch::LaunchArgs),
+    /// Show a profile, or the curve of one workload.
+    Show(show::ShowArgs),
     /// The measuring process; started by `tune`, not by hand.
     #[command(hide = true)]
     Worker,
@@ -38,6 +48,8 @@ impl Command {
     /// Runs the subcommand.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self {
+            Self::Launch(arguments) => arguments.run(),
+            Self::Show(arguments) => arguments.run(),
             Self::Worker => Ok(ExitCode::SUCCESS),
         }
     }
