@@ -1,5 +1,6 @@
 //! One file per subcommand: arguments in, text out; decisions live below.
 
+mod budget;
 pub mod launch;
 pub mod logging;
 pub mod output;
@@ -35,6 +36,8 @@ pub struct Global {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Print how many threads a program started here may use.
+    Budget(budget::BudgetArgs),
     /// Start a program with the number of threads that suits its work.
     Launch(launch::LaunchArgs),
     /// Show a profile, or the curve of one workload.
@@ -48,6 +51,7 @@ impl Command {
     /// Runs the subcommand.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self {
+            Self::Budget(args) => args.run(),
             Self::Launch(arguments) => arguments.run(),
             Self::Show(arguments) => arguments.run(),
             Self::Worker => Ok(ExitCode::SUCCESS),

@@ -1,9 +1,29 @@
 //! What this machine is: topology, CPU budget, fingerprint, load. Every reader takes a root path.
 
+pub mod affinity;
+mod budget;
+mod cache;
+mod cgroup;
+mod conditions;
+mod core;
+mod cpuinfo;
 mod fingerprint;
+mod kind;
 mod layout;
+mod load;
+mod memory;
+mod partition;
 mod placement;
+mod ranks;
+mod topology;
+mod tree;
 
+pub use budget::{Budget, Limit, LimitKind};
+pub use conditions::{cpu_pressure_percent, governor, kernel_release};
+pub use cpuinfo::CpuInfo;
 pub use fingerprint::Fingerprint;
 pub use layout::Layout;
-pub use placement::Placement;
+pub use load::{BusyProcess, LoadError, LoadWatch};
+pub use memory::Memory;
+pub use placement::{CpuOrder, Placement};
+pub use topology::{CacheGroup, CoreKind, Node, Topology, TopologyError};

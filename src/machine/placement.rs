@@ -1,6 +1,10 @@
 //! Which CPUs a team's threads get.
 
+use super::topology::Topology;
+use crate::units::{CpuSet, ThreadCount};
 use serde::{Deserialize, Serialize};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// Which CPUs the threads of a team get.
@@ -23,4 +27,128 @@ impl fmt::Display for Placement {
             Self::Spread => "spread",
         })
     }
+}
+
+/// The CPUs of a budget in the order in which a growing team takes them.
+///
+/// In both orders each core gives one hardware thread before any gives its second, and stronger kinds come first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CpuOrder {
+    budget: CpuSet,
+    close: Vec<u32>,
+    spread: Vec<u32>,
+}
+
+/// Where one CPU stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    /// 0 for the first hardware thread that its core has in the budget.
+    sibling: usize,
+    kind: usize,
+    package: usize,
+    node: usize,
+    llc: usize,
+    core: usize,
+    cpu: u32,
+}
+
+impl CpuOrder {
+    /// Orders the CPUs of a budget.
+    pub fn of(topology: &Topology, budget: &CpuSet) -> Self {
+        let packages = Ranked::new(topology, budget, topology.packages.iter());
+        let nodes = Ranked::new(topology, budget, topology.nodes.iter().map(|n| &n.cpus));
+        let llc = Ranked::new(topology, budget, topology.llc.iter().map(|g| &g.cpus));
+        let mut places: Vec<Place> = topology
+            .cores
+            .iter()
+            .enumerate()
+            .flat_map(|(core, threads)| {
+                let threads: Vec<u32> = threads.intersection(budget).iter().collect();
+                threads.into_iter().enumerate().map(move |t| (core, t))
+            })
+            .map(|(core, (sibling, cpu))| Place {
+                sibling,
+                kind: topology
+                    .kinds
+                    .iter()
+                    .position(|kind| kind.cpus.contains(cpu))
+                    .unwrap_or(usize::MAX),
+                package: packages.rank(cpu),
+                node: nodes.rank(cpu),
+                llc: llc.rank(cpu),
+                core,
+                cpu,
+            })
+            .collect();
+        places.sort_unstable();
+        let spread = places
+            .chunk_by(|a, b| (a.sibling, a.kind) == (b.sibling, b.kind))
+            .flat_map(|alike| deal(alike, &[|p| p.package, |p| p.node, |p| p.llc]))
+            .map(|place| place.cpu)
+            .collect();
+        Self {
+            budget: budget.clone(),
+            close: places.into_iter().map(|place| place.cpu).collect(),
+            spread,
+        }
+    }
+
+    /// The CPUs for a team of `threads`, one each in the team's order; all of the budget where unbound. Fewer than
+    /// `threads` where the budget has no more.
+    pub fn cpus_for(&self, placement: Placement, threads: ThreadCount) -> Vec<u32> {
+        let order = match placement {
+            Placement::Unbound => return self.budget.iter().collect(),
+            Placement::Close => &self.close,
+            Placement::Spread => &self.spread,
+        };
+        order.iter().copied().take(threads.as_usize()).collect()
+    }
+
+    /// Do `close` and `spread` choose different CPUs for this count?
+    pub fn placements_differ(&self, threads: ThreadCount) -> bool {
+        let set = |placement| CpuSet::from_iter(self.cpus_for(placement, threads));
+        set(Placement::Close) != set(Placement::Spread)
+    }
+}
+
+/// Groups of one level, those with most cores of the budget first: a team that outgrows a group is split later.
+struct Ranked<'a>(Vec<&'a CpuSet>);
+
+impl<'a> Ranked<'a> {
+    fn new(topology: &Topology, budget: &CpuSet, groups: impl Iterator<Item = &'a CpuSet>) -> Self {
+        let mut groups: Vec<&CpuSet> = groups.collect();
+        groups.sort_by_cached_key(|group| {
+            let inside = group.intersection(budget);
+            (Reverse(topology.cores_within(&inside)), inside.first())
+        });
+        Self(groups)
+    }
+
+    /// CPUs in no group come last.
+    fn rank(&self, cpu: u32) -> usize {
+        self.0
+            .iter()
+            .position(|group| group.contains(cpu))
+            .unwrap_or(usize::MAX)
+    }
+}
+
+/// Deals places round-robin over the groups of the first level, inside each over those of the next, and so on.
+fn deal(places: &[Place], levels: &[fn(&Place) -> usize]) -> Vec<Place> {
+    let Some((level, below)) = levels.split_first() else {
+        return places.to_vec();
+    };
+    let mut groups: BTreeMap<usize, Vec<Place>> = BTreeMap::new();
+    for place in places {
+        groups.entry(level(place)).or_default().push(*place);
+    }
+    let hands: Vec<Vec<Place>> = groups
+        .into_values()
+        .map(|group| deal(&group, below))
+        .collect();
+    let longest = hands.iter().map(Vec::len).max().unwrap_or(0);
+    (0..longest)
+        .flat_map(|turn| hands.iter().filter_map(move |hand| hand.get(turn)))
+        .copied()
+        .collect()
 }

@@ -1,0 +1,84 @@
+//! The system calls for the CPU mask of the calling thread; the one file of `machine` with `unsafe` code.
+#![allow(unsafe_code)]
+
+use crate::units::{CpuSet, MAX_CPUS};
+use std::io;
+
+/// The first mask holds [`MAX_CPUS`]; the kernel refuses masks smaller than its own CPU limit.
+const FIRST_WORDS: usize = MAX_CPUS as usize / 64;
+/// A mask of 512 Ki CPUs; no kernel is built for more.
+const MOST_WORDS: usize = 8192;
+
+/// The CPUs on which the calling thread may run (those below [`MAX_CPUS`]).
+pub fn current() -> io::Result<CpuSet> {
+    let mut words = vec![0u64; FIRST_WORDS];
+    loop {
+        // SAFETY: the kernel writes at most the given number of bytes to the pointer, which are the bytes of
+        // `words`; a pid of 0 names the calling thread.
+        let written = unsafe {
+            libc::syscall(
+                libc::SYS_sched_getaffinity,
+                0,
+                words.len() * size_of::<u64>(),
+                words.as_mut_ptr(),
+            )
+        };
+        if written >= 0 {
+            return Ok(CpuSet::from_words(words));
+        }
+        let error = io::Error::last_os_error();
+        if error.raw_os_error() != Some(libc::EINVAL) || words.len() >= MOST_WORDS {
+            return Err(error);
+        }
+        words = vec![0; words.len() * 2];
+    }
+}
+
+/// Lets the calling thread run on these CPUs only. Fails with `EINVAL` where none of them is allowed.
+pub fn set_current(cpus: &CpuSet) -> io::Result<()> {
+    let words = cpus.words();
+    // SAFETY: the kernel reads the given number of bytes from the pointer, which are the bytes of `words`; a pid
+    // of 0 names the calling thread.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_sched_setaffinity,
+            0,
+            size_of_val(words),
+            words.as_ptr(),
+        )
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_sees_the_mask_it_set_and_others_keep_theirs() {
+        let before = current().unwrap();
+        let one: CpuSet = before.first().into_iter().collect();
+        let inside = std::thread::spawn({
+            let one = one.clone();
+            move || {
+                set_current(&one).unwrap();
+                (current().unwrap(), rustix::thread::sched_getcpu())
+            }
+        })
+        .join()
+        .unwrap();
+        assert_eq!(inside.0, one);
+        assert!(one.contains(u32::try_from(inside.1).unwrap()));
+        assert_eq!(current().unwrap(), before);
+    }
+
+    #[test]
+    fn an_empty_mask_is_refused() {
+        let error = set_current(&CpuSet::new()).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EINVAL));
+    }
+}

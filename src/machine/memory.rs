@@ -1,0 +1,68 @@
+//! How much memory the machine has, how much is free, and how much this process may take.
+
+use super::cgroup::{self, Cgroups};
+use super::topology::Topology;
+use super::tree::Tree;
+use std::path::Path;
+
+/// Memory in bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Memory {
+    /// The machine's memory; the sum over NUMA nodes where `/proc/meminfo` is absent.
+    pub total: Option<u64>,
+    /// What can be taken without swapping, as the kernel reckons.
+    pub available: Option<u64>,
+    /// The least limit of the own control groups and their ancestors, with the file that sets it.
+    pub limit: Option<(String, u64)>,
+}
+
+impl Memory {
+    /// Reads under `root`.
+    pub fn read(root: &Path, topology: &Topology) -> Self {
+        let tree = Tree::new(root);
+        let meminfo = tree.text("proc/meminfo").unwrap_or_default();
+        let limit = Cgroups::read(&tree)
+            .groups("memory")
+            .iter()
+            .flat_map(|groups| {
+                // Above `memory.high` the kernel slows a process down, which no measurement survives.
+                ["memory.max", "memory.high"]
+                    .map(|v2| cgroup::least(&tree, groups, v2, "memory.limit_in_bytes"))
+            })
+            .flatten()
+            .min_by_key(|(_, bytes)| *bytes);
+        Self {
+            total: field(&meminfo, "MemTotal:").or_else(|| of_nodes(&tree, topology)),
+            available: field(&meminfo, "MemAvailable:").or_else(|| field(&meminfo, "MemFree:")),
+            limit,
+        }
+    }
+
+    /// What a process may still take: the lesser of what is available and what its control groups allow at all.
+    pub fn usable(&self) -> Option<u64> {
+        let limit = self.limit.as_ref().map(|(_, bytes)| *bytes);
+        [self.available.or(self.total), limit]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+}
+
+/// Bytes from a line such as `MemTotal:  16384 kB` or `Node 0 MemTotal:  16384 kB`.
+fn field(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.split_once(name))?.1;
+    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
+    kib.checked_mul(1024)
+}
+
+fn of_nodes(tree: &Tree, topology: &Topology) -> Option<u64> {
+    let each: Vec<u64> = topology
+        .nodes
+        .iter()
+        .filter_map(|node| {
+            let path = format!("sys/devices/system/node/node{}/meminfo", node.id);
+            field(&tree.text(&path)?, "MemTotal:")
+        })
+        .collect();
+    (!each.is_empty()).then(|| each.into_iter().fold(0, u64::saturating_add))
+}

@@ -1,0 +1,225 @@
+//! How the online CPUs form cores, packages, dies, NUMA nodes, cache groups and core kinds.
+//!
+//! Read from sysfs under a root path. Every set is cut to the online CPUs; where files are missing or contradict
+//! each other, the answer is the best that the rest supports, with a note.
+
+use super::cache::{self, CoreCaches};
+use super::core;
+use super::cpuinfo::CpuInfo;
+use super::kind;
+use super::partition::partition;
+use super::tree::Tree;
+use crate::units::CpuSet;
+use std::path::{Path, PathBuf};
+
+/// Where sysfs describes CPUs, relative to the root.
+pub(crate) const CPU: &str = "sys/devices/system/cpu";
+const NODE: &str = "sys/devices/system/node";
+
+/// The build of a machine, as far as it is online.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Topology {
+    /// Online logical CPUs; never empty.
+    pub online: CpuSet,
+    /// Physical cores as sets of their hardware threads, by lowest CPU.
+    pub cores: Vec<CpuSet>,
+    /// Processor packages (sockets), by lowest CPU; one package where the files tell nothing.
+    pub packages: Vec<CpuSet>,
+    /// Dies, only on machines where a package has several.
+    pub dies: Vec<CpuSet>,
+    /// NUMA nodes by id, those without CPUs included; empty where the kernel shows none.
+    pub nodes: Vec<Node>,
+    /// Groups of CPUs that share their last-level cache, by lowest CPU. CPUs without cache files are in none.
+    pub llc: Vec<CacheGroup>,
+    /// Core kinds, strongest first; a single one where all cores are alike.
+    pub kinds: Vec<CoreKind>,
+    /// What was missing or contradictory, for people.
+    pub notes: Vec<String>,
+}
+
+/// One NUMA node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// The kernel's number; may have holes.
+    pub id: u32,
+    /// Its online CPUs; none in nodes that are memory only.
+    pub cpus: CpuSet,
+}
+
+/// CPUs that share a cache.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheGroup {
+    /// Cache level, usually 3.
+    pub level: u32,
+    /// The online CPUs that share it.
+    pub cpus: CpuSet,
+    /// Its size in bytes, where the kernel tells.
+    pub bytes: Option<u64>,
+}
+
+/// Cores of one type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CoreKind {
+    /// `performance` for the strongest; then `middle`, `middle-2` …, and `efficiency` for the weakest.
+    pub name: String,
+    /// Its CPUs, all hardware threads.
+    pub cpus: CpuSet,
+    /// How many cores.
+    pub cores: usize,
+}
+
+/// Why nothing can be said about a machine.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TopologyError {
+    /// No file names a CPU.
+    #[error(
+        "no CPU found: neither `{0}/sys/devices/system/cpu` nor `{0}/proc/cpuinfo` names one; mount sysfs there, or give another --root"
+    )]
+    NoCpus(PathBuf),
+}
+
+impl Topology {
+    /// Reads the machine under `root` (`/` for the live one).
+    pub fn read(root: &Path) -> Result<Self, TopologyError> {
+        let mut tree = Tree::new(root);
+        let online =
+            online_cpus(&mut tree).ok_or_else(|| TopologyError::NoCpus(root.to_owned()))?;
+        let cores = core::cores(&mut tree, &online);
+        let caches = CoreCaches::read(&mut tree, &cores, &online);
+        let packages = core::packages(&mut tree, &cores, &online);
+        let dies = core::dies(&tree, &cores, &packages);
+        let nodes = nodes(&mut tree, &online);
+        let llc = cache::last_level_groups(&mut tree, &cores, &caches);
+        let kinds = kind::core_kinds(&mut tree, &cores, &caches, &online);
+        Ok(Self {
+            online,
+            cores,
+            packages,
+            dies,
+            nodes,
+            llc,
+            kinds,
+            notes: tree.into_notes(),
+        })
+    }
+
+    /// A machine of which only the CPU numbers are known: every CPU is its own core.
+    pub fn flat(online: CpuSet) -> Self {
+        let cores: Vec<CpuSet> = online.iter().map(|cpu| CpuSet::from_iter([cpu])).collect();
+        Self {
+            packages: vec![online.clone()],
+            dies: Vec::new(),
+            nodes: Vec::new(),
+            llc: Vec::new(),
+            kinds: vec![CoreKind {
+                name: kind::STRONGEST.to_owned(),
+                cpus: online.clone(),
+                cores: cores.len(),
+            }],
+            cores,
+            online,
+            notes: vec!["the build of this machine is unknown: each CPU counts as a core".into()],
+        }
+    }
+
+    /// The most hardware threads that a core has online.
+    pub fn smt(&self) -> usize {
+        self.cores.iter().map(CpuSet::len).max().unwrap_or(1)
+    }
+
+    /// Are there several kinds of cores?
+    pub fn is_hybrid(&self) -> bool {
+        self.kinds.len() > 1
+    }
+
+    /// Nodes that have CPUs.
+    pub fn nodes_with_cpus(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().filter(|node| !node.cpus.is_empty())
+    }
+
+    /// Cores with at least one hardware thread among these CPUs.
+    pub fn cores_within(&self, cpus: &CpuSet) -> usize {
+        self.cores
+            .iter()
+            .filter(|core| !core.intersection(cpus).is_empty())
+            .count()
+    }
+}
+
+/// The `online` file cut to CPUs that exist; without it, the CPUs that exist and are not said to be offline.
+fn online_cpus(tree: &mut Tree) -> Option<CpuSet> {
+    let existing: CpuSet = tree.numbered(CPU, "cpu").into_iter().collect();
+    let stated = tree
+        .list(&format!("{CPU}/online"))
+        .filter(|set| !set.is_empty());
+    if let Some(stated) = stated {
+        let both = stated.intersection(&existing);
+        if both == stated || existing.is_empty() {
+            return Some(stated);
+        }
+        if !both.is_empty() {
+            let absent = stated.difference(&existing);
+            tree.note(format!(
+                "{CPU}/online names CPUs {absent}, which have no directory; left out"
+            ));
+            return Some(both);
+        }
+        tree.note(format!(
+            "{CPU}/online names only CPUs that have no directory; left out"
+        ));
+    }
+    let offline = tree.list(&format!("{CPU}/offline")).unwrap_or_default();
+    let mut online: CpuSet = existing
+        .difference(&offline)
+        .iter()
+        .filter(|cpu| tree.number(&format!("{CPU}/cpu{cpu}/online")) != Some(0))
+        .collect();
+    if online.is_empty() {
+        online = tree.list(&format!("{CPU}/present")).unwrap_or_default();
+    }
+    if online.is_empty() {
+        online = CpuInfo::read_all(tree).processors();
+    }
+    if online.is_empty() {
+        return None;
+    }
+    tree.note(format!(
+        "no usable {CPU}/online: CPUs {online} follow from the rest"
+    ));
+    Some(online)
+}
+
+fn nodes(tree: &mut Tree, online: &CpuSet) -> Vec<Node> {
+    let ids = tree.numbered(NODE, "node");
+    let mut stated: Vec<Node> = Vec::new();
+    for id in ids {
+        let directory = format!("{NODE}/node{id}");
+        let cpus = tree
+            .list_or_mask(
+                &format!("{directory}/cpulist"),
+                &format!("{directory}/cpumap"),
+            )
+            .unwrap_or_default()
+            .intersection(online);
+        stated.push(Node { id, cpus });
+    }
+    let claims = stated
+        .iter()
+        .filter_map(|node| Some((node.cpus.first()?, node.cpus.clone())));
+    if partition(claims).contradictory {
+        tree.note("NUMA nodes overlap: each CPU is counted in the first that names it");
+        let mut taken = CpuSet::new();
+        for node in &mut stated {
+            node.cpus = node.cpus.difference(&taken);
+            taken = taken.union(&node.cpus);
+        }
+    }
+    let covered = stated
+        .iter()
+        .fold(CpuSet::new(), |all, node| all.union(&node.cpus));
+    let homeless = online.difference(&covered);
+    if !stated.is_empty() && !homeless.is_empty() {
+        tree.note(format!("CPUs {homeless} are in no NUMA node"));
+    }
+    stated
+}

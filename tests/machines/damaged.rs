@@ -1,0 +1,172 @@
+//! Trees of real machines with files deleted, cut short and overwritten at random (seeded).
+
+use crate::recorded::{tables, text, truth, unpack};
+use rand::RngExt as _;
+use rand_pcg::Pcg64Mcg;
+use std::fs;
+use std::path::Path;
+use threadtune::machine::{
+    Budget, CpuInfo, CpuOrder, Fingerprint, Layout, Memory, Placement, Topology,
+};
+use threadtune::units::{CpuSet, ThreadCount};
+
+/// The large trees take seconds to read so often; their forms recur in the small ones.
+const MOST_FILES: usize = 600;
+
+/// The CPUs that a tree without an intact `online` file can name at all.
+fn existing_cpus(root: &Path) -> CpuSet {
+    fs::read_dir(root.join("sys/devices/system/cpu"))
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| {
+            let name = entry.ok()?.file_name().into_string().ok()?;
+            name.strip_prefix("cpu")?.parse().ok()
+        })
+        .collect()
+}
+
+fn files_below(directory: &Path, files: &mut Vec<std::path::PathBuf>) {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        if entry.file_type().unwrap().is_dir() {
+            files_below(&entry.path(), files);
+        } else {
+            files.push(entry.path());
+        }
+    }
+}
+
+fn damage(file: &Path, rng: &mut Pcg64Mcg) {
+    let mut bytes = fs::read(file).unwrap_or_default();
+    match rng.random_range(0..4) {
+        0 => return fs::remove_file(file).unwrap_or(()),
+        1 => bytes.truncate(rng.random_range(0..=bytes.len())),
+        2 => {
+            for _ in 0..rng.random_range(1..8) {
+                let len = bytes.len();
+                if len > 0 {
+                    bytes[rng.random_range(0..len)] = rng.random();
+                }
+            }
+        }
+        _ => {
+            let garbage = [
+                "",
+                "-1",
+                "0-4095",
+                "max",
+                "99999999999999999999",
+                "\0\0",
+                "ffffffff,ffffffff",
+            ];
+            bytes = garbage[rng.random_range(0..garbage.len())].into();
+        }
+    }
+    fs::write(file, bytes).unwrap_or(());
+}
+
+/// Whatever is torn: no panic, no CPU that is not online, and groups that are what their names promise.
+fn check_invariants(name: &str, root: &Path, topology: &Topology) {
+    let online = &topology.online;
+    let existing = existing_cpus(root);
+    assert!(!online.is_empty(), "{name}");
+    assert!(
+        online.is_subset(&existing) || existing.is_empty(),
+        "{name}: {online}"
+    );
+    let partitions = |what: &str, groups: Vec<&CpuSet>| {
+        let mut taken = CpuSet::new();
+        for group in groups {
+            assert!(group.is_subset(online), "{name} {what}: {group}");
+            assert!(
+                group.intersection(&taken).is_empty(),
+                "{name} {what}: {group} twice"
+            );
+            taken = taken.union(group);
+        }
+        taken
+    };
+    assert_eq!(
+        &partitions("cores", topology.cores.iter().collect()),
+        online
+    );
+    assert_eq!(
+        &partitions("packages", topology.packages.iter().collect()),
+        online
+    );
+    assert_eq!(
+        &partitions("kinds", topology.kinds.iter().map(|k| &k.cpus).collect()),
+        online
+    );
+    partitions("dies", topology.dies.iter().collect());
+    partitions("nodes", topology.nodes.iter().map(|n| &n.cpus).collect());
+    partitions("llc", topology.llc.iter().map(|g| &g.cpus).collect());
+
+    let budget = Budget::read(root, topology, None, |_| Some("4096".to_owned()));
+    assert!(
+        budget.cpus.is_subset(online) && !budget.cpus.is_empty(),
+        "{name}"
+    );
+    assert!(budget.limit.as_usize() <= budget.cpus.len(), "{name}");
+    let order = CpuOrder::of(topology, &budget.cpus);
+    for placement in [Placement::Close, Placement::Spread] {
+        let all = order.cpus_for(placement, ThreadCount::clamped(4096));
+        assert_eq!(all.len(), budget.cpus.len(), "{name} {placement}");
+        assert_eq!(
+            all.into_iter().collect::<CpuSet>(),
+            budget.cpus,
+            "{name} {placement}"
+        );
+    }
+    let layout = Layout::of(topology, &budget.cpus, budget.limit);
+    assert!(layout.physical <= layout.logical, "{name}");
+    assert_eq!(
+        layout.performance_cores + layout.efficiency_cores,
+        layout.physical.get(),
+        "{name}"
+    );
+    let id = Fingerprint::of(topology, &CpuInfo::read(root)).id;
+    assert!(
+        id.bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'),
+        "{name}: {id}"
+    );
+    Memory::read(root, topology);
+}
+
+#[test]
+fn damaged_trees_never_panic_and_never_name_cpus_that_are_not_online() {
+    let Some(truth) = truth("damaged_trees_never_panic_and_never_name_cpus_that_are_not_online")
+    else {
+        return;
+    };
+    let mut rng = Pcg64Mcg::new(0x7472_6565);
+    let (mut rounds, mut damaged) = (0, 0);
+    for machine in tables(&truth, "machine") {
+        let tree = unpack(text(machine, "file").unwrap());
+        let mut files = Vec::new();
+        files_below(tree.path(), &mut files);
+        files.sort();
+        if files.is_empty() || files.len() > MOST_FILES {
+            continue;
+        }
+        let online_file = tree.path().join("sys/devices/system/cpu/online");
+        let intact = fs::read(&online_file).ok();
+        let recorded = CpuSet::parse_list(text(machine, "cpus_online").unwrap()).unwrap();
+        // Damage gathers from round to round, until next to nothing is left.
+        for round in 0..16 {
+            let name = format!("{} round {round}", text(machine, "name").unwrap());
+            for _ in 0..=round * files.len() / 200 {
+                damage(&files[rng.random_range(0..files.len())], &mut rng);
+                damaged += 1;
+            }
+            rounds += 1;
+            if let Ok(topology) = Topology::read(tree.path()) {
+                check_invariants(&name, tree.path(), &topology);
+                if intact.is_some() && fs::read(&online_file).ok() == intact {
+                    assert!(topology.online.is_subset(&recorded), "{name}");
+                }
+            }
+        }
+    }
+    eprintln!("{damaged} files damaged, {rounds} trees read");
+}
