@@ -103,7 +103,7 @@ impl LaunchArgs {
             warn!("{notice}");
         }
         if let Some(threads) = plan.threads {
-            info!("{threads} threads: {}", plan.reason);
+            info!("OMP_NUM_THREADS={threads}: {}", plan.reason);
         }
         if self.json {
             print(&as_json(&plan, &machine)?)?;

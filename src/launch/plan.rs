@@ -137,7 +137,7 @@ fn remarks(choice: &Choice) -> Vec<String> {
     }
     if choice.basis == Basis::WholeBudget {
         remarks.push(format!(
-            "nothing was timed at {} threads or fewer: using the whole CPU budget",
+            "nothing was timed at {} or fewer threads: using the whole CPU budget",
             choice.threads
         ));
     }
@@ -163,7 +163,7 @@ fn fallback(cpus: &Cpus, warnings: &mut Vec<String>) -> (Option<ThreadCount>, St
         (Some(_), None) => "the whole CPU budget, as the number of cores is unknown",
     };
     warnings.push(match threads {
-        Some(threads) => format!("using {threads} threads: {reason}"),
+        Some(threads) => format!("using OMP_NUM_THREADS={threads}: {reason}"),
         None => reason.to_owned(),
     });
     (threads, reason.to_owned())

@@ -102,7 +102,7 @@ fn nothing_timed_within_the_budget_is_said() {
     assert_eq!(threads(&plan), Some(1));
     assert_eq!(
         plan.warnings,
-        ["nothing was timed at 1 threads or fewer: using the whole CPU budget"]
+        ["nothing was timed at 1 or fewer threads: using the whole CPU budget"]
     );
 }
 
