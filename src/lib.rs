@@ -2,6 +2,7 @@
 //!
 //! Data flows `machine → workload → bench → tune → profile → launch`; a folder uses those below it in this list only:
 //!
+//! - `launch`: starts a program with the right number of threads
 //! - `report`: profiles as people and other programs read them
 //! - `profile`: schema, atomic files, and which count a profile gives
 //! - `environment`: which variables each runtime obeys; from a count to assignments and arguments
@@ -14,6 +15,7 @@
 pub mod bench;
 pub mod cli;
 pub mod environment;
+pub mod launch;
 pub mod machine;
 pub mod profile;
 pub mod report;

@@ -104,10 +104,11 @@ mod tests {
     #[test]
     fn an_endless_line_is_cut_off() {
         let (reader, mut writer) = io::pipe().unwrap();
-        let flood = std::thread::spawn(move || while writer.write_all(&[b'x'; 65536]).is_ok() {});
+        let flood =
+            std::thread::spawn(move || while writer.write_all(&vec![b'x'; 65536]).is_ok() {});
         let mut lines = LineReader::new(reader);
         assert!(matches!(
-            lines.line(Duration::from_secs(60)),
+            lines.line(Duration::from_mins(1)),
             Err(ReadError::TooLong)
         ));
         drop(lines);

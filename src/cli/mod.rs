@@ -1,7 +1,11 @@
 //! One file per subcommand: arguments in, text out; decisions live below.
 
 mod budget;
+pub mod launch;
+pub mod logging;
 mod output;
+mod show;
+pub mod this_machine;
 mod tune;
 mod worker;
 
@@ -34,10 +38,14 @@ pub struct Global {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Print how many threads a program started here may use.
-    Budget(budget::BudgetArgs),
     /// Measure this machine and write its profile.
     Tune(tune::TuneArgs),
+    /// Start a program with the number of threads that suits its work.
+    Launch(launch::LaunchArgs),
+    /// Show a profile, or the curve of one workload.
+    Show(show::ShowArgs),
+    /// Print how many threads a program started here may use.
+    Budget(budget::BudgetArgs),
     /// The measuring process; started by `tune`, not by hand.
     #[command(hide = true)]
     Worker(worker::WorkerArgs),
@@ -47,9 +55,11 @@ impl Command {
     /// Runs the subcommand.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self {
-            Self::Worker(args) => worker::run(&args),
-            Self::Budget(args) => args.run(),
             Self::Tune(args) => args.run(),
+            Self::Launch(args) => args.run(),
+            Self::Show(args) => args.run(),
+            Self::Budget(args) => args.run(),
+            Self::Worker(args) => args.run(),
         }
     }
 }

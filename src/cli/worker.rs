@@ -18,17 +18,19 @@ pub struct WorkerArgs {
     team: TeamChoice,
 }
 
-/// Serves the supervisor on standard input and output.
-pub fn run(args: &WorkerArgs) -> anyhow::Result<ExitCode> {
-    // A worker must not outlive its supervisor, whatever ends that one.
-    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
-        .context("the worker cannot be tied to its supervisor")?;
-    // Ctrl-C is the supervisor's to handle: it lets the running sample end.
-    signal_hook::flag::register(
-        signal_hook::consts::SIGINT,
-        Arc::new(AtomicBool::new(false)),
-    )?;
-    let cpu_stat = cpu_stat_files(Path::new("/"));
-    crate::worker::serve(args.team, cpu_stat, io::stdin().lock(), io::stdout().lock())?;
-    Ok(ExitCode::SUCCESS)
+impl WorkerArgs {
+    /// Serves the supervisor on standard input and output.
+    pub fn run(&self) -> anyhow::Result<ExitCode> {
+        // A worker must not outlive its supervisor, whatever ends that one.
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
+            .context("the worker cannot be tied to its supervisor")?;
+        // Ctrl-C is the supervisor's to handle: it lets the running sample end.
+        signal_hook::flag::register(
+            signal_hook::consts::SIGINT,
+            Arc::new(AtomicBool::new(false)),
+        )?;
+        let cpu_stat = cpu_stat_files(Path::new("/"));
+        crate::worker::serve(self.team, cpu_stat, io::stdin().lock(), io::stdout().lock())?;
+        Ok(ExitCode::SUCCESS)
+    }
 }

@@ -1,0 +1,232 @@
+//! `threadtune launch`: starts a program with the number of threads that suits its work.
+
+use super::output::print;
+use super::this_machine::ThisMachine;
+use crate::launch::{Plan, Request, exec, plan};
+use crate::profile::lookup::{Objective, Weighted};
+use crate::profile::{Directories, Profile, load_for};
+use anyhow::bail;
+use clap::{Args, ValueEnum};
+use log::{error, info, warn};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// The exit code of wrong usage, and of threadtune's own failure where that stops the program.
+pub const FAILED: u8 = 125;
+
+/// The only backend so far.
+const BACKEND: &str = "native";
+
+/// Options of `launch`.
+#[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of its own on the command line"
+)]
+#[command(after_help = "\
+In the program's arguments {threads}, {threads:WORKLOAD} and {cpus} are replaced.
+
+Exit status: that of the program; 125 wrong usage, or a failure with --strict; 126 the program cannot be run; \
+127 it was not found.")]
+pub struct LaunchArgs {
+    /// What the program does; several make a mix, a weight is its share of the time (default 1).
+    #[arg(short, long = "workload", value_name = "WORKLOAD[:WEIGHT]", value_parser = weighted)]
+    workloads: Vec<Weighted>,
+    /// A workload by its shape, e.g. `gemm:256x256x256:f32`.
+    #[arg(long)]
+    shape: Option<String>,
+    /// What the count should be good for.
+    #[arg(long, value_enum, default_value_t = ObjectiveArg::Latency)]
+    objective: ObjectiveArg,
+    /// Overrule variables that are set already.
+    #[arg(long)]
+    force: bool,
+    /// Print the assignments instead of starting anything.
+    #[arg(long)]
+    print: bool,
+    /// Print the whole plan as JSON instead of starting anything.
+    #[arg(long)]
+    json: bool,
+    /// Fail rather than start the program with a count that is not from a profile.
+    #[arg(long)]
+    strict: bool,
+    /// The profile to use; it must be of this machine.
+    #[arg(long, value_name = "FILE")]
+    profile: Option<PathBuf>,
+    /// The program and its arguments.
+    #[arg(
+        value_name = "PROGRAM",
+        trailing_var_arg = true,
+        required_unless_present_any = ["print", "json"]
+    )]
+    command: Vec<OsString>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ObjectiveArg {
+    /// The fastest call.
+    Latency,
+    /// The fewest threads within 5 % of that.
+    Efficient,
+}
+
+impl LaunchArgs {
+    /// Becomes the program; comes back only if nothing is to be started, or cannot be.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        let machine = ThisMachine::read();
+        let profile = self.find_profile(&machine);
+        let request = Request {
+            workloads: self.workloads,
+            shape: self.shape,
+            objective: match self.objective {
+                ObjectiveArg::Latency => Objective::Latency,
+                ObjectiveArg::Efficient => Objective::Efficient,
+            },
+            force: self.force,
+            command: self.command,
+        };
+        let mut plan = plan(
+            &request,
+            profile.as_ref().map_err(Clone::clone),
+            &machine.cpus,
+            &|name| std::env::var_os(name),
+        );
+        if !plan.warnings.is_empty() {
+            let warning = plan.warnings.join("; ");
+            if self.strict {
+                bail!("{warning}; not started because of --strict");
+            }
+            warn!("{warning}");
+        }
+        if let Some(notice) = &plan.environment.notice {
+            warn!("{notice}");
+        }
+        if let Some(threads) = plan.threads {
+            info!("OMP_NUM_THREADS={threads}: {}", plan.reason);
+        }
+        if self.json {
+            print(&as_json(&plan, &machine)?)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        if self.print {
+            print(as_assignments(&plan).as_bytes())?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let arguments = plan.command.split_off(1);
+        let Some(program) = plan.command.pop() else {
+            bail!("no program was named");
+        };
+        let failure = exec(program, &arguments, &plan.environment.assignments);
+        error!("{failure}");
+        Ok(ExitCode::from(failure.exit_code()))
+    }
+
+    /// The profile of this machine, or one text about why there is none.
+    fn find_profile(&self, machine: &ThisMachine) -> Result<Profile, String> {
+        let Some(id) = &machine.id else {
+            return Err("this machine could not be identified, so no profile is its".to_owned());
+        };
+        if let Some(path) = &self.profile {
+            return load_for(path, id).map_err(|error| error.to_string());
+        }
+        let directories = Directories::from_environment(|name| std::env::var_os(name));
+        let search = directories.search(id, BACKEND);
+        let problems: Vec<String> = search.problems.iter().map(ToString::to_string).collect();
+        match search.found {
+            Some(found) => {
+                info!("profile {}", found.path.display());
+                // A sound profile behind a broken one serves as well; the broken one is the user's to see.
+                if !problems.is_empty() {
+                    warn!("passed over: {}", problems.join("; "));
+                }
+                Ok(found.profile)
+            }
+            None if problems.is_empty() => Err(format!(
+                "no profile of this machine (`{id}`); run `threadtune tune`"
+            )),
+            None => Err(problems.join("; ")),
+        }
+    }
+}
+
+/// Parses `NAME` or `NAME:WEIGHT`.
+fn weighted(text: &str) -> Result<Weighted, String> {
+    let (name, weight) = match text.rsplit_once(':') {
+        None => (text, 1.0),
+        Some((name, weight)) => {
+            let weight = weight
+                .parse::<f64>()
+                .ok()
+                .filter(|weight| weight.is_finite() && *weight > 0.0)
+                .ok_or_else(|| format!("`{weight}` is no weight: a number above 0 was expected"))?;
+            (name, weight)
+        }
+    };
+    if name.is_empty() {
+        return Err("the workload's name is missing".to_owned());
+    }
+    Ok(Weighted {
+        name: name.to_owned(),
+        weight,
+    })
+}
+
+/// One assignment a line. The values are counts, so the shell needs no quotes.
+fn as_assignments(plan: &Plan) -> String {
+    plan.environment
+        .assignments
+        .iter()
+        .map(|a| [a.variable, "=", &a.value.to_string_lossy(), "\n"].concat())
+        .collect()
+}
+
+fn as_json(plan: &Plan, machine: &ThisMachine) -> anyhow::Result<Vec<u8>> {
+    let variables: serde_json::Map<String, serde_json::Value> = plan
+        .environment
+        .assignments
+        .iter()
+        .map(|a| (a.variable.to_owned(), a.value.to_string_lossy().into()))
+        .collect();
+    let kept: serde_json::Map<String, serde_json::Value> = plan
+        .environment
+        .kept
+        .iter()
+        .map(|k| (k.variable.to_owned(), k.value.to_string_lossy().into()))
+        .collect();
+    let command: Vec<_> = plan.command.iter().map(|a| a.to_string_lossy()).collect();
+    let json = serde_json::json!({
+        "threads": plan.threads,
+        "reason": plan.reason,
+        "machine": machine.id,
+        "budget": { "limit": machine.cpus.limit, "cpus": machine.cpus.allowed },
+        "environment": variables,
+        "kept": kept,
+        "command": command,
+        "warnings": plan.warnings,
+    });
+    let mut bytes = serde_json::to_vec_pretty(&json)?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_weight_follows_the_last_colon() {
+        let parsed = |text| weighted(text).map(|w| (w.name, w.weight));
+        assert_eq!(
+            parsed("llama3.2-1b/decode"),
+            Ok(("llama3.2-1b/decode".to_owned(), 1.0))
+        );
+        assert_eq!(
+            parsed("matmul-256:0.25"),
+            Ok(("matmul-256".to_owned(), 0.25))
+        );
+        for text in ["", ":1", "a:", "a:0", "a:-1", "a:nan", "a:inf", "a:b"] {
+            assert!(parsed(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! `threadtune show`: a profile as a table, one workload as a curve, either as JSON or CSV.
+
+use super::output::print;
+use super::this_machine::ThisMachine;
+use crate::profile::{Directories, Entry, Profile, load};
+use crate::report::{curve, entry_json, profile_csv, profile_json, profile_table};
+use anyhow::{Context, bail};
+use clap::Args;
+use log::warn;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// The only backend so far.
+const BACKEND: &str = "native";
+
+/// Characters of a line where stdout is no terminal.
+const WIDTH: usize = 80;
+
+/// Options of `show`.
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// The workload whose curve to show; without one, the table of all.
+    workload: Option<String>,
+    /// The profile to show, of any machine.
+    #[arg(long, value_name = "FILE")]
+    profile: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long, conflicts_with = "csv")]
+    json: bool,
+    /// Print CSV, one line for each timed count.
+    #[arg(long)]
+    csv: bool,
+}
+
+impl ShowArgs {
+    /// Prints it.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        let profile = self.find_profile()?;
+        let text = match &self.workload {
+            None => {
+                let entries: Vec<&Entry> = profile.workloads.iter().collect();
+                match (self.json, self.csv) {
+                    (true, _) => profile_json(&profile)?,
+                    (_, true) => profile_csv(&entries),
+                    _ => profile_table(&entries),
+                }
+            }
+            Some(name) => {
+                let Some(entry) = profile.entry(name) else {
+                    bail!(unknown(name, &profile));
+                };
+                match (self.json, self.csv) {
+                    (true, _) => entry_json(entry)?,
+                    (_, true) => profile_csv(&[entry]),
+                    _ => curve(entry, width()),
+                }
+            }
+        };
+        print(text.as_bytes())?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn find_profile(&self) -> anyhow::Result<Profile> {
+        if let Some(path) = &self.profile {
+            return Ok(load(path)?);
+        }
+        let machine = ThisMachine::read();
+        let id = machine
+            .id
+            .context("this machine could not be identified; name a file with --profile")?;
+        let directories = Directories::from_environment(|name| std::env::var_os(name));
+        let search = directories.search(&id, BACKEND);
+        for problem in &search.problems {
+            warn!("{problem}");
+        }
+        let found = search.found.with_context(|| {
+            format!("there is no sound profile of this machine (`{id}`); run `threadtune tune`")
+        })?;
+        Ok(found.profile)
+    }
+}
+
+/// The error about a name that the profile does not hold, with the closest ones that it does.
+fn unknown(name: &str, profile: &Profile) -> String {
+    let mut near: Vec<(f64, &str)> = profile
+        .workloads
+        .iter()
+        .map(|entry| (strsim::jaro_winkler(name, &entry.name), entry.name.as_str()))
+        .filter(|(likeness, _)| *likeness >= 0.7)
+        .collect();
+    near.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let names: Vec<&str> = near.iter().take(3).map(|(_, name)| *name).collect();
+    if names.is_empty() {
+        format!("the profile holds no workload `{name}`; `threadtune show` lists those it holds")
+    } else {
+        format!(
+            "the profile holds no workload `{name}`; did you mean `{}`?",
+            names.join("`, `")
+        )
+    }
+}
+
+/// Characters of a line of the terminal.
+fn width() -> usize {
+    rustix::termios::tcgetwinsize(std::io::stdout())
+        .ok()
+        .map(|size| usize::from(size.ws_col))
+        .filter(|columns| *columns > 0)
+        .unwrap_or(WIDTH)
+}

@@ -1,0 +1,7 @@
+//! Starting a program with the right number of threads: what to set (pure), and the replacement of this process.
+
+mod exec;
+mod plan;
+
+pub use exec::{ExecError, exec};
+pub use plan::{Cpus, Plan, Request, plan};

@@ -1,0 +1,218 @@
+//! From profile, CPU budget and environment to what a launched program gets. Pure.
+
+use crate::environment::{self, Placeholder, assignments, expand};
+use crate::profile::Profile;
+use crate::profile::lookup::{Basis, Choice, Objective, Weighted, choose};
+use crate::units::{CpuSet, ThreadCount};
+use std::ffi::OsString;
+
+/// What the user asked for.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Request {
+    /// The program's workloads; none means the default mix.
+    pub workloads: Vec<Weighted>,
+    /// A shape instead of a name; it must be one that the profile holds.
+    pub shape: Option<String>,
+    /// What the count should be good for.
+    pub objective: Objective,
+    /// Overrule variables that are set.
+    pub force: bool,
+    /// The program and its arguments; may be empty when nothing is to be started.
+    pub command: Vec<OsString>,
+}
+
+/// What is known of the CPUs that this process may use.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Cpus {
+    /// Those allowed.
+    pub allowed: Option<CpuSet>,
+    /// How many threads may run at once: the CPU budget.
+    pub limit: Option<ThreadCount>,
+    /// Physical cores among those allowed.
+    pub physical: Option<ThreadCount>,
+}
+
+impl Cpus {
+    /// The count where no profile tells: physical cores inside the budget, else what is known of the two.
+    pub fn fallback(&self) -> Option<ThreadCount> {
+        match (self.physical, self.limit) {
+            (Some(cores), Some(limit)) => Some(cores.min(limit)),
+            (cores, limit) => cores.or(limit),
+        }
+    }
+}
+
+/// What a launched program gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// The count, unknown where neither profile nor machine tell.
+    pub threads: Option<ThreadCount>,
+    /// Where the count comes from, for people.
+    pub reason: String,
+    /// Variables to set, and those kept.
+    pub environment: environment::Plan,
+    /// The program and its arguments, placeholders replaced.
+    pub command: Vec<OsString>,
+    /// What threadtune lacked or found broken. None of it stops a program, unless the user asked for that.
+    pub warnings: Vec<String>,
+}
+
+/// Plans a launch. `profile` is the machine's profile, or why there is none.
+pub fn plan(
+    request: &Request,
+    profile: Result<&Profile, String>,
+    cpus: &Cpus,
+    environment: &dyn Fn(&str) -> Option<OsString>,
+) -> Plan {
+    let mut warnings = Vec::new();
+    let profile = match profile {
+        Ok(profile) => Some(profile),
+        Err(why) => {
+            warnings.push(why);
+            None
+        }
+    };
+    let wanted = wanted(request, profile, &mut warnings);
+    let answer = profile.and_then(|profile| answer(profile, &wanted, request.objective, cpus));
+    if profile.is_some() && answer.is_none() {
+        warnings.push("the profile holds no timing; run `threadtune tune`".to_owned());
+    }
+    let (threads, reason) = match answer {
+        Some(choice) => {
+            warnings.extend(remarks(&choice));
+            (Some(choice.threads), reason(&choice))
+        }
+        None => fallback(cpus, &mut warnings),
+    };
+    let command = arguments(request, profile, cpus, threads, &mut warnings);
+    Plan {
+        threads,
+        reason,
+        environment: threads
+            .map(|threads| assignments(threads, environment, request.force))
+            .unwrap_or_default(),
+        command,
+        warnings,
+    }
+}
+
+/// The names asked for; a shape becomes the name of the entry that has it.
+fn wanted(
+    request: &Request,
+    profile: Option<&Profile>,
+    warnings: &mut Vec<String>,
+) -> Vec<Weighted> {
+    let mut wanted = request.workloads.clone();
+    if let (Some(shape), Some(profile)) = (&request.shape, profile) {
+        match profile.workloads.iter().find(|e| e.shape == *shape) {
+            Some(entry) => wanted.push(Weighted {
+                name: entry.name.clone(),
+                weight: 1.0,
+            }),
+            None => warnings.push(format!("the profile holds no workload of shape `{shape}`")),
+        }
+    }
+    wanted
+}
+
+fn answer(
+    profile: &Profile,
+    wanted: &[Weighted],
+    objective: Objective,
+    cpus: &Cpus,
+) -> Option<Choice> {
+    // Without a known budget the profile's own is the best guess of what this machine allows.
+    let budget = cpus.limit.unwrap_or(profile.conditions.budget.limit);
+    choose(profile, wanted, objective, budget)
+}
+
+fn remarks(choice: &Choice) -> Vec<String> {
+    let mut remarks = Vec::new();
+    if !choice.unknown.is_empty() {
+        let names = choice.unknown.join("`, `");
+        remarks.push(format!(
+            "the profile has no timing of `{names}` (`threadtune show` lists what it has); using {}",
+            reason(choice)
+        ));
+    }
+    if choice.basis == Basis::WholeBudget {
+        remarks.push(format!(
+            "nothing was timed at {} or fewer threads: using the whole CPU budget",
+            choice.threads
+        ));
+    }
+    remarks
+}
+
+fn reason(choice: &Choice) -> String {
+    let names = choice.workloads.join("`, `");
+    match choice.basis {
+        Basis::Verdict => format!("the verdict on `{names}`"),
+        Basis::Curve => format!("the best of `{names}` inside the CPU budget"),
+        Basis::Mix => format!("the mix of `{names}`"),
+        Basis::Heaviest => format!("the heaviest of `{names}`, which share no count"),
+        Basis::WholeBudget => "the whole CPU budget".to_owned(),
+    }
+}
+
+fn fallback(cpus: &Cpus, warnings: &mut Vec<String>) -> (Option<ThreadCount>, String) {
+    let threads = cpus.fallback();
+    let reason = match (threads, cpus.physical) {
+        (None, _) => "the number of CPUs is unknown, too: nothing is set",
+        (Some(_), Some(_)) => "the physical cores inside the CPU budget",
+        (Some(_), None) => "the whole CPU budget, as the number of cores is unknown",
+    };
+    warnings.push(match threads {
+        Some(threads) => format!("using OMP_NUM_THREADS={threads}: {reason}"),
+        None => reason.to_owned(),
+    });
+    (threads, reason.to_owned())
+}
+
+/// The command with its placeholders replaced; the program's own name stays as it is.
+fn arguments(
+    request: &Request,
+    profile: Option<&Profile>,
+    cpus: &Cpus,
+    threads: Option<ThreadCount>,
+    warnings: &mut Vec<String>,
+) -> Vec<OsString> {
+    let mut unknown: Vec<String> = Vec::new();
+    let mut value = |placeholder: Placeholder<'_>| match placeholder {
+        Placeholder::Threads => threads.map(|n| n.to_string()),
+        Placeholder::Cpus => cpus.allowed.as_ref().map(ToString::to_string),
+        Placeholder::ThreadsOf(name) => {
+            let wanted = [Weighted {
+                name: name.to_owned(),
+                weight: 1.0,
+            }];
+            let choice = profile.and_then(|p| answer(p, &wanted, request.objective, cpus));
+            match choice {
+                Some(choice) => {
+                    unknown.extend(choice.unknown);
+                    Some(choice.threads.to_string())
+                }
+                None => threads.map(|n| n.to_string()),
+            }
+        }
+    };
+    let mut command = request.command.iter();
+    let expanded = command
+        .next()
+        .cloned()
+        .into_iter()
+        .chain(command.map(|argument| expand(argument, &mut value)))
+        .collect();
+    unknown.dedup();
+    if !unknown.is_empty() {
+        warnings.push(format!(
+            "the profile has no timing of `{}`, which an argument names: the default mix's count was put in",
+            unknown.join("`, `")
+        ));
+    }
+    expanded
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

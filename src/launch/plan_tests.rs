@@ -1,0 +1,147 @@
+//! Plans from a made-up profile of eight cores.
+
+use super::*;
+use crate::profile::parse;
+use std::path::Path;
+
+fn profile() -> Profile {
+    let text = include_str!("../../tests/profiles/made-up.toml");
+    parse(Path::new("made-up.toml"), text).unwrap()
+}
+
+fn cpus(limit: usize) -> Cpus {
+    Cpus {
+        allowed: Some((0..8).collect()),
+        limit: Some(ThreadCount::clamped(limit)),
+        physical: Some(ThreadCount::clamped(4)),
+    }
+}
+
+fn request(workloads: &[&str], command: &[&str]) -> Request {
+    Request {
+        workloads: workloads
+            .iter()
+            .map(|name| Weighted {
+                name: (*name).to_owned(),
+                weight: 1.0,
+            })
+            .collect(),
+        command: command.iter().map(OsString::from).collect(),
+        ..Request::default()
+    }
+}
+
+fn planned(request: &Request, profile: Result<&Profile, String>, cpus: &Cpus) -> Plan {
+    plan(request, profile, cpus, &|_| None)
+}
+
+fn threads(plan: &Plan) -> Option<u32> {
+    plan.threads.map(ThreadCount::get)
+}
+
+#[test]
+fn the_verdict_reaches_every_variable_and_argument() {
+    let request = request(
+        &["matmul-256"],
+        &[
+            "{threads}",
+            "-t",
+            "{threads:llama3.2-1b/decode}",
+            "{threads}@{cpus}",
+        ],
+    );
+    let plan = planned(&request, Ok(&profile()), &cpus(8));
+    assert_eq!(threads(&plan), Some(6));
+    assert_eq!(plan.command, ["{threads}", "-t", "4", "6@0-7"]);
+    assert!(plan.environment.assignments.iter().all(|a| a.value == "6"));
+    assert_eq!(plan.warnings, Vec::<String>::new());
+    assert_eq!(plan.reason, "the verdict on `matmul-256`");
+}
+
+#[test]
+fn a_shape_stands_for_the_workload_that_has_it() {
+    let mut request = request(&[], &["true"]);
+    request.shape = Some("gemv:2048x2048:f32".to_owned());
+    assert_eq!(
+        threads(&planned(&request, Ok(&profile()), &cpus(8))),
+        Some(3)
+    );
+    request.shape = Some("gemv:1x1:f32".to_owned());
+    let plan = planned(&request, Ok(&profile()), &cpus(8));
+    assert_eq!(threads(&plan), Some(4));
+    assert_eq!(plan.warnings.len(), 1);
+}
+
+#[test]
+fn an_unknown_name_is_one_warning_and_the_default_mix() {
+    let plan = planned(&request(&["nonsense"], &["true"]), Ok(&profile()), &cpus(8));
+    assert_eq!(threads(&plan), Some(4));
+    assert_eq!(plan.warnings.len(), 1);
+    assert!(
+        plan.warnings[0].contains("`nonsense`"),
+        "{:?}",
+        plan.warnings
+    );
+    let command = ["true", "{threads:x}", "{threads:x}"];
+    let plan = planned(
+        &request(&["matmul-256"], &command),
+        Ok(&profile()),
+        &cpus(8),
+    );
+    assert_eq!(plan.command, ["true", "4", "4"]);
+    assert_eq!(plan.warnings.len(), 1);
+}
+
+#[test]
+fn nothing_timed_within_the_budget_is_said() {
+    let plan = planned(
+        &request(&["llama3.2-1b/decode"], &["true"]),
+        Ok(&profile()),
+        &cpus(1),
+    );
+    assert_eq!(threads(&plan), Some(1));
+    assert_eq!(
+        plan.warnings,
+        ["nothing was timed at 1 or fewer threads: using the whole CPU budget"]
+    );
+}
+
+#[test]
+fn without_a_profile_physical_cores_inside_the_budget_count() {
+    let command = ["true", "{threads}", "{threads:any}"];
+    let plan = planned(
+        &request(&["matmul-256"], &command),
+        Err("gone".to_owned()),
+        &cpus(8),
+    );
+    assert_eq!(threads(&plan), Some(4));
+    assert_eq!(plan.command, ["true", "4", "4"]);
+    assert_eq!(plan.warnings[0], "gone");
+    let plan = planned(&request(&[], &["true"]), Err("gone".to_owned()), &cpus(2));
+    assert_eq!(threads(&plan), Some(2));
+}
+
+#[test]
+fn where_nothing_is_known_nothing_is_set() {
+    let plan = planned(
+        &request(&[], &["true", "{threads}{cpus}"]),
+        Err("gone".to_owned()),
+        &Cpus::default(),
+    );
+    assert_eq!(threads(&plan), None);
+    assert_eq!(plan.environment, environment::Plan::default());
+    assert_eq!(plan.command, ["true", "{threads}{cpus}"]);
+}
+
+#[test]
+fn an_empty_profile_is_as_good_as_none() {
+    let mut profile = profile();
+    profile.workloads.clear();
+    let plan = planned(&request(&[], &["true"]), Ok(&profile), &cpus(8));
+    assert_eq!(threads(&plan), Some(4));
+    assert!(
+        plan.warnings[0].contains("threadtune tune"),
+        "{:?}",
+        plan.warnings
+    );
+}
