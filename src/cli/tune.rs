@@ -12,6 +12,7 @@ use crate::profile::{
 };
 use crate::report::profile_table;
 use crate::tune::Options;
+use crate::units::Nanos;
 use crate::worker::team::TeamChoice;
 use crate::workload::Workload;
 use anyhow::{Context as _, anyhow, bail};
@@ -56,6 +57,9 @@ pub struct TuneArgs {
     /// Seed of the order of measurements.
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Spend at most so many seconds on a workload; what is undecided then is marked so.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86400))]
+    workload_budget: u64,
     /// Give a workload up when its worker does not answer for so many seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86400))]
     deadline: u64,
@@ -64,7 +68,13 @@ pub struct TuneArgs {
 impl TuneArgs {
     /// Runs the subcommand.
     pub fn run(&self) -> anyhow::Result<ExitCode> {
-        let catalog = selection::catalog(self.catalog.as_deref())?;
+        let catalog = match selection::catalog(self.catalog.as_deref()) {
+            Ok(catalog) => catalog,
+            Err(error) => {
+                log::error!("{error:#}");
+                return Ok(ExitCode::from(2));
+            }
+        };
         let mut selected = match selection::select(&catalog, &self.workloads, self.quick) {
             Ok(selected) => selected,
             Err(unknown) => {
@@ -118,8 +128,16 @@ impl TuneArgs {
             order,
             fresh: Vec::new(),
         };
-        let finished = session.measure(&mut measurer, &selected, self.seed, &stop)?;
+        let finished = session.measure(&mut measurer, &selected, &self.options(), &stop)?;
         session.report(finished, selected.len(), &stop)
+    }
+
+    fn options(&self) -> Options {
+        Options {
+            seed: self.seed,
+            time_budget: Nanos(self.workload_budget * 1_000_000_000),
+            ..Options::default()
+        }
     }
 
     fn profile_path(&self, around: &Surroundings) -> anyhow::Result<PathBuf> {
@@ -147,7 +165,7 @@ impl Session<'_> {
         &mut self,
         measurer: &mut Measurer,
         selected: &[Workload],
-        seed: u64,
+        options: &Options,
         stop: &StopRequest,
     ) -> anyhow::Result<bool> {
         let display = Display::new(selected.len());
@@ -157,11 +175,7 @@ impl Session<'_> {
             }
             let begin = Instant::now();
             display.begin(i, &workload.name);
-            let options = Options {
-                seed,
-                ..Options::default()
-            };
-            let entry = match measurer.tune(workload, options, &mut |progress| {
+            let entry = match measurer.tune(workload, options.clone(), &mut |progress| {
                 display.progress(progress);
             }) {
                 Ok(entry) => entry,

@@ -5,7 +5,7 @@ use crate::report::time;
 use crate::tune::{Progress, Stage};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::cell::Cell;
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
 /// The bar counts thousandths of a workload.
@@ -82,8 +82,11 @@ impl Display {
         };
         match &self.bar {
             Some(bar) if self.at.get() + 1 == self.total => bar.finish_and_clear(),
-            Some(_) => {}
-            None => log::warn!("{line}"),
+            // Like the bar, it is for whoever looks on; who does not has closed stderr.
+            None if log::log_enabled!(log::Level::Warn) => {
+                let _ = writeln!(std::io::stderr(), "{line}");
+            }
+            _ => {}
         }
     }
 

@@ -37,7 +37,7 @@ mod tests {
             for thread in 0..of {
                 let part = part(len, grain, thread, of);
                 assert_eq!(part.start, next.min(len));
-                assert!(part.start % grain == 0 || part.start == len);
+                assert!(part.start.is_multiple_of(grain) || part.start == len);
                 next = part.end;
             }
             assert_eq!(next, len);

@@ -1,0 +1,194 @@
+//! The supervisor's side of a worker that does not behave: what it says, and that it always comes back.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+use tempfile::TempDir;
+use threadtune::bench::{WorkerBench, WorkerError, WorkerProcess, WorkerSettings};
+use threadtune::machine::{Placement, affinity};
+use threadtune::tune::{Arm, Bench, BenchError};
+use threadtune::units::{Calls, ThreadCount};
+use threadtune::worker::protocol::Open;
+use threadtune::worker::team::TeamChoice;
+use threadtune::workload::Residency;
+
+const GREETING: &str = r#"echo '{"threadtune_worker":1,"team":"none"}'"#;
+
+fn settings(program: PathBuf) -> WorkerSettings {
+    WorkerSettings {
+        program,
+        team: TeamChoice::Auto,
+        environment: Vec::new(),
+        deadline: Duration::from_millis(500),
+        stop: Arc::new(AtomicBool::new(false)),
+    }
+}
+
+/// A worker that runs this shell script.
+fn scripted(directory: &TempDir, script: &str) -> Result<WorkerProcess, WorkerError> {
+    let path = directory.path().join("worker.sh");
+    fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    WorkerProcess::start(&settings(path))
+}
+
+fn open() -> Open {
+    Open {
+        shape: "gemm:8x8x8:f32".parse().unwrap(),
+        residency: Residency::Cache,
+        pool_bytes: 0,
+        memory_limit_bytes: 1 << 20,
+    }
+}
+
+#[test]
+fn a_worker_that_does_not_greet_is_told_by_what_it_did_instead() {
+    let directory = tempfile::tempdir().unwrap();
+    let error = |script: &str| {
+        scripted(&directory, script)
+            .err()
+            .map(|e| e.to_string())
+            .unwrap_or_default()
+    };
+    assert!(error("echo hello").contains("nonsense"));
+    assert!(error("exit 3").contains("ended with exit code 3"));
+    assert!(error("kill -SEGV $$").contains("signal 11 (SIGSEGV)"));
+    assert!(error("exec sleep 100").contains("did not answer within 500ms"));
+    assert!(error(r#"echo '{"threadtune_worker":7,"team":"x"}'"#).contains("version 7"));
+    let missing = WorkerProcess::start(&settings(directory.path().join("none")))
+        .err()
+        .unwrap();
+    assert!(
+        missing.to_string().contains("could not be started"),
+        "{missing}"
+    );
+}
+
+#[test]
+fn a_worker_that_answers_nonsense_is_not_asked_again() {
+    let directory = tempfile::tempdir().unwrap();
+    for (answer, says) in [
+        ("echo nonsense", "nonsense"),
+        (
+            r#"echo '{"id":9,"outcome":"opened","residency":"cache","pool_bytes":0}'"#,
+            "answer 9 to request 0",
+        ),
+        (
+            r#"echo '{"id":0,"outcome":"sampled","durations_ns":[],"threads_ran":1,"interference":"none","counters":{"run_delay_share":0,"cpu_share":1,"steal_ms":0,"throttled_us":0}}'"#,
+            "to a request to open",
+        ),
+        ("exit 0", "ended with exit code 0"),
+        ("exec sleep 100", "did not answer"),
+    ] {
+        let mut worker = scripted(
+            &directory,
+            &format!("{GREETING}\nread request\n{answer}\nexec sleep 100"),
+        )
+        .unwrap();
+        let error = worker.open(&open()).unwrap_err().to_string();
+        assert!(error.contains(says), "{answer}: {error}");
+        assert!(!worker.is_usable());
+    }
+}
+
+#[test]
+fn a_refusal_leaves_the_worker_usable() {
+    let directory = tempfile::tempdir().unwrap();
+    let refuse = format!(
+        "{GREETING}\nread request\necho '{{\"id\":0,\"outcome\":\"refused\",\"reason\":\"no room\"}}'\nread x"
+    );
+    let mut worker = scripted(&directory, &refuse).unwrap();
+    assert_eq!(worker.open(&open()).unwrap_err().to_string(), "no room");
+    assert!(worker.is_usable());
+}
+
+#[test]
+fn a_team_of_the_wrong_size_and_impossible_times_are_no_samples() {
+    let directory = tempfile::tempdir().unwrap();
+    let sampled = |durations: &str, threads: u32| {
+        let reply = format!(
+            "{{\"id\":0,\"outcome\":\"sampled\",\"durations_ns\":{durations},\"threads_ran\":{threads},\
+             \"interference\":\"none\",\"counters\":{{\"run_delay_share\":0,\"cpu_share\":1,\"steal_ms\":0,\"throttled_us\":0}}}}"
+        );
+        let mut worker = scripted(
+            &directory,
+            &format!("{GREETING}\nread request\necho '{reply}'\nread x"),
+        )
+        .unwrap();
+        let cpus = |_| vec![0, 1];
+        let arm = Arm {
+            threads: ThreadCount::clamped(2),
+            placement: Placement::Close,
+        };
+        WorkerBench::new(&mut worker, &cpus).block(&[(arm, Calls::new(2))])
+    };
+    let good = sampled("[4000,2000]", 2).unwrap();
+    assert_eq!((good[0].seconds_per_call, good[0].calls.get()), (3e-6, 2));
+    assert!(
+        matches!(sampled("[4000,2000]", 1), Err(BenchError::Failed(why)) if why.contains("2 threads were asked for and 1 ran"))
+    );
+    assert!(matches!(sampled("[4000]", 2), Err(BenchError::Nonsense(_))));
+    assert!(matches!(
+        sampled("[4000,0]", 2),
+        Err(BenchError::Nonsense(_))
+    ));
+    assert!(
+        matches!(sampled("[4000,-1]", 2), Err(BenchError::Failed(why)) if why.contains("nonsense"))
+    );
+}
+
+#[test]
+fn a_real_worker_binds_its_threads_and_tells_its_first_call_once() {
+    let mut real = settings(PathBuf::from(env!("CARGO_BIN_EXE_threadtune")));
+    real.deadline = Duration::from_mins(1);
+    let mut worker = WorkerProcess::start(&real).unwrap();
+    worker.open(&open()).unwrap();
+    let all: Vec<u32> = affinity::current().unwrap().iter().collect();
+    let cpus = |arm: Arm| match arm.placement {
+        Placement::Unbound => all.clone(),
+        _ => all.iter().copied().take(arm.threads.as_usize()).collect(),
+    };
+    let mut bench = WorkerBench::new(&mut worker, &cpus);
+    let arm = |threads, placement| {
+        (
+            Arm {
+                threads: ThreadCount::clamped(threads),
+                placement,
+            },
+            Calls::new(7),
+        )
+    };
+    let mut plan = vec![arm(1, Placement::Close), arm(1, Placement::Unbound)];
+    if all.len() > 1 {
+        plan.extend([
+            arm(2, Placement::Close),
+            arm(1, Placement::Close),
+            arm(2, Placement::Unbound),
+        ]);
+    }
+    let samples = bench.block(&plan).unwrap();
+    assert_eq!(samples.len(), plan.len());
+    assert!(
+        samples
+            .iter()
+            .all(|s| s.seconds_per_call > 0.0 && s.calls.get() == 7)
+    );
+    let first = bench.first_call().unwrap();
+    bench.block(&plan).unwrap();
+    assert_eq!(bench.first_call(), Some(first));
+
+    // CPUs that the process does not have are refused, and the worker goes on
+    let foreign = |_| vec![4095];
+    let error = WorkerBench::new(&mut worker, &foreign)
+        .block(&plan[..1])
+        .unwrap_err();
+    assert!(
+        matches!(error, BenchError::Failed(why) if why.contains("not among those of this process"))
+    );
+    assert!(worker.is_usable());
+    let samples = WorkerBench::new(&mut worker, &cpus).block(&plan).unwrap();
+    assert_eq!(samples.len(), plan.len());
+}
