@@ -119,6 +119,8 @@ fn read_signs(
                 .map(|cpus| cpus.intersection(online))
         })
         .collect();
+    // A sign that one core lacks is dropped for all: no need to look for it in the cores after that.
+    let mut shown = [true; 5];
     let mut signs: Vec<Signs> = cores
         .iter()
         .zip(&caches.0)
@@ -126,7 +128,11 @@ fn read_signs(
             let Some(cpu) = core.first() else {
                 return Signs::default();
             };
-            let file = |name: &str| format!("{CPU}/cpu{cpu}/{name}");
+            let mut read = |sign: usize, name: &str, parse: fn(&Tree, &str) -> Option<u64>| {
+                let value = shown[sign].then(|| parse(tree, &format!("{CPU}/cpu{cpu}/{name}")));
+                shown[sign] = matches!(value, Some(Some(_)));
+                value.flatten()
+            };
             let bytes_at = |level| {
                 caches
                     .iter()
@@ -138,22 +144,25 @@ fn read_signs(
                     .iter()
                     .position(|cpus| cpus.as_ref().is_some_and(|c| c.contains(cpu)))
                     .map(|place| place as u64),
-                midr: tree
-                    .text(&file("regs/identification/midr_el1"))
-                    .and_then(|text| u64::from_str_radix(text.trim_start_matches("0x"), 16).ok())
-                    .map(|midr| midr & MIDR_TYPE),
+                midr: read(0, "regs/identification/midr_el1", midr_type),
                 l1d_bytes: bytes_at(1),
                 l2_bytes: bytes_at(2),
                 last_level: caches.last().map(|cache| u64::from(cache.level)),
-                capacity: tree.quantity(&file("cpu_capacity")),
-                max_khz: tree.quantity(&file("cpufreq/cpuinfo_max_freq")),
-                base_khz: tree.quantity(&file("cpufreq/base_frequency")),
-                cppc: tree.quantity(&file("acpi_cppc/highest_perf")),
+                capacity: read(1, "cpu_capacity", Tree::quantity),
+                max_khz: read(2, "cpufreq/cpuinfo_max_freq", Tree::quantity),
+                base_khz: read(3, "cpufreq/base_frequency", Tree::quantity),
+                cppc: read(4, "acpi_cppc/highest_perf", Tree::quantity),
             }
         })
         .collect();
     add_parts_from_cpuinfo(tree, cores, &mut signs);
     signs
+}
+
+fn midr_type(tree: &Tree, path: &str) -> Option<u64> {
+    let text = tree.text(path)?;
+    let midr = u64::from_str_radix(text.trim_start_matches("0x"), 16).ok()?;
+    Some(midr & MIDR_TYPE)
 }
 
 /// Arm kernels without register files list the part of each processor in `/proc/cpuinfo`; elsewhere the whole file
