@@ -434,3 +434,28 @@ fn a_torn_profile_is_replaced() {
     save(&path, &profile()).unwrap();
     assert_eq!(load(&path).unwrap(), profile());
 }
+
+#[test]
+fn damaged_bytes_never_panic() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("native.toml");
+    // Every 7th byte, one of eight replacements in turn.
+    for (turn, at) in (0..TEXT.len()).step_by(7).enumerate() {
+        let mut bytes = TEXT.as_bytes().to_vec();
+        bytes[at] = [0, b'"', b'[', b'}', b'-', b'\n', 0xff, b'9'][turn % 8];
+        fs::write(&path, &bytes).unwrap();
+        if let Err(error) = load(&path) {
+            assert!(error.to_string().contains("native.toml"), "{at}: {error}");
+        }
+    }
+    for deep in [
+        "[".repeat(100_000),
+        "a=[".repeat(100_000),
+        "a={b=".repeat(100_000),
+        format!("1\n{}a = 1", "a.".repeat(100_000)),
+        format!("1\n[{}a]", "a.".repeat(100_000)),
+    ] {
+        let text = format!("schema = 1\nx = {deep}");
+        assert!(matches!(error(&text), StoreError::Malformed { .. }));
+    }
+}

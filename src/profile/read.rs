@@ -84,10 +84,12 @@ pub(super) fn regular(path: &Path, kind: FileType) -> Result<(), StoreError> {
 /// Parses and checks the text of a profile; `path` is for the errors only.
 pub fn parse(path: &Path, text: &str) -> Result<Profile, StoreError> {
     let fail = |error: &toml::de::Error| {
-        let span = error.span().unwrap_or(0..0);
         let message = error.message().replace('\n', " ");
-        let key = key_at(text, &span);
-        malformed(path, line_of(text, span.start), key, message)
+        // Limits of the parser itself have no place in the text.
+        let (line, key) = error.span().map_or((1, None), |span| {
+            (line_of(text, span.start), key_at(text, &span))
+        });
+        malformed(path, line, key, message)
     };
     let root = DeTable::parse(text).map_err(|error| fail(&error))?;
     // Before the types: a later schema may have changed them.
