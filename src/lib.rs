@@ -1,15 +1,23 @@
 //! threadtune measures how many threads each kind of work should use on this machine.
 //!
-//! Data flows `machine → workload → bench → tune → profile → launch`; a folder uses those below it in this list only:
+//! Data flows `machine → workload → bench → tune → profile → launch`. A folder uses only those below it in this list:
 //!
-//! - `launch`: starts a program with the right number of threads
-//! - `report`: profiles as people and other programs read them
-//! - `profile`: schema, atomic files, and which count a profile gives
-//! - `environment`: which variables each runtime obeys; from a count to assignments and arguments
-//! - `machine`: what this machine is: topology, CPU budget, fingerprint, load
-//! - `bench`: where samples come from
+//! - `cli`: one file per subcommand: arguments in, text out
+//! - `launch`: from profile, CPU budget and environment to assignments (`plan`, pure), then `exec`
+//! - `report`: profiles as tables, curves, JSON and CSV
+//! - `bench`: who gives samples: a worker process, a simulated machine
+//! - `worker`: the disposable measuring process: protocol, timing, interference
+//!   - `worker::team`: who runs a parallel region: OpenMP or rayon
+//!   - `worker::kernel`: what is computed
 //! - `tune`: how a count is chosen from samples (pure)
+//! - `profile`: schema, atomic files, and which count a profile gives (`lookup`, pure)
+//! - `environment`: which variables each runtime obeys; from a count to assignments and arguments (pure)
+//! - `machine`: what this machine is: topology, CPU budget, fingerprint, load; every reader takes a root path
+//! - `workload`: shapes and the catalogue (pure)
 //! - `stats`: trimmed means, intervals, autocorrelation (pure)
+//! - `units`: times, thread counts, CPU sets
+//!
+//! Pure means: no file, environment, thread, clock or entropy; a test looks for them.
 #![deny(unsafe_code)]
 
 pub mod bench;

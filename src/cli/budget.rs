@@ -5,7 +5,6 @@ use crate::units::MAX_CPUS;
 use anyhow::Context as _;
 use clap::Args;
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -37,11 +36,7 @@ impl BudgetArgs {
             }
             format!("{}\n", budget.limit)
         };
-        match std::io::stdout().lock().write_all(text.as_bytes()) {
-            // Whoever reads has seen enough.
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
-            result => result.context("cannot write to stdout")?,
-        }
+        super::output::print(text.as_bytes())?;
         Ok(ExitCode::SUCCESS)
     }
 }
