@@ -3,9 +3,9 @@
 use super::blocks::{Answer, Request};
 use super::candidates::{grid, physical};
 use super::constants::{
-    EVERY_COUNT, HOPELESS, HOPELESS_BELOW, HOPELESS_RATIO, MOST_CALLS, NARROW, RETRIES,
-    SCREEN_SHARE, SMALL_SECONDS, ZOOM_ROUNDS,
+    EVERY_COUNT, MOST_CALLS, NARROW, RETRIES, SCREEN_SHARE, SMALL_SECONDS, ZOOM_ROUNDS,
 };
+use super::ladder::Ladder;
 use super::screened::Screened;
 use super::spacing::{dense, middles};
 use super::{Arm, Options, Sample};
@@ -46,19 +46,6 @@ pub(super) enum ScreenStage {
     Narrow(usize),
     /// Nothing more to sample.
     Finished,
-}
-
-/// The way down from all physical cores.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Ladder {
-    /// Counts still to sample, the next one last.
-    left: Vec<ThreadCount>,
-    /// The one sampled just now.
-    last: Option<ThreadCount>,
-    /// The best so far.
-    best: ThreadCount,
-    /// Small and slow counts in a row.
-    hopeless: u32,
 }
 
 /// What is being done with the arm at hand.
@@ -105,12 +92,7 @@ impl Screen {
         let top = physical(context.layout);
         let mut screen = Self {
             known: Screened::default(),
-            stage: ScreenStage::Down(Ladder {
-                left: grid.iter().copied().filter(|n| *n <= top).collect(),
-                last: None,
-                best: top,
-                hopeless: 0,
-            }),
+            stage: ScreenStage::Down(Ladder::new(&grid, top)),
             rejected: 0,
             grid,
             queue: VecDeque::new(),
@@ -272,10 +254,7 @@ impl Screen {
 
     /// The next smaller count of the grid, unless the last ones gave no hope.
     fn next_rung(&mut self, mut ladder: Ladder, context: &Context) -> Option<ThreadCount> {
-        ladder.judge(&self.known);
-        let hope = every_count(context.layout) || ladder.hopeless < HOPELESS;
-        let next = ladder.left.pop().filter(|_| hope);
-        ladder.last = next;
+        let next = ladder.descend(&self.known, every_count(context.layout));
         self.stage = match next {
             Some(_) => ScreenStage::Down(ladder),
             None => ScreenStage::Up,
@@ -299,7 +278,7 @@ impl Screen {
     pub fn fraction(&self) -> f64 {
         match &self.stage {
             ScreenStage::Down(ladder) => {
-                0.2 * (1.0 - ladder.left.len() as f64 / self.grid.len().max(1) as f64)
+                0.2 * (1.0 - ladder.left() as f64 / self.grid.len().max(1) as f64)
             }
             ScreenStage::Up => 0.2,
             ScreenStage::Small(_) => 0.25,
@@ -307,26 +286,6 @@ impl Screen {
             ScreenStage::Zoom(round) => 0.3 + 0.05 * f64::from(*round),
             ScreenStage::Narrow(pass) => 0.6 + 0.12 * *pass as f64,
             ScreenStage::Finished => 1.0,
-        }
-    }
-}
-
-impl Ladder {
-    /// Learns from the count sampled last.
-    fn judge(&mut self, known: &Screened) {
-        let Some((last, estimate)) = self
-            .last
-            .and_then(|last| Some((last, known.estimate_count(last)?)))
-        else {
-            return;
-        };
-        let best = known.best();
-        if best.is_none_or(|best| estimate <= best) {
-            self.best = last;
-        }
-        if f64::from(last.get()) <= HOPELESS_BELOW * f64::from(self.best.get()) {
-            let slow = best.is_some_and(|best| estimate > best + HOPELESS_RATIO.ln());
-            self.hopeless = if slow { self.hopeless + 1 } else { 0 };
         }
     }
 }

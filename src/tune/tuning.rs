@@ -2,14 +2,14 @@
 
 use super::blocks::{Answer, Racer, Request};
 use super::candidates::physical;
-use super::constants::{EFFICIENT_LOSS, FIRST_RACE_SHARE, LEAST_BLOCKS, LOOKS, SECOND_RACERS};
+use super::constants::FIRST_RACE_SHARE;
 use super::efficient::Efficient;
 use super::race::{Race, RaceOutcome};
-use super::screen::{Context, Screen, ScreenStage};
+use super::screen::{Context, Screen};
 use super::verdict::Verdict;
-use super::{After, Arm, Bench, BenchError, Options};
-use crate::machine::{Layout, Placement};
-use crate::units::{Nanos, ThreadCount};
+use super::{After, Bench, BenchError, Options, Progress};
+use crate::machine::Layout;
+use crate::units::Nanos;
 use rand::SeedableRng;
 use rand_pcg::Pcg32;
 use serde::{Deserialize, Serialize};
@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 pub struct Tuning {
     pub(super) layout: Layout,
     pub(super) options: Options,
-    rng: Pcg32,
+    pub(super) rng: Pcg32,
     pub(super) spent: Nanos,
     pub(super) samples: u64,
     pub(super) screen: Screen,
@@ -32,7 +32,7 @@ pub struct Tuning {
     /// The race of the best counts, unbound.
     pub(super) second: Option<Finished>,
     pub(super) efficient: Option<Efficient>,
-    phase: Phase,
+    pub(super) phase: Phase,
     verdict: Option<Verdict>,
 }
 
@@ -44,7 +44,7 @@ pub(super) struct Finished {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-enum Phase {
+pub(super) enum Phase {
     Screening,
     FirstRace(Race),
     SecondRace(Race),
@@ -63,41 +63,6 @@ pub enum Step {
     Progress(Progress),
     /// It is over; every further step says the same.
     Done(Verdict),
-}
-
-/// How far a tuning has come.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Progress {
-    /// What is being done.
-    pub stage: Stage,
-    /// The arms that the next step measures, in order; none while it waits for a disturbance to pass.
-    pub arms: Vec<Arm>,
-    /// Samples so far.
-    pub samples: u64,
-    /// Time spent so far.
-    pub spent: Nanos,
-    /// About how much is done, 0 to 1.
-    pub fraction: f64,
-}
-
-/// The parts of a tuning.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Stage {
-    /// Screening a grid of counts.
-    Ladder,
-    /// Screening every count in the promising range.
-    Dense,
-    /// Repeating the good ones.
-    Narrowing,
-    /// The race of the screened arms.
-    Race,
-    /// The race of the best counts with unbound threads.
-    UnboundRace,
-    /// The search for the fewest threads within 5 %.
-    Efficient,
-    /// Nothing is left to do.
-    Done,
 }
 
 impl Tuning {
@@ -164,38 +129,8 @@ impl Tuning {
         self.verdict.as_ref()
     }
 
-    /// How far it has come.
-    pub fn progress(&self) -> Progress {
-        let arms = match self.request() {
-            Some(Request::Block(plan)) => plan.into_iter().map(|(arm, _)| arm).collect(),
-            _ => Vec::new(),
-        };
-        let racing = |race: &Race| 1.0 - (-(race.len() as f64) / 15.0).exp();
-        let (stage, fraction) = match &self.phase {
-            Phase::Screening => (
-                match self.screen.stage {
-                    ScreenStage::Down(_) | ScreenStage::Up | ScreenStage::Small(_) => Stage::Ladder,
-                    ScreenStage::Dense | ScreenStage::Zoom(_) => Stage::Dense,
-                    ScreenStage::Narrow(_) | ScreenStage::Finished => Stage::Narrowing,
-                },
-                0.4 * self.screen.fraction(),
-            ),
-            Phase::FirstRace(race) => (Stage::Race, 0.4 + 0.3 * racing(race)),
-            Phase::SecondRace(race) => (Stage::UnboundRace, 0.7 + 0.2 * racing(race)),
-            Phase::Efficient(efficient) => (Stage::Efficient, 0.9 + 0.1 * efficient.fraction()),
-            Phase::Done => (Stage::Done, 1.0),
-        };
-        Progress {
-            stage,
-            arms,
-            samples: self.samples,
-            spent: self.spent,
-            fraction,
-        }
-    }
-
     /// What to ask the bench for; `None` when all is done.
-    fn request(&self) -> Option<Request> {
+    pub(super) fn request(&self) -> Option<Request> {
         match &self.phase {
             Phase::Screening => self.screen.request(),
             Phase::FirstRace(race) | Phase::SecondRace(race) => Some(race.request()),
@@ -298,125 +233,9 @@ impl Tuning {
         }
     }
 
-    fn duels(&mut self) -> Option<Efficient> {
-        let finished = self.latency_race().filter(|_| self.options.efficient)?;
-        let winner = finished.race.racers()[finished.outcome.winner];
-        let challengers = self.challengers(winner.arm);
-        let room = Nanos((self.options.time_budget - self.spent).0 / 2);
-        let known = &self.screen.known;
-        let dearest = challengers
-            .iter()
-            .chain([&winner])
-            .map(|racer| known.cost(racer))
-            .fold(0.0, f64::max);
-        if 2.0 * dearest * LOOKS[0] as f64 > room.as_secs_f64() {
-            return None;
-        }
-        let delta = self.options.delta / 2.0;
-        Efficient::new(challengers, winner, delta, self.spent + room, &mut self.rng)
-    }
-
     fn finish(&mut self) {
         self.phase = Phase::Done;
         self.verdict = Some(self.conclude());
-    }
-
-    /// A race that ends at `end`, if three blocks of these racers fit in a quarter of the budget more than that: fewer
-    /// would decide nothing.
-    fn race(&mut self, racers: Vec<Racer>, end: Nanos) -> Option<Race> {
-        let block: f64 = racers.iter().map(|r| self.screen.known.cost(r)).sum();
-        let room = (end + self.options.share(0.25)) - self.spent;
-        if block * LEAST_BLOCKS as f64 > room.as_secs_f64() {
-            return None;
-        }
-        let delta = self.options.delta_of_a_race();
-        Race::new(racers, delta, end, &self.options, &mut self.rng)
-    }
-
-    /// The counts that the first race (or screening, if there was none) found best, best first.
-    fn best_counts(&self) -> Vec<ThreadCount> {
-        let mut counts: Vec<ThreadCount> = Vec::new();
-        let order = match &self.first {
-            Some(first) => first.order(),
-            None => self.front.clone(),
-        };
-        for racer in order {
-            if !counts.contains(&racer.arm.threads) && counts.len() < SECOND_RACERS {
-                counts.push(racer.arm.threads);
-            }
-        }
-        counts
-    }
-
-    fn unbound(&self, counts: Vec<ThreadCount>) -> Vec<Racer> {
-        let racer = |threads| {
-            Some(Racer {
-                arm: Arm {
-                    threads,
-                    placement: Placement::Unbound,
-                },
-                calls: self.screen.known.calls(threads)?,
-            })
-        };
-        counts.into_iter().filter_map(racer).collect()
-    }
-
-    /// Screened counts below the winner's that may be within 5 %, ascending, placed as the winner.
-    fn challengers(&self, winner: Arm) -> Vec<Racer> {
-        let known = &self.screen.known;
-        let Some(best) = known.best() else {
-            return Vec::new();
-        };
-        let limit = best + EFFICIENT_LOSS + 2.0 * known.spread();
-        known
-            .curve()
-            .into_iter()
-            .filter(|(count, log)| *count < winner.threads && *log <= limit)
-            .filter_map(|(threads, _)| {
-                Some(Racer {
-                    arm: Arm { threads, ..winner },
-                    calls: known.calls(threads)?,
-                })
-            })
-            .collect()
-    }
-
-    /// The race that `latency` rests on.
-    pub(super) fn latency_race(&self) -> Option<&Finished> {
-        self.second.as_ref().or(self.first.as_ref())
-    }
-
-    /// Is only one count possible?
-    pub(super) fn is_single(&self) -> bool {
-        let possible = |n: &usize| self.options.allows(ThreadCount::clamped(*n));
-        (1..=self.layout.logical.as_usize())
-            .filter(possible)
-            .take(2)
-            .count()
-            == 1
-    }
-}
-
-impl Finished {
-    /// All racers, the winner first, the others by what they lost to it.
-    fn order(&self) -> Vec<Racer> {
-        let winner = self.outcome.winner;
-        let mut order: Vec<(f64, Racer)> = self
-            .race
-            .racers()
-            .iter()
-            .enumerate()
-            .map(|(i, racer)| {
-                let loss = if i == winner {
-                    f64::NEG_INFINITY
-                } else {
-                    self.race.compare(i, winner).mean
-                };
-                (loss, *racer)
-            })
-            .collect();
-        order.sort_by(|a, b| a.0.total_cmp(&b.0));
-        order.into_iter().map(|(_, racer)| racer).collect()
     }
 }
 

@@ -1,0 +1,130 @@
+//! Who races next, from what is known, and whether the time holds it.
+
+use super::Arm;
+use super::blocks::Racer;
+use super::constants::{EFFICIENT_LOSS, LEAST_BLOCKS, LOOKS, SECOND_RACERS};
+use super::efficient::Efficient;
+use super::race::Race;
+use super::tuning::{Finished, Tuning};
+use crate::machine::Placement;
+use crate::units::{Nanos, ThreadCount};
+
+impl Tuning {
+    /// Duels of smaller counts with the winner, in half of the time that is left, if that holds one of them.
+    pub(super) fn duels(&mut self) -> Option<Efficient> {
+        let finished = self.latency_race().filter(|_| self.options.efficient)?;
+        let winner = finished.race.racers()[finished.outcome.winner];
+        let challengers = self.challengers(winner.arm);
+        let room = Nanos((self.options.time_budget - self.spent).0 / 2);
+        let known = &self.screen.known;
+        let dearest = challengers
+            .iter()
+            .chain([&winner])
+            .map(|racer| known.cost(racer))
+            .fold(0.0, f64::max);
+        if 2.0 * dearest * LOOKS[0] as f64 > room.as_secs_f64() {
+            return None;
+        }
+        let delta = self.options.delta / 2.0;
+        Efficient::new(challengers, winner, delta, self.spent + room, &mut self.rng)
+    }
+
+    /// A race that ends at `end`, if three blocks of these racers fit into a quarter of the budget more than that: fewer
+    /// would decide nothing.
+    pub(super) fn race(&mut self, racers: Vec<Racer>, end: Nanos) -> Option<Race> {
+        let block: f64 = racers.iter().map(|r| self.screen.known.cost(r)).sum();
+        let room = (end + self.options.share(0.25)) - self.spent;
+        if block * LEAST_BLOCKS as f64 > room.as_secs_f64() {
+            return None;
+        }
+        let delta = self.options.delta_of_a_race();
+        Race::new(racers, delta, end, &self.options, &mut self.rng)
+    }
+
+    /// The counts that the first race (or screening, if there was none) found best, best first.
+    pub(super) fn best_counts(&self) -> Vec<ThreadCount> {
+        let mut counts: Vec<ThreadCount> = Vec::new();
+        let order = match &self.first {
+            Some(first) => first.order(),
+            None => self.front.clone(),
+        };
+        for racer in order {
+            if !counts.contains(&racer.arm.threads) && counts.len() < SECOND_RACERS {
+                counts.push(racer.arm.threads);
+            }
+        }
+        counts
+    }
+
+    /// These counts as unbound arms.
+    pub(super) fn unbound(&self, counts: Vec<ThreadCount>) -> Vec<Racer> {
+        let racer = |threads| {
+            Some(Racer {
+                arm: Arm {
+                    threads,
+                    placement: Placement::Unbound,
+                },
+                calls: self.screen.known.calls(threads)?,
+            })
+        };
+        counts.into_iter().filter_map(racer).collect()
+    }
+
+    /// Screened counts below the winner's that may be within 5 %, ascending, placed as the winner.
+    fn challengers(&self, winner: Arm) -> Vec<Racer> {
+        let known = &self.screen.known;
+        let Some(best) = known.best() else {
+            return Vec::new();
+        };
+        let limit = best + EFFICIENT_LOSS + 2.0 * known.spread();
+        known
+            .curve()
+            .into_iter()
+            .filter(|(count, log)| *count < winner.threads && *log <= limit)
+            .filter_map(|(threads, _)| {
+                Some(Racer {
+                    arm: Arm { threads, ..winner },
+                    calls: known.calls(threads)?,
+                })
+            })
+            .collect()
+    }
+
+    /// The race that `latency` rests on.
+    pub(super) fn latency_race(&self) -> Option<&Finished> {
+        self.second.as_ref().or(self.first.as_ref())
+    }
+
+    /// Is only one count possible?
+    pub(super) fn is_single(&self) -> bool {
+        let possible = |n: &usize| self.options.allows(ThreadCount::clamped(*n));
+        (1..=self.layout.logical.as_usize())
+            .filter(possible)
+            .take(2)
+            .count()
+            == 1
+    }
+}
+
+impl Finished {
+    /// All racers, the winner first, the others by what they lost to it.
+    fn order(&self) -> Vec<Racer> {
+        let winner = self.outcome.winner;
+        let mut order: Vec<(f64, Racer)> = self
+            .race
+            .racers()
+            .iter()
+            .enumerate()
+            .map(|(i, racer)| {
+                let loss = if i == winner {
+                    f64::NEG_INFINITY
+                } else {
+                    self.race.compare(i, winner).mean
+                };
+                (loss, *racer)
+            })
+            .collect();
+        order.sort_by(|a, b| a.0.total_cmp(&b.0));
+        order.into_iter().map(|(_, racer)| racer).collect()
+    }
+}

@@ -1,0 +1,76 @@
+//! How far a tuning has come, for whoever waits for it.
+
+use super::Arm;
+use super::blocks::Request;
+use super::race::Race;
+use super::screen::ScreenStage;
+use super::tuning::{Phase, Tuning};
+use crate::units::Nanos;
+use serde::{Deserialize, Serialize};
+
+/// How far a tuning has come.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Progress {
+    /// What is being done.
+    pub stage: Stage,
+    /// The arms that the next step measures, in order; none while it waits for a disturbance to pass.
+    pub arms: Vec<Arm>,
+    /// Samples so far.
+    pub samples: u64,
+    /// Time spent so far.
+    pub spent: Nanos,
+    /// About how much is done, 0 to 1.
+    pub fraction: f64,
+}
+
+/// The parts of a tuning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Screening a grid of counts.
+    Ladder,
+    /// Screening every count in the promising range.
+    Dense,
+    /// Repeating the good ones.
+    Narrowing,
+    /// The race of the screened arms.
+    Race,
+    /// The race of the best counts with unbound threads.
+    UnboundRace,
+    /// The search for the fewest threads within 5 %.
+    Efficient,
+    /// Nothing is left to do.
+    Done,
+}
+
+impl Tuning {
+    /// How far it has come.
+    pub fn progress(&self) -> Progress {
+        let arms = match self.request() {
+            Some(Request::Block(plan)) => plan.into_iter().map(|(arm, _)| arm).collect(),
+            _ => Vec::new(),
+        };
+        let racing = |race: &Race| 1.0 - (-(race.len() as f64) / 15.0).exp();
+        let (stage, fraction) = match &self.phase {
+            Phase::Screening => (
+                match self.screen.stage {
+                    ScreenStage::Down(_) | ScreenStage::Up | ScreenStage::Small(_) => Stage::Ladder,
+                    ScreenStage::Dense | ScreenStage::Zoom(_) => Stage::Dense,
+                    ScreenStage::Narrow(_) | ScreenStage::Finished => Stage::Narrowing,
+                },
+                0.4 * self.screen.fraction(),
+            ),
+            Phase::FirstRace(race) => (Stage::Race, 0.4 + 0.3 * racing(race)),
+            Phase::SecondRace(race) => (Stage::UnboundRace, 0.7 + 0.2 * racing(race)),
+            Phase::Efficient(efficient) => (Stage::Efficient, 0.9 + 0.1 * efficient.fraction()),
+            Phase::Done => (Stage::Done, 1.0),
+        };
+        Progress {
+            stage,
+            arms,
+            samples: self.samples,
+            spent: self.spent,
+            fraction,
+        }
+    }
+}
