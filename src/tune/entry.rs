@@ -107,6 +107,12 @@ fn point(arm: Arm, time: &Timing, raced: bool, cpus: CpuSet) -> CurvePoint {
     }
 }
 
+/// Microseconds to six significant digits: more than any interval supports, and readable.
 fn micros(seconds: f64) -> f64 {
-    seconds * 1e6
+    let us = seconds * 1e6;
+    if !us.is_normal() {
+        return us;
+    }
+    let scale = 10f64.powi(5 - us.abs().log10().floor() as i32);
+    (us * scale).round() / scale
 }
