@@ -228,6 +228,51 @@ fn gates() {
     assert!(print_costs(&cases, GATE, 0.0) >= 9.0);
 }
 
+/// Choice, stop, and the true loss of the efficient count, of the whole procedure: bound race, unbound race, duels.
+fn whole(seed: u64) -> (f64, StopReason, Option<f64>, f64) {
+    let machine = Machine::generate(seed);
+    let mut bench = SimulatedBench::new(&machine, seed);
+    let options = Options {
+        seed,
+        ..Options::default()
+    };
+    let verdict = Tuning::new(machine.layout(), options)
+        .run(&mut bench)
+        .expect("a simulated bench does not fail");
+    let of = |count: ThreadCount| machine.true_seconds(count);
+    let fallback = machine.layout().physical;
+    let chosen = verdict.latency.map_or(fallback, |l| l.arm.threads);
+    let efficient = verdict
+        .efficient
+        .map(|e| of(e.arm.threads) / of(chosen) - 1.0);
+    (
+        machine.loss(chosen),
+        verdict.stop,
+        efficient,
+        bench.now().as_secs_f64(),
+    )
+}
+
+#[test]
+fn two_races_and_the_efficient_count_keep_their_promises() {
+    let cases = for_seeds(GATE.start..GATE.start + 600, whole);
+    let conclusive: Vec<_> = cases.iter().filter(|c| c.1.is_conclusive()).collect();
+    let efficient: Vec<f64> = conclusive.iter().filter_map(|c| c.2).collect();
+    let rates = [
+        share(&cases, |c| c.0 <= 0.02),
+        share(&conclusive, |c| c.0 <= 0.02),
+        share(&efficient, |loss| *loss <= 0.05),
+        share(&cases, |c| !c.1.is_conclusive()),
+    ];
+    println!(
+        "whole procedure: within 2 %, conclusive, efficient within 5 %, inconclusive {rates:.4?}, cost {:.3} s",
+        geometric_mean(cases.iter().map(|c| c.3))
+    );
+    assert!(rates[0] >= 0.99 && rates[1] >= 0.994);
+    assert!(rates[2] >= 0.975, "delta / 2 is what the duels may err");
+    assert!(cases.iter().all(|c| c.3 <= 90.0), "time budget");
+}
+
 #[test]
 #[ignore = "for development: the same figures over other seeds, without gates"]
 fn development() {

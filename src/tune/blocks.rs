@@ -1,7 +1,7 @@
 //! Taking blocks: random order, disturbed samples measured again, disturbed blocks thrown away.
 
 use super::constants::DROPS_IN_A_ROW;
-use super::{Arm, Sample};
+use super::{Arm, Bench, BenchError, Sample};
 use crate::units::{Calls, Nanos};
 use rand::seq::SliceRandom;
 use rand_pcg::Pcg32;
@@ -25,6 +25,29 @@ pub(super) enum Request {
     Idle(Nanos),
 }
 
+impl Request {
+    /// Asks the bench, and rejects an answer that is no measurement.
+    pub fn ask(&self, bench: &mut dyn Bench) -> Result<Answer, BenchError> {
+        let plan = match self {
+            Self::Idle(time) => return bench.idle(*time).map(|()| Answer::Waited),
+            Self::Block(plan) => plan,
+        };
+        let samples = bench.block(plan)?;
+        if samples.len() != plan.len() {
+            let text = format!("{} samples for {} arms", samples.len(), plan.len());
+            return Err(BenchError::Nonsense(text));
+        }
+        match samples
+            .iter()
+            .map(|sample| sample.seconds_per_call)
+            .find(|seconds| !(seconds.is_finite() && *seconds > 0.0))
+        {
+            Some(seconds) => Err(BenchError::Nonsense(format!("{seconds} s"))),
+            None => Ok(Answer::Samples(samples)),
+        }
+    }
+}
+
 /// What a bench answered.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Answer {
@@ -39,6 +62,12 @@ pub(super) enum Answer {
 struct Row {
     logs: Vec<Option<f64>>,
     dirty: bool,
+}
+
+impl Row {
+    fn log(&self, racer: usize) -> Option<f64> {
+        self.logs.get(racer).copied().flatten()
+    }
 }
 
 /// What is being done for the block at hand.
@@ -130,7 +159,7 @@ impl Blocks {
             return false;
         }
         if flagged > 0 {
-            self.drops_in_a_row += 1;
+            self.drops_in_a_row = self.drops_in_a_row.saturating_add(1);
             if self.drops_in_a_row <= DROPS_IN_A_ROW && !over {
                 self.rejected += samples.len() as u64;
                 self.doing = Doing::Wait;
@@ -169,14 +198,14 @@ impl Blocks {
 
     /// Log times of one racer, in the order of the blocks.
     pub fn logs(&self, racer: usize) -> Vec<f64> {
-        self.rows.iter().filter_map(|row| row.logs[racer]).collect()
+        self.rows.iter().filter_map(|row| row.log(racer)).collect()
     }
 
     /// Log time of `a` less that of `b`, in the blocks that have both.
     pub fn differences(&self, a: usize, b: usize) -> Vec<f64> {
         self.rows
             .iter()
-            .filter_map(|row| Some(row.logs[a]? - row.logs[b]?))
+            .filter_map(|row| Some(row.log(a)? - row.log(b)?))
             .collect()
     }
 
@@ -186,7 +215,7 @@ impl Blocks {
         for row in &self.rows {
             let Some(logs) = alive
                 .iter()
-                .map(|i| row.logs[*i])
+                .map(|i| row.log(*i))
                 .collect::<Option<Vec<_>>>()
             else {
                 continue;
@@ -206,7 +235,7 @@ impl Blocks {
         };
         let seconds = alive
             .iter()
-            .filter_map(|i| Some(row.logs[*i]?.exp() * f64::from(racers.get(*i)?.calls.get())))
+            .filter_map(|i| Some(row.log(*i)?.exp() * f64::from(racers.get(*i)?.calls.get())))
             .sum();
         Nanos::from_secs_f64(seconds)
     }

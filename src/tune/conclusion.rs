@@ -41,8 +41,11 @@ impl Tuning {
     }
 
     fn stop(&self) -> StopReason {
-        if self.samples == 0 {
+        if !self.screen.has_candidates() {
             return StopReason::Failed("no count may be tried".to_owned());
+        }
+        if self.samples == 0 {
+            return StopReason::Budget;
         }
         if self.screen.known.best().is_none() {
             return StopReason::Contaminated;
@@ -65,14 +68,14 @@ impl Tuning {
 
     fn latency(&self) -> Option<Choice> {
         match self.latency_race() {
-            Some(finished) => self.choice(finished.winner()),
+            Some(finished) => self.choice(finished.winner()?.arm),
             None => self.choice(self.front.first()?.arm),
         }
     }
 
     fn pinned(&self) -> Option<Choice> {
         let arm = match &self.first {
-            Some(finished) => finished.winner(),
+            Some(finished) => finished.winner()?.arm,
             None => self.front.first()?.arm,
         };
         self.choice(arm)
@@ -157,7 +160,7 @@ impl Tuning {
             Some(Finished { race, outcome }) => outcome
                 .ties
                 .iter()
-                .map(|i| race.racers()[*i].arm.threads)
+                .filter_map(|i| Some(race.racers().get(*i)?.arm.threads))
                 .collect(),
             // Without a race nothing near the best can be told from it.
             None => self.front.iter().map(|racer| racer.arm.threads).collect(),
@@ -187,11 +190,5 @@ impl Tuning {
                 })
             })
             .collect()
-    }
-}
-
-impl Finished {
-    fn winner(&self) -> Arm {
-        self.race.racers()[self.outcome.winner].arm
     }
 }

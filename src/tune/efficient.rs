@@ -103,7 +103,7 @@ impl Efficient {
     }
 
     fn look(&mut self, over: bool) -> Duel {
-        self.looks += 1;
+        self.looks = self.looks.saturating_add(1);
         let look = f64::from(self.looks);
         let alpha = self.delta / (look * (look + 1.0));
         let loss = Comparison::of(self.blocks.differences(CHALLENGER, WINNER));

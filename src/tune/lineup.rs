@@ -13,7 +13,7 @@ impl Tuning {
     /// Duels of smaller counts with the winner, in half of the time that is left, if that holds one of them.
     pub(super) fn duels(&mut self) -> Option<Efficient> {
         let finished = self.latency_race().filter(|_| self.options.efficient)?;
-        let winner = finished.race.racers()[finished.outcome.winner];
+        let winner = finished.winner()?;
         let challengers = self.challengers(winner.arm);
         let room = Nanos((self.options.time_budget - self.spent).0 / 2);
         let known = &self.screen.known;
@@ -107,6 +107,10 @@ impl Tuning {
 }
 
 impl Finished {
+    pub(super) fn winner(&self) -> Option<Racer> {
+        self.race.racers().get(self.outcome.winner).copied()
+    }
+
     /// All racers, the winner first, the others by what they lost to it.
     fn order(&self) -> Vec<Racer> {
         let winner = self.outcome.winner;

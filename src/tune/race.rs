@@ -6,7 +6,7 @@ use super::constants::{DIRTY_SHARE, DROP, LEAST_BLOCKS, LOOKS, PARSIMONY, TRIM};
 use super::{Bench, BenchError, Options};
 use crate::profile::StopReason;
 use crate::stats::trimmed_mean;
-use crate::units::Nanos;
+use crate::units::{Nanos, ThreadCount};
 use rand::SeedableRng;
 use rand_pcg::Pcg32;
 use serde::{Deserialize, Serialize};
@@ -83,10 +83,7 @@ impl Race {
         };
         let begin = bench.now();
         loop {
-            let answer = match race.request() {
-                Request::Block(plan) => Answer::Samples(bench.block(&plan)?),
-                Request::Idle(time) => bench.idle(time).map(|()| Answer::Waited)?,
-            };
+            let answer = race.request().ask(bench)?;
             if let Some(outcome) = race.absorb(answer, bench.now() - begin, &mut rng) {
                 return Ok(Some(outcome));
             }
@@ -124,7 +121,7 @@ impl Race {
 
     /// Tests what the blocks so far prove; `last`: there will be no more.
     fn look(&mut self, last: bool) -> Option<RaceOutcome> {
-        self.looks += 1;
+        self.looks = self.looks.saturating_add(1);
         let alpha = self.alpha();
         let Some(incumbent) = self.incumbent() else {
             return last.then(|| self.outcome(0, StopReason::Budget, alpha));
@@ -203,7 +200,7 @@ impl Race {
         let smaller = against
             .iter()
             .filter(|(i, c)| {
-                self.racers[*i].arm.threads < self.racers[incumbent].arm.threads
+                self.threads(*i) < self.threads(incumbent)
                     && c.mean <= PARSIMONY
                     && self
                         .alive
@@ -212,7 +209,7 @@ impl Race {
                         .all(|j| self.compare(*i, *j).upper(alpha) <= self.eps)
             })
             .map(|(i, _)| *i)
-            .min_by_key(|i| self.racers[*i].arm);
+            .min_by_key(|i| self.threads(*i));
         self.outcome(smaller.unwrap_or(incumbent), stop, alpha)
     }
 
@@ -248,6 +245,10 @@ impl Race {
             ties,
             p_within: (1.0 - missed).max(0.0),
         }
+    }
+
+    fn threads(&self, racer: usize) -> Option<ThreadCount> {
+        self.racers.get(racer).map(|racer| racer.arm.threads)
     }
 
     /// How much slower racer `a` is than racer `b`.

@@ -112,7 +112,7 @@ impl Screen {
                 let calls = self.known.get(*arm).map_or(Calls::ONE, |s| s.calls);
                 Request::Block(vec![(*arm, calls)])
             }
-            Phase::Pause(tries) => Request::Idle(Nanos(PAUSE.0 * u64::from(*tries))),
+            Phase::Pause(tries) => Request::Idle(Nanos(PAUSE.0.saturating_mul(u64::from(*tries)))),
         })
     }
 
@@ -122,7 +122,7 @@ impl Screen {
             return;
         };
         let next = match (phase, answer) {
-            (Phase::Pause(tries), _) => Some(Phase::Sample(tries + 1)),
+            (Phase::Pause(tries), _) => Some(Phase::Sample(tries.saturating_add(1))),
             (phase, Answer::Samples(samples)) => samples
                 .first()
                 .and_then(|sample| self.sampled(arm, &phase, sample, context)),
@@ -272,6 +272,11 @@ impl Screen {
         self.grid.contains(&count)
             && !self.known.has(count)
             && expected.is_some_and(|seconds| seconds <= SMALL_SECONDS)
+    }
+
+    /// Is there any count to try?
+    pub fn has_candidates(&self) -> bool {
+        !self.grid.is_empty()
     }
 
     /// How far screening has come, 0 to 1, by its stage.

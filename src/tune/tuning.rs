@@ -102,7 +102,7 @@ impl Tuning {
     pub fn step(&mut self, bench: &mut dyn Bench) -> Result<Step, BenchError> {
         if let Some(request) = self.request() {
             let begin = bench.now();
-            let answer = ask(bench, &request)?;
+            let answer = request.ask(bench)?;
             self.spent += bench.now() - begin;
             if let Answer::Samples(samples) = &answer {
                 self.samples += samples.len() as u64;
@@ -236,26 +236,5 @@ impl Tuning {
     fn finish(&mut self) {
         self.phase = Phase::Done;
         self.verdict = Some(self.conclude());
-    }
-}
-
-/// Asks, and rejects an answer that is no measurement.
-fn ask(bench: &mut dyn Bench, request: &Request) -> Result<Answer, BenchError> {
-    let plan = match request {
-        Request::Idle(time) => return bench.idle(*time).map(|()| Answer::Waited),
-        Request::Block(plan) => plan,
-    };
-    let samples = bench.block(plan)?;
-    if samples.len() != plan.len() {
-        let text = format!("{} samples for {} arms", samples.len(), plan.len());
-        return Err(BenchError::Nonsense(text));
-    }
-    match samples
-        .iter()
-        .map(|sample| sample.seconds_per_call)
-        .find(|seconds| !(seconds.is_finite() && *seconds > 0.0))
-    {
-        Some(seconds) => Err(BenchError::Nonsense(format!("{seconds} s"))),
-        None => Ok(Answer::Samples(samples)),
     }
 }

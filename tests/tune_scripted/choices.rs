@@ -123,6 +123,21 @@ fn a_budget_that_holds_no_race_leaves_the_first_racer_inconclusive() {
 }
 
 #[test]
+fn no_time_at_all_is_a_budget_that_ended() {
+    let mut options = Options {
+        time_budget: Nanos::ZERO,
+        ..Options::default()
+    };
+    let verdict = decide(&mut Script::new(|_| 1e-3), layout(4, 4), options.clone());
+    assert_eq!((verdict.stop, verdict.latency), (StopReason::Budget, None));
+    // Enough for one sample.
+    options.time_budget = Nanos(1);
+    let verdict = decide(&mut Script::new(|_| 1e-3), layout(4, 4), options);
+    assert_eq!(verdict.stop, StopReason::Budget);
+    assert!(verdict.p_within.abs() < 1e-12);
+}
+
+#[test]
 fn noise_that_never_settles_ends_with_the_budget() {
     let mut script = Script::new(|place: &Place| 0.02 * jitter(place.sample, 0.8));
     let verdict = decide(&mut script, layout(4, 4), Options::counts_only());
@@ -261,6 +276,43 @@ fn the_fewest_threads_within_five_percent_are_proven_in_duels() {
     let times = [8e-3, 4.4e-3, 3.21e-3, 3.21e-3, 3.05e-3, 3.0e-3];
     let verdict = decide(&mut Script::new(table(&times)), layout(6, 6), options);
     assert_eq!(verdict.efficient.unwrap().arm.threads, count(5));
+}
+
+#[test]
+fn a_count_that_loses_more_than_five_percent_is_tried_and_passed_over() {
+    let options = Options {
+        efficient: true,
+        ..Options::counts_only()
+    };
+    let times = [8e-3, 4.4e-3, 3.4e-3, 3.3e-3, 3.162e-3, 3.0e-3];
+    let mut script = Script::new(table(&times));
+    let verdict = decide(&mut script, layout(6, 6), options);
+    assert_eq!(verdict.efficient.unwrap().arm.threads.get(), 6);
+    // The last blocks are its duel with the winner.
+    let Some(Asked::Block(plan)) = script.asked.last() else {
+        panic!("the last request was a pause");
+    };
+    let mut duel: Vec<u32> = plan.iter().map(|(arm, _)| arm.threads.get()).collect();
+    duel.sort_unstable();
+    assert_eq!(duel, [5, 6]);
+}
+
+#[test]
+fn what_is_near_the_best_is_sampled_once_more_in_each_of_three_passes() {
+    // Distances in log time: far, within the first pass, within the second, within the third, best.
+    let times = [9e-3, 4.8e-3, 4.4e-3, 4.2e-3, 4e-3];
+    let mut script = Script::new(table(&times));
+    decide(&mut script, layout(5, 5), Options::counts_only());
+    let mut samples = [0; 5];
+    for asked in &script.asked {
+        match asked {
+            Asked::Block(plan) if plan.len() == 1 => {
+                samples[plan[0].0.threads.as_usize() - 1] += 1;
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(samples, [1, 2, 3, 4, 4]);
 }
 
 #[test]
