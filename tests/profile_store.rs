@@ -352,8 +352,8 @@ fn another_machines_profile_is_refused_by_name() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("native.toml");
     save(&path, &profile()).unwrap();
-    assert!(load_for(&path, "made-up-1s8c8t-000000").is_ok());
-    let message = load_for(&path, "mine-1").unwrap_err().to_string();
+    assert!(load_for(&path, "made-up-1s8c8t-000000", &[]).is_ok());
+    let message = load_for(&path, "mine-1", &[]).unwrap_err().to_string();
     assert!(
         message.contains("`made-up-1s8c8t-000000`") && message.contains("`mine-1`"),
         "{message}"
@@ -369,13 +369,13 @@ fn the_search_passes_over_broken_files_and_remembers_them() {
         user: Some(at("user")),
         system: vec![at("etc"), at("var"), at("usr")],
     };
-    assert!(directories.search(machine, "native").found.is_none());
+    assert!(directories.search(machine, "native", &[]).found.is_none());
     save(&at("usr").join(machine).join("native.toml"), &profile()).unwrap();
     save(&at("var").join(machine).join("native.toml"), &profile()).unwrap();
     let broken = directories.user_profile(machine, "native").unwrap();
     fs::create_dir_all(broken.parent().unwrap()).unwrap();
     fs::write(&broken, "schema = ").unwrap();
-    let search = directories.search(machine, "native");
+    let search = directories.search(machine, "native", &[]);
     assert_eq!(
         search.found.unwrap().path,
         at("var").join(machine).join("native.toml")

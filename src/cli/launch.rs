@@ -75,17 +75,17 @@ impl LaunchArgs {
     /// Becomes the program; comes back only if nothing is to be started, or cannot be.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let machine = ThisMachine::read();
-        let profile = self.find_profile(&machine);
         let request = Request {
-            workloads: self.workloads,
-            shape: self.shape,
+            workloads: self.workloads.clone(),
+            shape: self.shape.clone(),
             objective: match self.objective {
                 ObjectiveArg::Latency => Objective::Latency,
                 ObjectiveArg::Efficient => Objective::Efficient,
             },
             force: self.force,
-            command: self.command,
+            command: self.command.clone(),
         };
+        let profile = self.find_profile(&machine, &request.names());
         let mut plan = plan(
             &request,
             profile.as_ref().map_err(Clone::clone),
@@ -123,15 +123,15 @@ impl LaunchArgs {
     }
 
     /// The profile of this machine, or one text about why there is none.
-    fn find_profile(&self, machine: &ThisMachine) -> Result<Profile, String> {
+    fn find_profile(&self, machine: &ThisMachine, names: &[String]) -> Result<Profile, String> {
         let Some(id) = &machine.id else {
             return Err("this machine could not be identified, so no profile is its".to_owned());
         };
         if let Some(path) = &self.profile {
-            return load_for(path, id).map_err(|error| error.to_string());
+            return load_for(path, id, names).map_err(|error| error.to_string());
         }
         let directories = Directories::from_environment(|name| std::env::var_os(name));
-        let search = directories.search(id, BACKEND);
+        let search = directories.search(id, BACKEND, names);
         let problems: Vec<String> = search.problems.iter().map(ToString::to_string).collect();
         match search.found {
             Some(found) => {

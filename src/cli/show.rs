@@ -69,7 +69,7 @@ impl ShowArgs {
             .id
             .context("this machine could not be identified; name a file with --profile")?;
         let directories = Directories::from_environment(|name| std::env::var_os(name));
-        let search = directories.search(&id, BACKEND);
+        let search = directories.search(&id, BACKEND, &[]);
         for problem in &search.problems {
             warn!("{problem}");
         }

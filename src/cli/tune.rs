@@ -220,7 +220,7 @@ impl Session<'_> {
 
 /// The profile that is there; one that is broken makes way, one of a newer version is not touched.
 fn read_old(path: &Path, machine: &str) -> anyhow::Result<Option<Profile>> {
-    match load_for(path, machine) {
+    match load_for(path, machine, &[]) {
         Ok(profile) => Ok(Some(profile)),
         Err(error) if error.is_absent() => Ok(None),
         Err(

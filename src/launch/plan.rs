@@ -21,6 +21,27 @@ pub struct Request {
     pub command: Vec<OsString>,
 }
 
+impl Request {
+    /// The workloads whose entries a plan needs; none where it needs all of them, for the default mix or for a shape.
+    pub fn names(&self) -> Vec<String> {
+        if self.workloads.is_empty() || self.shape.is_some() {
+            return Vec::new();
+        }
+        let mut names: Vec<String> = self.workloads.iter().map(|w| w.name.clone()).collect();
+        for argument in self.command.iter().skip(1) {
+            expand(argument, &mut |placeholder| {
+                if let Placeholder::ThreadsOf(name) = placeholder {
+                    names.push(name.to_owned());
+                }
+                None
+            });
+        }
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+}
+
 /// What is known of the CPUs that this process may use.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Cpus {

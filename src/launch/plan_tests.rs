@@ -145,3 +145,36 @@ fn an_empty_profile_is_as_good_as_none() {
         plan.warnings
     );
 }
+
+#[test]
+fn a_plan_needs_the_entries_it_names_or_all() {
+    let weighted = |name: &str| Weighted {
+        name: name.to_owned(),
+        weight: 1.0,
+    };
+    let command = ["p", "-t", "{threads:c}", "{threads:a}", "{cpus}"]
+        .map(OsString::from)
+        .to_vec();
+    let named = Request {
+        workloads: vec![weighted("b"), weighted("a")],
+        command,
+        ..Request::default()
+    };
+    assert_eq!(named.names(), ["a", "b", "c"]);
+    assert!(
+        Request {
+            shape: Some("s".to_owned()),
+            ..named.clone()
+        }
+        .names()
+        .is_empty()
+    );
+    assert!(
+        Request {
+            workloads: Vec::new(),
+            ..named
+        }
+        .names()
+        .is_empty()
+    );
+}

@@ -56,7 +56,7 @@ impl Tree {
 
     /// The first `limit` bytes of a file.
     pub(crate) fn head(&self, path: &str, limit: usize) -> Option<String> {
-        let bytes = read_at_most(&self.root.join(path), limit).ok()?;
+        let bytes = read_at_most(&self.root.join(path), limit, path.starts_with("sys/")).ok()?;
         // Some kernels close masks and lists with a NUL.
         let text = String::from_utf8_lossy(&bytes);
         Some(
@@ -136,7 +136,9 @@ impl Tree {
 }
 
 /// Reads without ever waiting: what is opened may be a pipe in a tree that somebody else made.
-fn read_at_most(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
+///
+/// `whole_at_once`: the file gives all it has to one read, so that a short one is the end.
+fn read_at_most(path: &Path, limit: usize, whole_at_once: bool) -> io::Result<Vec<u8>> {
     let file = rustix::fs::open(
         path,
         OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY,
@@ -148,7 +150,12 @@ fn read_at_most(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
         let wanted = chunk.len().min(limit - bytes.len());
         match rustix::io::read(&file, &mut chunk[..wanted]) {
             Ok(0) => break,
-            Ok(n) => bytes.extend_from_slice(&chunk[..n]),
+            Ok(n) => {
+                bytes.extend_from_slice(&chunk[..n]);
+                if whole_at_once && n < wanted {
+                    break;
+                }
+            }
             Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }

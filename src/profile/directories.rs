@@ -2,7 +2,7 @@
 
 use super::check::is_machine_id;
 use super::error::StoreError;
-use super::read::load;
+use super::read::load_entries;
 use super::schema::Profile;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -70,15 +70,15 @@ impl Directories {
         file(Path::new(SYSTEM_STATE), machine, backend)
     }
 
-    /// The first sound profile of this machine.
-    pub fn search(&self, machine: &str, backend: &str) -> Search {
+    /// The first sound profile of this machine; with names, perhaps these entries of it only.
+    pub fn search(&self, machine: &str, backend: &str, names: &[String]) -> Search {
         let mut search = Search::default();
         if !is_machine_id(machine) {
             return search;
         }
         for directory in self.user.iter().chain(&self.system) {
             let path = file(directory, machine, backend);
-            match load_for(&path, machine) {
+            match load_for(&path, machine, names) {
                 Ok(profile) => {
                     search.found = Some(Found { path, profile });
                     break;
@@ -91,9 +91,9 @@ impl Directories {
     }
 }
 
-/// Reads a profile that must belong to this machine.
-pub fn load_for(path: &Path, machine: &str) -> Result<Profile, StoreError> {
-    let profile = load(path)?;
+/// Reads a profile that must belong to this machine; with names, perhaps these entries of it only.
+pub fn load_for(path: &Path, machine: &str, names: &[String]) -> Result<Profile, StoreError> {
+    let profile = load_entries(path, names)?;
     if profile.machine.id == machine {
         Ok(profile)
     } else {
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_machine_id_cannot_leave_the_directory() {
-        let search = directories(&[("HOME", "/")]).search("../../etc", "native");
+        let search = directories(&[("HOME", "/")]).search("../../etc", "native", &[]);
         assert!(search.found.is_none() && search.problems.is_empty());
     }
 }

@@ -3,6 +3,7 @@
 mod check;
 mod directories;
 mod error;
+mod excerpt;
 mod extras;
 mod layout;
 mod locate;

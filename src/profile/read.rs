@@ -2,6 +2,7 @@
 
 use super::check::check;
 use super::error::StoreError;
+use super::excerpt::excerpt;
 use super::locate::{Step, dotted, key_at, last_line, line_of, line_of_bytes, line_of_path};
 use super::schema::{Profile, SCHEMA};
 use rustix::fs::{CWD, FileType, Mode, OFlags};
@@ -17,6 +18,20 @@ pub const MAX_BYTES: u64 = 4 << 20;
 /// Reads and checks a profile.
 pub fn load(path: &Path) -> Result<Profile, StoreError> {
     parse(path, &read_text(path)?)
+}
+
+/// Reads and checks the head of a profile and these entries of it, and no more than their number of the others; the
+/// whole profile where no names are given, or one of them is not found.
+pub fn load_entries(path: &Path, names: &[String]) -> Result<Profile, StoreError> {
+    let text = read_text(path)?;
+    if !names.is_empty()
+        && let Some(excerpt) = excerpt(&text, names)
+        && let Ok(profile) = parse_part(path, &excerpt.text, excerpt.left_out)
+    {
+        return Ok(profile);
+    }
+    // Read whole, an error names the line in the file.
+    parse(path, &text)
 }
 
 /// The whole of a regular file of at most [`MAX_BYTES`], opened without blocking (a FIFO would wait for a writer).
@@ -83,6 +98,10 @@ pub(super) fn regular(path: &Path, kind: FileType) -> Result<(), StoreError> {
 
 /// Parses and checks the text of a profile; `path` is for the errors only.
 pub fn parse(path: &Path, text: &str) -> Result<Profile, StoreError> {
+    parse_part(path, text, 0)
+}
+
+fn parse_part(path: &Path, text: &str, left_out: usize) -> Result<Profile, StoreError> {
     let fail = |error: &toml::de::Error| {
         let message = error.message().replace('\n', " ");
         // Limits of the parser itself have no place in the text.
@@ -115,7 +134,7 @@ pub fn parse(path: &Path, text: &str) -> Result<Profile, StoreError> {
     }
     let profile =
         Profile::deserialize(toml::de::Deserializer::from(root)).map_err(|error| fail(&error))?;
-    count_entries(path, text, &profile)?;
+    count_entries(path, text, &profile, left_out)?;
     check(&profile).map_err(|violation| {
         let line = line_of_path(text, &violation.path);
         let key = Some(dotted(&violation.path));
@@ -124,8 +143,13 @@ pub fn parse(path: &Path, text: &str) -> Result<Profile, StoreError> {
     Ok(profile)
 }
 
-fn count_entries(path: &Path, text: &str, profile: &Profile) -> Result<(), StoreError> {
-    let found = profile.workloads.len();
+fn count_entries(
+    path: &Path,
+    text: &str,
+    profile: &Profile,
+    left_out: usize,
+) -> Result<(), StoreError> {
+    let found = profile.workloads.len() + left_out;
     if found < profile.entries {
         return Err(StoreError::MissingEntries {
             path: path.to_owned(),

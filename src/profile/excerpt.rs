@@ -1,0 +1,83 @@
+//! The part of a profile that a launch needs.
+//!
+//! A profile of a large machine holds hundreds of thousands of bytes of curves, and parsing them would cost a launch
+//! more than everything else together; it asks for one workload or two.
+
+/// The start of an entry's table, as this program writes it.
+const HEADER: &str = "\n[[workload]]\n";
+
+/// Part of a profile's text.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Excerpt {
+    /// Everything before the first entry, and the entries asked for.
+    pub text: String,
+    /// How many entries were left out.
+    pub left_out: usize,
+}
+
+/// The head of a profile and the entries of these names.
+///
+/// `None` unless each name stands right under one `[[workload]]` line, as in files that this program wrote: any other
+/// file must be read whole.
+pub fn excerpt(text: &str, names: &[String]) -> Option<Excerpt> {
+    let mut parts = text.split(HEADER);
+    let mut excerpt = Excerpt {
+        text: parts.next()?.to_owned(),
+        left_out: 0,
+    };
+    let mut missing: Vec<String> = names
+        .iter()
+        .map(|name| format!("name = \"{name}\""))
+        .collect();
+    for part in parts {
+        let first = part.lines().next()?;
+        match missing.iter().position(|line| line == first) {
+            Some(found) => {
+                missing.swap_remove(found);
+                excerpt.text.push_str(HEADER);
+                excerpt.text.push_str(part);
+            }
+            None if first.starts_with("name = \"") => excerpt.left_out += 1,
+            None => return None,
+        }
+    }
+    excerpt.text.push('\n');
+    missing.is_empty().then_some(excerpt)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str =
+        "schema = 1\n\n[[workload]]\nname = \"a\"\nx = 1\n\n[[workload]]\nname = \"b\"\nx = 2\n";
+
+    fn of(text: &str, names: &[&str]) -> Option<Excerpt> {
+        excerpt(
+            text,
+            &names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>(),
+        )
+    }
+
+    #[test]
+    fn the_named_entries_are_kept_and_the_others_counted() {
+        let b = of(TEXT, &["b"]).unwrap();
+        assert_eq!(
+            b.text,
+            "schema = 1\n\n[[workload]]\nname = \"b\"\nx = 2\n\n"
+        );
+        assert_eq!(b.left_out, 1);
+        assert_eq!(of(TEXT, &["b", "a"]).unwrap().left_out, 0);
+    }
+
+    #[test]
+    fn what_this_program_did_not_write_is_left_to_the_whole_parser() {
+        assert_eq!(of(TEXT, &["c"]), None);
+        assert_eq!(of(&TEXT.replace("name = \"a\"\n", ""), &["b"]), None);
+        assert_eq!(
+            of(&TEXT.replace("[[workload]]", "[[ workload ]]"), &["b"]),
+            None
+        );
+        assert_eq!(of("", &["b"]), None);
+    }
+}
