@@ -1,10 +1,10 @@
 //! Tunes one workload after another on a worker; a worker that breaks is replaced.
 
 use super::worker::{WorkerBench, WorkerError, WorkerProcess, WorkerSettings};
-use crate::machine::{CpuOrder, Layout};
+use crate::machine::{CpuOrder, Layout, Placement};
 use crate::profile::Entry;
 use crate::tune::{Arm, BenchError, Options, Progress, Step, Subject, Tuning, failed_entry};
-use crate::units::{CpuSet, Nanos};
+use crate::units::{CpuSet, Nanos, ThreadCount};
 use crate::worker::protocol::{Greeting, Open};
 use crate::workload::{Residency, Workload};
 use std::time::Instant;
@@ -108,7 +108,13 @@ impl Measurer {
         }
         subject.residency = opened.residency;
         let order = &self.site.order;
-        let cpus = |arm: Arm| order.cpus_for(arm.placement, arm.threads);
+        let cpus = |arm: Arm| match arm.placement {
+            // All of them, best first: that is where the threads start.
+            Placement::Unbound => {
+                order.cpus_for(Placement::Close, ThreadCount::clamped(usize::MAX))
+            }
+            bound => order.cpus_for(bound, arm.threads),
+        };
         let mut bench = WorkerBench::new(&mut self.process, &cpus);
         let mut tuning = Tuning::new(self.site.layout.clone(), options);
         loop {

@@ -46,6 +46,12 @@ pub(super) const DROP: f64 = 0.015;
 pub(super) const PARSIMONY: f64 = 0.005;
 /// A race with a larger share of dirty blocks is contaminated.
 pub(super) const DIRTY_SHARE: f64 = 0.25;
+/// After so many dirty blocks, when they are most of all, the race is given up: each took many seconds of waiting, and
+/// the machine is plainly in use.
+pub(super) const DIRTY_BLOCKS: usize = 3;
+/// The first look of the race whose times are reported: an interval from five blocks would be true, but too wide to
+/// tell a reader anything.
+pub(super) const REPORTED_BLOCKS: usize = 10;
 /// So many disturbed blocks in a row are thrown away before one is taken as it is.
 pub(super) const DROPS_IN_A_ROW: u32 = 8;
 /// Most counts tried as the efficient one.

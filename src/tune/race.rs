@@ -2,7 +2,7 @@
 
 use super::blocks::{Answer, Blocks, Racer, Request};
 use super::comparison::Comparison;
-use super::constants::{DIRTY_SHARE, DROP, LEAST_BLOCKS, LOOKS, PARSIMONY, TRIM};
+use super::constants::{DIRTY_BLOCKS, DIRTY_SHARE, DROP, LEAST_BLOCKS, LOOKS, PARSIMONY, TRIM};
 use super::{Bench, BenchError, Options};
 use crate::profile::StopReason;
 use crate::stats::trimmed_mean;
@@ -35,6 +35,8 @@ pub struct Race {
     blocks: Blocks,
     /// Looks taken.
     looks: u32,
+    /// No look before so many blocks.
+    first_look: usize,
     delta: f64,
     eps: f64,
     /// The moment after which no block is begun.
@@ -62,11 +64,17 @@ impl Race {
             racers,
             alive,
             looks: 0,
+            first_look: LOOKS[0],
             delta,
             eps: options.eps,
             deadline,
             limit: deadline + options.share(0.25),
         })
+    }
+
+    /// The same race, looked at from this block on.
+    pub(super) fn looking_from(self, first_look: usize) -> Self {
+        Self { first_look, ..self }
     }
 
     /// Runs a race alone, from begin to end: for measuring the error of the stopping rule on a simulated bench.
@@ -107,8 +115,10 @@ impl Race {
             return None;
         }
         let next = spent + self.blocks.cost(&self.racers, &self.alive);
-        let last = over || next > self.limit || self.blocks.len() >= LOOKS[LOOKS.len() - 1];
-        let due = LOOKS[(self.looks as usize).min(LOOKS.len() - 1)];
+        let most = LOOKS[LOOKS.len() - 1];
+        let last = over || next > self.limit || self.is_swamped() || self.blocks.len() >= most;
+        let mut looks = LOOKS.iter().filter(|look| **look >= self.first_look);
+        let due = looks.nth(self.looks as usize).copied().unwrap_or(most);
         if self.blocks.len() >= due || last {
             let outcome = self.look(last);
             if outcome.is_some() {
@@ -117,6 +127,12 @@ impl Race {
         }
         self.blocks.begin(&self.alive, rng);
         None
+    }
+
+    /// Is there no end of the disturbance in sight?
+    fn is_swamped(&self) -> bool {
+        let dirty = self.blocks.dirty();
+        dirty >= DIRTY_BLOCKS && 2 * dirty > self.blocks.len()
     }
 
     /// Tests what the blocks so far prove; `last`: there will be no more.

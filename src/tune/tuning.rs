@@ -2,7 +2,7 @@
 
 use super::blocks::{Answer, Racer, Request};
 use super::candidates::physical;
-use super::constants::FIRST_RACE_SHARE;
+use super::constants::{FIRST_RACE_SHARE, REPORTED_BLOCKS};
 use super::efficient::Efficient;
 use super::race::{Race, RaceOutcome};
 use super::screen::{Context, Screen};
@@ -220,7 +220,7 @@ impl Tuning {
             self.race(racers, end)
         });
         match race {
-            Some(race) => self.phase = Phase::SecondRace(race),
+            Some(race) => self.phase = Phase::SecondRace(race.looking_from(REPORTED_BLOCKS)),
             None => self.after_races(),
         }
     }

@@ -64,7 +64,7 @@ pub struct SampleOrder {
     pub threads: ThreadCount,
     /// Bound or not.
     pub placement: Placement,
-    /// Bound: the CPU of each thread in order. Unbound: the CPUs that any thread may use.
+    /// Bound: the CPU of each thread in order. Unbound: the CPUs that any thread may use; they start on them in order.
     pub cpus: Vec<u32>,
     /// Back-to-back calls.
     pub calls: Calls,

@@ -219,20 +219,29 @@ fn place(fork: &dyn Fork, order: &SampleOrder, cpus: &CpuSet) -> Result<(), Stri
                 "the runtime gave {of} threads instead of {}",
                 order.threads
             ));
-        } else if order.placement == Placement::Unbound {
-            if let Err(e) = affinity::set_current(cpus) {
-                refuse(format!("thread {thread} cannot use CPUs {cpus}: {e}"));
-            }
-        } else {
-            let id = order.cpus[thread];
-            core_affinity::set_for_current(core_affinity::CoreId { id: id as usize });
-            let on = rustix::thread::sched_getcpu();
-            if on != id as usize {
-                refuse(format!(
-                    "thread {thread} was to be bound to CPU {id} and runs on CPU {on}"
-                ));
-            }
+        } else if let Err(why) = place_thread(thread, order, cpus) {
+            refuse(why);
         }
     });
     refused.into_inner().unwrap_or(None).map_or(Ok(()), Err)
+}
+
+/// Binds the calling thread to its CPU; one that is not to be bound starts there and may then go where it likes.
+///
+/// The kernel starts a program's new threads on the idlest CPUs. A team whose threads were bound a moment ago must
+/// start as well spread, or two of them share a CPU for a whole race, by luck and half as fast.
+fn place_thread(thread: usize, order: &SampleOrder, cpus: &CpuSet) -> Result<(), String> {
+    let id = order.cpus[thread % order.cpus.len()];
+    core_affinity::set_for_current(core_affinity::CoreId { id: id as usize });
+    let on = rustix::thread::sched_getcpu();
+    if on != id as usize {
+        return Err(format!(
+            "thread {thread} was to be bound to CPU {id} and runs on CPU {on}"
+        ));
+    }
+    if order.placement == Placement::Unbound {
+        affinity::set_current(cpus)
+            .map_err(|e| format!("thread {thread} cannot use CPUs {cpus}: {e}"))?;
+    }
+    Ok(())
 }
