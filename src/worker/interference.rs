@@ -12,6 +12,7 @@ use rustix::time::{ClockId, clock_gettime};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// A thread kept from its CPU for more than this share of a sample's wall time was disturbed.
@@ -136,8 +137,18 @@ struct Reading {
 pub struct MachineCounters {
     /// `cpu.stat` of the own control group and its ancestors.
     cpu_stat: Vec<PathBuf>,
-    window: Option<(Instant, Reading, u64, CpuSet)>,
+    /// The CPUs of this process.
+    all_cpus: CpuSet,
+    /// The begin of the stretch over which other processes are judged next: it spans samples and the pauses between.
+    window: Window,
+    /// What they used in the last one.
     others_cpus: Option<f64>,
+}
+
+struct Window {
+    since: Instant,
+    reading: Reading,
+    own_ns: u64,
 }
 
 /// A sample's beginning as the machine saw it.
@@ -146,13 +157,21 @@ pub struct Begun {
 }
 
 impl MachineCounters {
-    /// With the `cpu.stat` files of the control groups that may be throttled.
-    pub fn new(cpu_stat: Vec<PathBuf>) -> Self {
-        Self {
+    /// With the `cpu.stat` files of the control groups that may be throttled, and the CPUs of this process.
+    pub fn new(cpu_stat: Vec<PathBuf>, all_cpus: CpuSet) -> Self {
+        let window = Window {
+            since: Instant::now(),
+            reading: Reading::default(),
+            own_ns: own_cpu_ns(),
+        };
+        let mut counters = Self {
             cpu_stat,
-            window: None,
+            all_cpus,
+            window,
             others_cpus: None,
-        }
+        };
+        counters.window.reading = counters.read(&counters.all_cpus);
+        counters
     }
 
     fn read(&self, cpus: &CpuSet) -> Reading {
@@ -172,13 +191,10 @@ impl MachineCounters {
     }
 
     /// Before the timed calls of an arm on these CPUs.
-    pub fn begin(&mut self, cpus: &CpuSet) -> Begun {
-        let reading = self.read(cpus);
-        if self.window.as_ref().is_none_or(|(.., of)| of != cpus) {
-            self.window = Some((Instant::now(), reading, own_cpu_ns(), cpus.clone()));
-            self.others_cpus = None;
+    pub fn begin(&self, cpus: &CpuSet) -> Begun {
+        Begun {
+            reading: self.read(cpus),
         }
-        Begun { reading }
     }
 
     /// After them: the counters, and what they mean for an arm of this placement.
@@ -191,17 +207,8 @@ impl MachineCounters {
         placement: Placement,
     ) -> (Interference, Counters) {
         let now = self.read(cpus);
-        if let Some((since, then, own, _)) = &self.window
-            && since.elapsed() >= WINDOW
-        {
-            self.others_cpus = Some(others_cpus(
-                *then,
-                now,
-                since.elapsed(),
-                own_cpu_ns().saturating_sub(*own),
-                cpus.len(),
-            ));
-            self.window = Some((Instant::now(), now, own_cpu_ns(), cpus.clone()));
+        if self.window.since.elapsed() >= WINDOW {
+            self.judge_others();
         }
         let (run_delay_share, cpu_share) = team.shares(sample.as_nanos() as u64);
         let counters = Counters {
@@ -216,6 +223,33 @@ impl MachineCounters {
             },
         };
         (judge(&counters, placement, cpus.len()), counters)
+    }
+}
+
+impl MachineCounters {
+    /// Before the first sample that is judged by other processes: waits until they can be judged at all.
+    pub fn settle(&mut self) {
+        if self.others_cpus.is_none() {
+            thread::sleep(WINDOW.saturating_sub(self.window.since.elapsed()));
+            self.judge_others();
+        }
+    }
+
+    /// Ends the window and begins the next.
+    fn judge_others(&mut self) {
+        let next = Window {
+            since: Instant::now(),
+            reading: self.read(&self.all_cpus),
+            own_ns: own_cpu_ns(),
+        };
+        let last = std::mem::replace(&mut self.window, next);
+        self.others_cpus = Some(others_cpus(
+            last.reading,
+            self.window.reading,
+            self.window.since.duration_since(last.since),
+            self.window.own_ns.saturating_sub(last.own_ns),
+            self.all_cpus.len(),
+        ));
     }
 }
 

@@ -45,8 +45,8 @@ impl Station {
     pub fn new(team: Box<dyn Team>, all_cpus: CpuSet, cpu_stat: Vec<PathBuf>) -> Self {
         Self {
             team,
+            machine: MachineCounters::new(cpu_stat, all_cpus.clone()),
             all_cpus,
-            machine: MachineCounters::new(cpu_stat),
             arm: None,
         }
     }
@@ -83,6 +83,9 @@ impl Stopwatch {
                 order.threads,
                 order.cpus.len()
             ));
+        }
+        if order.placement == Placement::Unbound {
+            station.machine.settle();
         }
         let arm = Some((order.threads.get(), order.placement, order.cpus.clone()));
         let changed = station.arm != arm;
