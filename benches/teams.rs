@@ -115,7 +115,7 @@ fn stopwatch(shape: &Shape) -> Stopwatch {
     };
     let ready = prepare(shape, residency, 256 << 20, 2 << 30)
         .unwrap_or_else(|why| panic!("{shape}: {why}"));
-    Stopwatch::new(ready.kernel)
+    Stopwatch::new(ready)
 }
 
 fn empty_region_us(team: &mut dyn Team, threads: usize) -> f64 {

@@ -268,6 +268,29 @@ fn a_profile_that_was_cut_off_never_stops_a_program() {
 }
 
 #[test]
+fn the_users_thread_limit_holds() {
+    let home = Home::with_profile();
+    let mut launch = home.launch();
+    let output = launch
+        .env("OMP_THREAD_LIMIT", "1")
+        .args(["--print", "-w", "gemm-bf16-64"])
+        .output()
+        .unwrap();
+    assert!(String::from_utf8_lossy(&output.stdout).starts_with("OMP_NUM_THREADS=1\n"));
+}
+
+#[test]
+fn a_shape_that_is_none_is_wrong_usage() {
+    let output = Home::with_profile()
+        .launch()
+        .args(["--shape", "gemm:8x8:f32", "--", "true"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(125));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("gemm:MxNxK:TYPE"));
+}
+
+#[test]
 fn a_named_profile_must_be_this_machines() {
     let home = Home::empty();
     let path = home.directory.path().join("named.toml");

@@ -2,6 +2,7 @@
 //!
 //! What is asserted is what was written and how it ended, never how fast anything was.
 
+use rustix::process::{Pid, Signal};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -9,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use threadtune::cli::this_machine::ThisMachine;
+use threadtune::machine::affinity;
 use threadtune::profile::{Profile, StopReason, load};
 
 const TINY: &str = "[[workload]]\nname = \"a\"\nshape = \"gemm:8x8x8:f32\"\nresidency = \"cache\"\n\
@@ -72,19 +74,15 @@ fn names(profile: &Profile) -> Vec<&str> {
     profile.workloads.iter().map(|e| e.name.as_str()).collect()
 }
 
-/// The command on the last CPU alone.
-fn on_one_cpu(command: &Command) -> Command {
-    let cpus = threadtune::machine::affinity::current().unwrap();
-    let mut alone = Command::new("taskset");
-    alone
-        .arg("-c")
-        .arg(cpus.iter().last().unwrap().to_string())
-        .arg(command.get_program())
-        .args(command.get_args());
-    for (name, value) in command.get_envs() {
-        alone.env(name, value.unwrap());
-    }
-    alone
+/// Runs the command on the last CPU alone.
+fn on_one_cpu(mut command: Command) -> Output {
+    // A child inherits the mask of the thread that starts it.
+    let alone = thread::spawn(move || {
+        let cpus = affinity::current().unwrap();
+        affinity::set_current(&cpus.iter().last().into_iter().collect()).unwrap();
+        command.output().unwrap()
+    });
+    alone.join().unwrap()
 }
 
 /// Fails the test if the process does not end in time.
@@ -94,7 +92,7 @@ fn end_of(child: Child) -> Output {
     let begin = Instant::now();
     while !watchdog.is_finished() {
         if begin.elapsed() > Duration::from_mins(2) {
-            signal(id, "KILL");
+            signal(id, Signal::KILL);
             panic!("process {id} did not end within two minutes");
         }
         thread::sleep(Duration::from_millis(10));
@@ -102,13 +100,9 @@ fn end_of(child: Child) -> Output {
     watchdog.join().unwrap().unwrap()
 }
 
-fn signal(process: u32, name: &str) {
-    let sent = Command::new("kill")
-        .arg(format!("-{name}"))
-        .arg(process.to_string())
-        .status()
-        .unwrap();
-    assert!(sent.success(), "kill -{name} {process}");
+fn signal(process: u32, signal: Signal) {
+    let pid = Pid::from_raw(process.cast_signed()).unwrap();
+    rustix::process::kill_process(pid, signal).unwrap();
 }
 
 /// The worker of a running `tune`, once it has begun to compute.
@@ -162,9 +156,11 @@ fn a_tuning_prints_a_table_and_writes_a_profile() {
         stdout.ends_with(&format!("\nProfile: {}\n", home.profile_path().display())),
         "{stdout}"
     );
-    let lines: Vec<&str> = stderr.lines().filter(|l| l.starts_with('[')).collect();
+    let lines: Vec<&str> = stderr.lines().filter(|l| l.contains("] ")).collect();
     assert!(
-        lines.len() == 2 && lines[0].starts_with("[1/2] a: ") && lines[1].starts_with("[2/2] b: "),
+        lines.len() == 2
+            && lines[0].starts_with("threadtune: [1/2] a: ")
+            && lines[1].starts_with("threadtune: [2/2] b: "),
         "{stderr}"
     );
     let profile = home.profile();
@@ -183,7 +179,9 @@ fn a_tuning_prints_a_table_and_writes_a_profile() {
 #[test]
 fn one_cpu_leaves_a_single_count() {
     let home = Home::new();
-    let output = on_one_cpu(&home.tune(TINY)).arg("a").output().unwrap();
+    let mut tune = home.tune(TINY);
+    tune.arg("a");
+    let output = on_one_cpu(tune);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let profile = home.profile();
     assert_eq!(
@@ -290,7 +288,10 @@ fn missing_takes_only_what_the_profile_lacks() {
                 text(&output.stdout),
                 fs::read_to_string(home.profile_path()).unwrap()
             ),
-            (String::new(), before)
+            (
+                format!("{} lacks nothing\n", home.profile_path().display()),
+                before
+            )
         );
     }
 }
@@ -388,7 +389,7 @@ fn a_broken_profile_makes_way_and_a_newer_one_stays() {
 fn a_killed_worker_costs_its_workload_alone() {
     let home = Home::new();
     let tune = spawn(&mut home.tune(LONG_THEN_TINY));
-    signal(busy_worker(&tune), "KILL");
+    signal(busy_worker(&tune), Signal::KILL);
     let output = end_of(tune);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
     let profile = home.profile();
@@ -409,7 +410,7 @@ fn a_worker_that_hangs_is_ended_at_the_deadline() {
     let home = Home::new();
     let tune = spawn(home.tune(LONG_THEN_TINY).args(["--deadline", "20", "long"]));
     let worker = busy_worker(&tune);
-    signal(worker, "STOP");
+    signal(worker, Signal::STOP);
     let output = end_of(tune);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
     let stop = home.profile().workloads[0].stop.to_string();
@@ -424,26 +425,70 @@ fn a_worker_that_hangs_is_ended_at_the_deadline() {
 }
 
 #[test]
-fn ctrl_c_keeps_what_is_finished() {
+fn a_signal_to_stop_keeps_what_is_finished() {
+    for (number, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
+        let home = Home::new();
+        // the tiny one first
+        let (long, tiny) = LONG_THEN_TINY.split_at(LONG_THEN_TINY.rfind("[[").unwrap());
+        let tune = spawn(&mut home.tune(&format!("{tiny}{long}")));
+        let worker = busy_worker(&tune);
+        signal(tune.id(), number);
+        let output = end_of(tune);
+        assert_eq!(output.status.code(), Some(code), "{}", text(&output.stderr));
+        assert_eq!(names(&home.profile()), ["tiny"]);
+        assert!(text(&output.stdout).contains("tiny"));
+        assert!(
+            text(&output.stderr).contains("1 of 2 workloads"),
+            "{}",
+            text(&output.stderr)
+        );
+        assert!(
+            !Path::new(&format!("/proc/{worker}")).exists(),
+            "the worker is still there"
+        );
+    }
+}
+
+#[test]
+fn what_was_ignored_from_the_start_stays_ignored() {
     let home = Home::new();
-    // the tiny one first
-    let (long, tiny) = LONG_THEN_TINY.split_at(LONG_THEN_TINY.rfind("[[").unwrap());
-    let catalog = format!("{tiny}{long}");
-    let tune = spawn(&mut home.tune(&catalog));
-    let worker = busy_worker(&tune);
-    signal(tune.id(), "INT");
+    let tune = home.tune(TINY);
+    let mut nohup = Command::new("sh");
+    nohup
+        .args(["-c", "trap '' HUP; exec \"$@\"", "sh"])
+        .arg(tune.get_program())
+        .args(tune.get_args());
+    let tune = spawn(nohup.env("XDG_STATE_HOME", home.directory.path()));
+    // the shell has become threadtune: from here on, whenever the signal arrives, it changes nothing
+    let comm = format!("/proc/{}/comm", tune.id());
+    while fs::read_to_string(&comm).is_ok_and(|name| name.trim() == "sh") {
+        thread::sleep(Duration::from_millis(1));
+    }
+    for _ in 0..20 {
+        let _ = Pid::from_raw(tune.id().cast_signed())
+            .map(|pid| rustix::process::kill_process(pid, Signal::HUP));
+        thread::sleep(Duration::from_millis(5));
+    }
     let output = end_of(tune);
-    assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
-    assert_eq!(names(&home.profile()), ["tiny"]);
-    assert!(text(&output.stdout).contains("tiny"));
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(names(&home.profile()), ["a", "b"]);
+}
+
+#[test]
+fn who_keeps_the_machine_busy_is_named_before_measuring() {
+    let home = Home::new();
+    let mut neighbour = Command::new("sh")
+        .args(["-c", "while :; do :; done"])
+        .spawn()
+        .unwrap();
+    let output = home.tune(TINY).arg("a").output().unwrap();
+    neighbour.kill().unwrap();
+    neighbour.wait().unwrap();
+    let stderr = text(&output.stderr);
+    let warning = stderr.lines().next().unwrap();
     assert!(
-        text(&output.stderr).contains("1 of 2 workloads"),
-        "{}",
-        text(&output.stderr)
-    );
-    assert!(
-        !Path::new(&format!("/proc/{worker}")).exists(),
-        "the worker is still there"
+        warning.contains("other processes use") && warning.contains(" CPUs: "),
+        "{stderr}"
     );
 }
 
@@ -456,10 +501,10 @@ fn a_second_ctrl_c_exits_at_once() {
     );
     let worker = busy_worker(&tune);
     // the sample never ends
-    signal(worker, "STOP");
-    signal(tune.id(), "INT");
+    signal(worker, Signal::STOP);
+    signal(tune.id(), Signal::INT);
     thread::sleep(Duration::from_millis(100));
-    signal(tune.id(), "INT");
+    signal(tune.id(), Signal::INT);
     let output = end_of(tune);
     assert_eq!(output.status.code(), Some(130));
 }

@@ -459,3 +459,25 @@ fn damaged_bytes_never_panic() {
         assert!(matches!(error(&text), StoreError::Malformed { .. }));
     }
 }
+
+#[test]
+fn a_torn_file_is_noticed_by_who_reads_one_entry_of_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("native.toml");
+    // as this program writes it
+    save(&path, &profile()).unwrap();
+    let whole = fs::read_to_string(&path).unwrap();
+    let id = "made-up-1s8c8t-000000";
+    let first = [profile().workloads[0].name.clone()];
+    let one = load_for(&path, id, &first).unwrap();
+    assert_eq!((one.workloads.len(), one.entries), (1, profile().entries));
+    assert_eq!(one.workloads[0], profile().workloads[0]);
+    for end in 0..whole.len() - 1 {
+        fs::write(&path, &whole[..end]).unwrap();
+        assert!(
+            load_for(&path, id, &first).is_err(),
+            "{end} of {} bytes",
+            whole.len()
+        );
+    }
+}

@@ -49,11 +49,6 @@ impl Measurer {
         self.process.greeting()
     }
 
-    /// The worker's process id.
-    pub fn worker_id(&self) -> u32 {
-        self.process.id()
-    }
-
     /// Tunes one workload. What cannot be measured gives an entry that says why; the next workload gets a new worker
     /// if this one broke.
     pub fn tune(
@@ -109,9 +104,9 @@ impl Measurer {
         subject.residency = opened.residency;
         let order = &self.site.order;
         let cpus = |arm: Arm| match arm.placement {
-            // All of them, best first: that is where the threads start.
+            // All of them; threads start as far apart as the kernel starts a program's, on the idlest CPUs.
             Placement::Unbound => {
-                order.cpus_for(Placement::Close, ThreadCount::clamped(usize::MAX))
+                order.cpus_for(Placement::Spread, ThreadCount::clamped(usize::MAX))
             }
             bound => order.cpus_for(bound, arm.threads),
         };

@@ -90,6 +90,7 @@ impl WorkerProcess {
         };
         let mut command = Command::new(&settings.program);
         command
+            .arg0("threadtune")
             .arg("worker")
             .arg("--team")
             .arg(settings.team.to_string());
@@ -138,11 +139,6 @@ impl WorkerProcess {
     /// How it introduced itself.
     pub fn greeting(&self) -> &Greeting {
         &self.greeting
-    }
-
-    /// Its process id.
-    pub fn id(&self) -> u32 {
-        self.child.id()
     }
 
     /// May it be asked again? Not after it died, hung or talked nonsense.
@@ -305,7 +301,7 @@ impl<'a> WorkerBench<'a> {
                 arm.threads, sampled.threads_ran
             )));
         }
-        if let Some(first) = sampled.first_call_ns {
+        if let Some(first) = sampled.first_call_ns.filter(|ns| *ns > 0) {
             self.first_call.get_or_insert(Nanos(first));
         }
         log::trace!("{arm} × {}: {:?}", calls.get(), sampled.counters);

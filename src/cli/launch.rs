@@ -5,6 +5,7 @@ use super::this_machine::ThisMachine;
 use crate::launch::{Plan, Request, exec, plan};
 use crate::profile::lookup::{Objective, Weighted};
 use crate::profile::{Directories, Profile, load_for};
+use crate::workload::Shape;
 use anyhow::bail;
 use clap::{Args, ValueEnum};
 use log::{error, info, warn};
@@ -35,7 +36,7 @@ pub struct LaunchArgs {
     workloads: Vec<Weighted>,
     /// A workload by its shape, e.g. `gemm:256x256x256:f32`.
     #[arg(long)]
-    shape: Option<String>,
+    shape: Option<Shape>,
     /// What the count should be good for.
     #[arg(long, value_enum, default_value_t = ObjectiveArg::Latency)]
     objective: ObjectiveArg,
@@ -77,7 +78,7 @@ impl LaunchArgs {
         let machine = ThisMachine::read();
         let request = Request {
             workloads: self.workloads.clone(),
-            shape: self.shape.clone(),
+            shape: self.shape,
             objective: match self.objective {
                 ObjectiveArg::Latency => Objective::Latency,
                 ObjectiveArg::Efficient => Objective::Efficient,

@@ -6,11 +6,17 @@ use log::{Level, LevelFilter, Record};
 use std::ffi::OsStr;
 use std::io::{self, Write};
 
+/// The target of lines about progress, which are shown unless `--quiet`.
+pub const PROGRESS: &str = "progress";
+
 /// Sets up logging. `RUST_LOG` counts unless an option says more, and never for `launch`: there it is meant for the
 /// program that is launched.
 pub fn initialise(global: &Global, honour_rust_log: bool) {
     let mut builder = env_logger::Builder::new();
     builder.filter_level(level(global));
+    if !global.quiet {
+        builder.filter_module(PROGRESS, LevelFilter::Info.max(level(global)));
+    }
     if honour_rust_log
         && global.verbose == 0
         && !global.quiet

@@ -90,14 +90,15 @@ impl TuneArgs {
         if self.missing {
             selected.retain(|workload| selection::is_missing(workload, old.as_ref()));
             if selected.is_empty() {
-                log::info!("{} lacks nothing", path.display());
+                super::output::print(format!("{} lacks nothing\n", path.display()).as_bytes())?;
                 return Ok(ExitCode::SUCCESS);
             }
         }
         let stop = StopRequest::register()?;
         warn_of_busy_machine();
         let settings = WorkerSettings {
-            program: std::env::current_exe().context("the own program file cannot be found")?,
+            // Still there when an upgrade has replaced the file.
+            program: PathBuf::from("/proc/self/exe"),
             team: self.team,
             environment: around.worker_environment(),
             deadline: Duration::from_secs(self.deadline),
@@ -106,7 +107,7 @@ impl TuneArgs {
         let site = Site {
             layout: around.layout.clone(),
             order: around.order.clone(),
-            pool_bytes: 2 * around.fingerprint.llc_bytes,
+            pool_bytes: around.pool_bytes(),
             memory_limit_bytes: around.memory_limit_bytes(),
         };
         let mut measurer = Measurer::start(settings, site)?;
@@ -182,8 +183,19 @@ impl Session<'_> {
                 Err(Stopped) => return Ok(false),
             };
             display.finished(&entry);
+            let old = self.profile.entry(&entry.name);
+            let fresh = if selection::says_less(&entry, old) {
+                log::warn!(
+                    "{}: the earlier verdict stays, as this time none was reached ({})",
+                    entry.name,
+                    entry.stop
+                );
+                None
+            } else {
+                Some(entry.clone())
+            };
             self.profile
-                .merge([entry.clone()], &self.order, begin.elapsed().as_secs_f64());
+                .merge(fresh, &self.order, begin.elapsed().as_secs_f64());
             self.profile.created = now()?;
             save(&self.path, &self.profile)?;
             self.fresh.push(entry);

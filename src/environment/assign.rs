@@ -1,6 +1,6 @@
 //! From a count to assignments that never overrule what the user set by hand.
 
-use super::family::{FAMILIES, Variable};
+use super::family::{FAMILIES, LIMIT, Variable};
 use crate::units::ThreadCount;
 use std::ffi::{OsStr, OsString};
 
@@ -58,7 +58,10 @@ pub fn assignments(
             }),
         }
     }
-    plan.notice = notice(count, &plan.kept);
+    let limit = environment(LIMIT)
+        .and_then(|value| first_count(&value))
+        .filter(|limit| *limit < count);
+    plan.notice = notice(count, &plan.kept, limit);
     plan
 }
 
@@ -76,11 +79,20 @@ fn value_of(
             .iter()
             .find_map(|name| users(name))
             .unwrap_or(count);
-        if let Some(most) = variable.at_most.and_then(users) {
-            value = value.min(most);
-        }
+    }
+    // A limit that is not ours to set holds even by force.
+    let holds = |name: &&str| !force || !is_set_by_us(name);
+    if let Some(most) = variable.at_most.filter(holds).and_then(users) {
+        value = value.min(most);
     }
     OsString::from(value.to_string())
+}
+
+fn is_set_by_us(name: &str) -> bool {
+    FAMILIES
+        .iter()
+        .flat_map(|family| family.variables)
+        .any(|variable| variable.name == name)
 }
 
 /// The first element of a value such as `4` or `4,2`, if it is a number of threads.
@@ -97,7 +109,7 @@ fn first_count(value: &OsStr) -> Option<ThreadCount> {
 }
 
 /// One line about all that stays and is not simply the count.
-fn notice(count: ThreadCount, kept: &[Kept]) -> Option<String> {
+fn notice(count: ThreadCount, kept: &[Kept], limit: Option<ThreadCount>) -> Option<String> {
     let odd: Vec<String> = kept
         .iter()
         .filter(|kept| kept.threads != Some(count))
@@ -111,13 +123,17 @@ fn notice(count: ThreadCount, kept: &[Kept]) -> Option<String> {
             format!("{}={value}{remark}", kept.variable)
         })
         .collect();
-    if odd.is_empty() {
-        return None;
+    let mut parts = Vec::new();
+    if !odd.is_empty() {
+        parts.push(format!(
+            "kept as set already: {}; chosen was {count} (`--force` overrides)",
+            odd.join(", ")
+        ));
     }
-    Some(format!(
-        "kept as set already: {}; chosen was {count} (`--force` overrides)",
-        odd.join(", ")
-    ))
+    if let Some(limit) = limit {
+        parts.push(format!("{LIMIT}={limit} holds the chosen {count} down"));
+    }
+    (!parts.is_empty()).then(|| parts.join("; "))
 }
 
 #[cfg(test)]
@@ -160,6 +176,34 @@ mod tests {
         assert_eq!(names, expected);
         assert!(plan.assignments.iter().all(|a| a.value == "6"));
         assert_eq!((plan.kept.len(), plan.notice), (0, None));
+    }
+
+    #[test]
+    fn a_users_thread_limit_is_never_exceeded_not_even_by_force() {
+        for force in [false, true] {
+            let plan = plan(&[("OMP_THREAD_LIMIT", "2")], force);
+            let values = values(&plan);
+            for openmp in [
+                "OMP_NUM_THREADS",
+                "MKL_NUM_THREADS",
+                "OPENBLAS_NUM_THREADS",
+                "BLIS_NUM_THREADS",
+            ] {
+                assert_eq!(values[openmp], "2");
+            }
+            assert_eq!(values["RAYON_NUM_THREADS"], "6");
+            assert_eq!(
+                plan.notice.unwrap(),
+                "OMP_THREAD_LIMIT=2 holds the chosen 6 down"
+            );
+        }
+        assert_eq!(plan(&[("OMP_THREAD_LIMIT", "8")], false).notice, None);
+    }
+
+    #[test]
+    fn openblas_last_resort_is_heeded() {
+        let plan = plan(&[("OPENBLAS_DEFAULT_NUM_THREADS", "3")], false);
+        assert_eq!(values(&plan)["OPENBLAS_NUM_THREADS"], "3");
     }
 
     #[test]

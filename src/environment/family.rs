@@ -27,6 +27,9 @@ pub struct Variable {
 
 const OMP: &str = "OMP_NUM_THREADS";
 
+/// A user's limit on all OpenMP threads: asking for more than it hangs `PyTorch`.
+pub(super) const LIMIT: &str = "OMP_THREAD_LIMIT";
+
 const fn alone(name: &'static str) -> Variable {
     Variable {
         name,
@@ -51,22 +54,38 @@ const fn after(name: &'static str, falls_back_on: &'static [&'static str]) -> Va
 pub const FAMILIES: &[Family] = &[
     Family {
         name: "OpenMP",
-        variables: &[alone(OMP)],
+        variables: &[Variable {
+            name: OMP,
+            falls_back_on: &[],
+            at_most: Some(LIMIT),
+        }],
         note: "libgomp, libomp, libiomp5; a list (`4,2`) gives the counts of nested regions",
     },
     Family {
         name: "MKL",
-        variables: &[after("MKL_NUM_THREADS", &[OMP])],
+        variables: &[Variable {
+            name: "MKL_NUM_THREADS",
+            falls_back_on: &[OMP],
+            at_most: Some(LIMIT),
+        }],
         note: "also inside PyTorch",
     },
     Family {
         name: "OpenBLAS",
-        variables: &[after("OPENBLAS_NUM_THREADS", &["GOTO_NUM_THREADS", OMP])],
+        variables: &[Variable {
+            name: "OPENBLAS_NUM_THREADS",
+            falls_back_on: &["GOTO_NUM_THREADS", OMP, "OPENBLAS_DEFAULT_NUM_THREADS"],
+            at_most: Some(LIMIT),
+        }],
         note: "builds on OpenMP may obey OMP_NUM_THREADS only",
     },
     Family {
         name: "BLIS",
-        variables: &[after("BLIS_NUM_THREADS", &[OMP])],
+        variables: &[Variable {
+            name: "BLIS_NUM_THREADS",
+            falls_back_on: &[OMP],
+            at_most: Some(LIMIT),
+        }],
         note: "also AOCL; BLIS_JC_NT and its like beat it",
     },
     Family {

@@ -4,6 +4,7 @@ use crate::environment::{self, Placeholder, assignments, expand};
 use crate::profile::Profile;
 use crate::profile::lookup::{Basis, Choice, Objective, Weighted, choose};
 use crate::units::{CpuSet, ThreadCount};
+use crate::workload::Shape;
 use std::ffi::OsString;
 
 /// What the user asked for.
@@ -12,7 +13,7 @@ pub struct Request {
     /// The program's workloads; none means the default mix.
     pub workloads: Vec<Weighted>,
     /// A shape instead of a name; it must be one that the profile holds.
-    pub shape: Option<String>,
+    pub shape: Option<Shape>,
     /// What the count should be good for.
     pub objective: Objective,
     /// Overrule variables that are set.
@@ -125,7 +126,11 @@ fn wanted(
 ) -> Vec<Weighted> {
     let mut wanted = request.workloads.clone();
     if let (Some(shape), Some(profile)) = (&request.shape, profile) {
-        match profile.workloads.iter().find(|e| e.shape == *shape) {
+        match profile
+            .workloads
+            .iter()
+            .find(|e| e.shape == shape.to_string())
+        {
             Some(entry) => wanted.push(Weighted {
                 name: entry.name.clone(),
                 weight: 1.0,
@@ -167,13 +172,18 @@ fn remarks(choice: &Choice) -> Vec<String> {
 
 fn reason(choice: &Choice) -> String {
     let names = choice.workloads.join("`, `");
-    match choice.basis {
+    let doubt = match choice.inconclusive.join("`, `") {
+        none if none.is_empty() => String::new(),
+        some => format!(" (inconclusive: `{some}`)"),
+    };
+    let basis = match choice.basis {
         Basis::Verdict => format!("the verdict on `{names}`"),
         Basis::Curve => format!("the best of `{names}` inside the CPU budget"),
         Basis::Mix => format!("the mix of `{names}`"),
         Basis::Heaviest => format!("the heaviest of `{names}`, which share no count"),
         Basis::WholeBudget => "the whole CPU budget".to_owned(),
-    }
+    };
+    basis + &doubt
 }
 
 fn fallback(cpus: &Cpus, warnings: &mut Vec<String>) -> (Option<ThreadCount>, String) {

@@ -61,12 +61,12 @@ fn the_verdict_reaches_every_variable_and_argument() {
 #[test]
 fn a_shape_stands_for_the_workload_that_has_it() {
     let mut request = request(&[], &["true"]);
-    request.shape = Some("gemv:2048x2048:f32".to_owned());
+    request.shape = Some("gemv:2048x2048:f32".parse().unwrap());
     assert_eq!(
         threads(&planned(&request, Ok(&profile()), &cpus(8))),
         Some(3)
     );
-    request.shape = Some("gemv:1x1:f32".to_owned());
+    request.shape = Some("gemv:1x1:f32".parse().unwrap());
     let plan = planned(&request, Ok(&profile()), &cpus(8));
     assert_eq!(threads(&plan), Some(4));
     assert_eq!(plan.warnings.len(), 1);
@@ -163,7 +163,7 @@ fn a_plan_needs_the_entries_it_names_or_all() {
     assert_eq!(named.names(), ["a", "b", "c"]);
     assert!(
         Request {
-            shape: Some("s".to_owned()),
+            shape: Some("gemv:1x1:f32".parse().unwrap()),
             ..named.clone()
         }
         .names()

@@ -6,6 +6,9 @@
 /// The start of an entry's table, as this program writes it.
 const HEADER: &str = "\n[[workload]]\n";
 
+/// How the last entry ends, with its curve; no other key of an entry ends so.
+const ENDS: [&str; 2] = ["\n]\n", "\ncurve = []\n"];
+
 /// Part of a profile's text.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Excerpt {
@@ -17,9 +20,12 @@ pub struct Excerpt {
 
 /// The head of a profile and the entries of these names.
 ///
-/// `None` unless each name stands right under one `[[workload]]` line, as in files that this program wrote: any other
-/// file must be read whole.
+/// `None` unless the file ends as this program ends it (a torn one does not) and each name stands right under one
+/// `[[workload]]` line: any other file must be read whole. What the other entries say is not looked at.
 pub fn excerpt(text: &str, names: &[String]) -> Option<Excerpt> {
+    if !ENDS.iter().any(|end| text.ends_with(end)) {
+        return None;
+    }
     let mut parts = text.split(HEADER);
     let mut excerpt = Excerpt {
         text: parts.next()?.to_owned(),
@@ -49,8 +55,7 @@ pub fn excerpt(text: &str, names: &[String]) -> Option<Excerpt> {
 mod tests {
     use super::*;
 
-    const TEXT: &str =
-        "schema = 1\n\n[[workload]]\nname = \"a\"\nx = 1\n\n[[workload]]\nname = \"b\"\nx = 2\n";
+    const TEXT: &str = "schema = 1\n\n[[workload]]\nname = \"a\"\ncurve = []\n\n[[workload]]\nname = \"b\"\ncurve = [\n]\n";
 
     fn of(text: &str, names: &[&str]) -> Option<Excerpt> {
         excerpt(
@@ -64,7 +69,7 @@ mod tests {
         let b = of(TEXT, &["b"]).unwrap();
         assert_eq!(
             b.text,
-            "schema = 1\n\n[[workload]]\nname = \"b\"\nx = 2\n\n"
+            "schema = 1\n\n[[workload]]\nname = \"b\"\ncurve = [\n]\n\n"
         );
         assert_eq!(b.left_out, 1);
         assert_eq!(of(TEXT, &["b", "a"]).unwrap().left_out, 0);
@@ -79,5 +84,9 @@ mod tests {
             None
         );
         assert_eq!(of("", &["b"]), None);
+        for torn in 0..TEXT.len() {
+            let found = of(&TEXT[..torn], &["a"]);
+            assert!(found.is_none_or(|e| e.left_out == 0), "{torn}");
+        }
     }
 }

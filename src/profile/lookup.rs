@@ -150,12 +150,17 @@ fn of_mix(
         Class::Bound => bound,
     };
     let mut slowness: BTreeMap<ThreadCount, f64> = counts.iter().map(|n| (*n, 0.0)).collect();
-    let total: f64 = mix.iter().map(|(_, weight)| weight).sum();
+    // Relative to the largest first: the sum of two huge weights is infinite.
+    let largest = mix
+        .iter()
+        .map(|(_, weight)| *weight)
+        .fold(f64::MIN_POSITIVE, f64::max);
+    let total: f64 = mix.iter().map(|(_, weight)| weight / largest).sum();
     for (entry, weight) in mix {
         let times = times(entry, class, budget);
         let best = times.values().copied().fold(f64::INFINITY, f64::min);
         for (count, sum) in &mut slowness {
-            *sum += weight / total * (times[count] / best);
+            *sum += weight / largest / total * (times[count] / best);
         }
     }
     if let Some(threads) = pick(&slowness, objective) {

@@ -29,6 +29,8 @@ pub fn save(path: &Path, profile: &Profile) -> Result<(), StoreError> {
         path: path.to_owned(),
         message: error.to_string(),
     })?;
+    // Nothing is written that could not be read again.
+    parse(path, &text)?;
     let (directory, name) = open_directory(path)?;
     let temporary = Temporary::create(&directory, name, path)?;
     temporary.write(text.as_bytes(), path)?;

@@ -62,7 +62,7 @@ pub(super) fn remark(entry: &Entry) -> String {
     match &entry.stop {
         StopReason::Failed(reason) => format!("? {name}: failed: {}", plain(reason)),
         StopReason::Contaminated => format!(
-            "? {name}: inconclusive: {} of {} samples were disturbed; run `threadtune tune {name}` on a quiet machine",
+            "? {name}: inconclusive: {} of {} samples were thrown away because of disturbances; run `threadtune tune {name}` on a quiet machine",
             entry.rejected, entry.samples
         ),
         StopReason::Budget => format!(

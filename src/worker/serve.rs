@@ -65,11 +65,12 @@ fn prepare(open: &Open, stopwatch: &mut Option<Stopwatch>) -> Result<Outcome, St
         open.pool_bytes,
         open.memory_limit_bytes,
     )?;
-    *stopwatch = Some(Stopwatch::new(ready.kernel));
-    Ok(Outcome::Opened(Opened {
+    let opened = Opened {
         residency: ready.residency,
         pool_bytes: ready.pool_bytes,
-    }))
+    };
+    *stopwatch = Some(Stopwatch::new(ready));
+    Ok(Outcome::Opened(opened))
 }
 
 fn say(output: &mut impl Write, line: &impl serde::Serialize) -> io::Result<()> {

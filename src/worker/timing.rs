@@ -1,7 +1,7 @@
 //! Times calls of one workload: team, masks, warm-up, calls, counters.
 
 use super::interference::{MachineCounters, TeamCounters};
-use super::kernel::Kernel;
+use super::kernel::Prepared;
 use super::protocol::{SampleOrder, Sampled};
 use super::team::{Fork, Team};
 use crate::machine::{Placement, affinity};
@@ -22,8 +22,7 @@ const BRACKET_SHARE: f64 = 0.005;
 
 /// One workload being timed.
 pub struct Stopwatch {
-    kernel: Box<dyn Kernel>,
-    next_copy: usize,
+    work: Prepared,
     first_call: Option<Duration>,
     first_call_told: bool,
     /// Last seen time per call by number of threads.
@@ -54,10 +53,9 @@ impl Station {
 
 impl Stopwatch {
     /// Nothing timed yet.
-    pub fn new(kernel: Box<dyn Kernel>) -> Self {
+    pub fn new(work: Prepared) -> Self {
         Self {
-            kernel,
-            next_copy: 0,
+            work,
             first_call: None,
             first_call_told: false,
             per_call: BTreeMap::new(),
@@ -129,11 +127,7 @@ impl Stopwatch {
             ran.fetch_add(1, Relaxed);
             debug_assert!(thread < of);
         });
-        let parallel = (0..self.kernel.steps())
-            .filter(|s| !self.kernel.is_serial(*s))
-            .count()
-            .max(1);
-        let cost = BRACKET_COST.as_secs_f64() * parallel as f64 / BRACKET_SHARE;
+        let cost = BRACKET_COST.as_secs_f64() * self.work.regions() as f64 / BRACKET_SHARE;
         let every = (cost / expected.as_secs_f64().max(1e-9)).ceil().max(1.0) as u32;
         let mut durations_ns = Vec::with_capacity(order.calls.get() as usize);
         let start = Instant::now();
@@ -191,19 +185,13 @@ impl Stopwatch {
         known.unwrap_or_default()
     }
 
-    /// One call, on the next copy of the data.
+    /// One call, each thread's share of it between clock readings where there are counters.
     fn call(&mut self, fork: &dyn Fork, bracket: Option<&TeamCounters>) {
-        let copy = self.next_copy;
-        self.next_copy = (copy + 1) % self.kernel.copies();
-        let kernel = &*self.kernel;
-        for step in 0..kernel.steps() {
-            match bracket {
-                _ if kernel.is_serial(step) => kernel.run(step, copy, 0, 1),
-                Some(counters) => fork.region(&|thread, of| {
-                    counters.bracket(thread, || kernel.run(step, copy, thread, of));
-                }),
-                None => fork.region(&|thread, of| kernel.run(step, copy, thread, of)),
-            }
+        match bracket {
+            Some(counters) => self
+                .work
+                .call(fork, &|thread, share| counters.bracket(thread, share)),
+            None => self.work.call(fork, &|_, share| share()),
         }
     }
 }

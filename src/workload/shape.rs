@@ -154,6 +154,23 @@ impl Shape {
         u64::try_from(self.wide_bytes()).unwrap_or(u64::MAX)
     }
 
+    /// Bytes of the operands that rotate through memory: weights and caches of keys and values, or, where there are
+    /// none, everything.
+    pub fn rotating_bytes(&self) -> u64 {
+        let product = |dims: &[u32]| dims.iter().map(|d| u64::from(*d)).product::<u64>();
+        let elements = match self {
+            Self::Gemm { n, k, .. } | Self::Gemv { n, k, .. } => product(&[*n, *k]),
+            Self::Triad { n, .. } => 3 * u64::from(*n),
+            Self::RmsNorm { rows, columns, .. } | Self::Softmax { rows, columns, .. } => {
+                2 * product(&[*rows, *columns])
+            }
+            Self::Layer { layer: l, .. } => {
+                l.weights() + 2 * product(&[l.kv_heads, l.head_dim, l.context])
+            }
+        };
+        elements * self.data_type().bytes()
+    }
+
     fn wide_bytes(&self) -> u128 {
         let product = |dims: &[u32]| dims.iter().map(|d| u128::from(*d)).product::<u128>();
         let elements = match self {

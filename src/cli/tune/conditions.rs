@@ -13,6 +13,9 @@ use std::path::Path;
 /// Where the memory of a workload cannot be told, it may take this much.
 const MEMORY_UNKNOWN: u64 = 1 << 30;
 
+/// A last-level cache whose size cannot be told is taken for this large: more than most.
+const CACHE_UNKNOWN: u64 = 64 << 20;
+
 /// Everything about the machine that a tuning needs.
 pub struct Surroundings {
     topology: Topology,
@@ -53,6 +56,20 @@ impl Surroundings {
         self.memory
             .usable()
             .map_or(MEMORY_UNKNOWN, |bytes| bytes / 4)
+    }
+
+    /// Twice the last-level cache, so that what rotates through more than this comes from memory.
+    pub fn pool_bytes(&self) -> u64 {
+        2 * match self.fingerprint.llc_bytes {
+            0 => {
+                log::warn!(
+                    "the kernel does not tell how large the caches are; taking {} MiB",
+                    CACHE_UNKNOWN >> 20
+                );
+                CACHE_UNKNOWN
+            }
+            bytes => bytes,
+        }
     }
 
     /// What a launched program would find in its environment.

@@ -5,8 +5,11 @@ use crate::report::time;
 use crate::tune::{Progress, Stage};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::cell::Cell;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
+
+/// Lines about progress are shown unless `--quiet`; other information only with `--verbose`.
+use crate::cli::logging::PROGRESS as TARGET;
 
 /// The bar counts thousandths of a workload.
 const STEPS: u64 = 1000;
@@ -82,11 +85,8 @@ impl Display {
         };
         match &self.bar {
             Some(bar) if self.at.get() + 1 == self.total => bar.finish_and_clear(),
-            // Like the bar, it is for whoever looks on; who does not has closed stderr.
-            None if log::log_enabled!(log::Level::Warn) => {
-                let _ = writeln!(std::io::stderr(), "{line}");
-            }
-            _ => {}
+            Some(_) => {}
+            None => log::info!(target: TARGET, "{line}"),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Which workloads of which catalogue.
 
-use crate::profile::Profile;
+use crate::profile::{Entry, Profile};
 use crate::workload::{Catalog, UnknownWorkload, Workload};
 use anyhow::Context as _;
 use std::fs;
@@ -37,9 +37,40 @@ pub fn is_missing(workload: &Workload, profile: Option<&Profile>) -> bool {
     entry.is_none_or(|entry| entry.shape != workload.shape.to_string() || entry.latency.is_none())
 }
 
+/// Would a fresh entry without a count take the place of one that states a count for the same shape?
+pub fn says_less(fresh: &Entry, old: Option<&Entry>) -> bool {
+    fresh.latency.is_none()
+        && old.is_some_and(|old| old.latency.is_some() && old.shape == fresh.shape)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::profile::parse;
+
+    #[test]
+    fn a_verdict_is_not_replaced_by_none() {
+        let text = include_str!("../../../tests/profiles/made-up.toml");
+        let profile = parse(Path::new("made-up.toml"), text).unwrap();
+        let stated = profile
+            .workloads
+            .iter()
+            .find(|e| e.latency.is_some())
+            .unwrap();
+        let nothing = Entry {
+            latency: None,
+            ..stated.clone()
+        };
+        assert!(says_less(&nothing, Some(stated)));
+        assert!(!says_less(stated, Some(&nothing)));
+        assert!(!says_less(&nothing, Some(&nothing)));
+        assert!(!says_less(&nothing, None));
+        let other = Entry {
+            shape: "triad:1:f32".to_owned(),
+            ..stated.clone()
+        };
+        assert!(!says_less(&nothing, Some(&other)));
+    }
 
     #[test]
     fn names_are_taken_once_and_in_the_catalogues_order() {

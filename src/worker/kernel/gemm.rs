@@ -77,7 +77,7 @@ impl Kernel for Gemm {
         self.weights.len()
     }
 
-    fn run(&self, _step: usize, copy: usize, thread: usize, of: usize) {
+    unsafe fn run(&self, _step: usize, copy: usize, thread: usize, of: usize) {
         if self.m <= SKINNY_ROWS && self.n * self.k >= SKINNY_WEIGHTS {
             return self.run_skinny(copy, thread, of);
         }
@@ -116,6 +116,7 @@ impl Kernel for Gemm {
         }
     }
 
+    #[cfg(test)]
     fn result(&self, count: usize) -> Vec<f32> {
         // SAFETY: called between calls, when no thread writes.
         unsafe { self.c.read(0..count.min(self.c.len())) }.to_vec()

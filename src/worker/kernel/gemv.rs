@@ -52,7 +52,7 @@ impl Kernel for Gemv {
         self.weights.len()
     }
 
-    fn run(&self, _step: usize, copy: usize, thread: usize, of: usize) {
+    unsafe fn run(&self, _step: usize, copy: usize, thread: usize, of: usize) {
         // SAFETY: x is never written; y is used by this one step alone.
         unsafe {
             rows_of(
@@ -65,6 +65,7 @@ impl Kernel for Gemv {
         }
     }
 
+    #[cfg(test)]
     fn result(&self, count: usize) -> Vec<f32> {
         // SAFETY: called between calls, when no thread writes.
         unsafe { self.y.read(0..count.min(self.y.len())) }.to_vec()

@@ -193,7 +193,7 @@ impl Kernel for Layer {
         self.copies.len()
     }
 
-    fn run(&self, step: usize, copy: usize, thread: usize, of: usize) {
+    unsafe fn run(&self, step: usize, copy: usize, thread: usize, of: usize) {
         let weights = &self.copies[copy];
         // SAFETY (of all blocks below): a step reads what earlier steps wrote and writes what no other thread of
         // the step touches: serial steps run alone, `rows_of` gives each thread its own rows.
@@ -253,6 +253,7 @@ impl Kernel for Layer {
         }
     }
 
+    #[cfg(test)]
     fn result(&self, count: usize) -> Vec<f32> {
         // SAFETY: called between calls, when no thread writes.
         unsafe { self.down.read(0..count.min(self.down.len())) }.to_vec()

@@ -2,6 +2,8 @@
 //!
 //! Kernel speed matters for truth: a slow kernel scales better than a fast one and would be given too many threads.
 
+#![allow(unsafe_code)]
+
 mod attention;
 mod buffer;
 mod gemm;
@@ -13,10 +15,11 @@ mod simd;
 mod skinny;
 mod stream;
 
+use super::team::Fork;
 use crate::workload::{Residency, Shape};
 
-/// One prepared workload.
-pub trait Kernel: Send + Sync {
+/// The arithmetic of one workload.
+trait Kernel: Send + Sync {
     /// Parallel and serial steps of one call; the team meets at the end of each.
     fn steps(&self) -> usize;
 
@@ -26,23 +29,60 @@ pub trait Kernel: Send + Sync {
     }
 
     /// One thread's share of a step of a call on copy number `copy`.
-    fn run(&self, step: usize, copy: usize, thread: usize, of: usize);
+    ///
+    /// # Safety
+    /// One step of one call runs at a time, after the earlier ones have ended on every thread; each `thread < of` runs
+    /// on one thread, all with the same `of`; serial steps run as thread 0 of 1.
+    unsafe fn run(&self, step: usize, copy: usize, thread: usize, of: usize);
 
     /// How many distinct copies of its data there are, at least 1.
     fn copies(&self) -> usize;
 
-    /// A few numbers of the last call's result, for tests.
+    /// A few numbers of the last call's result.
+    #[cfg(test)]
     fn result(&self, count: usize) -> Vec<f32>;
 }
 
 /// A kernel ready to run, and where its data lies.
 pub struct Prepared {
-    /// The kernel.
-    pub kernel: Box<dyn Kernel>,
+    kernel: Box<dyn Kernel>,
+    next_copy: usize,
     /// In memory only if the copies exceed the pool asked for.
     pub residency: Residency,
     /// Bytes of all copies.
     pub pool_bytes: u64,
+}
+
+impl Prepared {
+    /// Parallel regions of one call.
+    pub fn regions(&self) -> usize {
+        (0..self.kernel.steps())
+            .filter(|step| !self.kernel.is_serial(*step))
+            .count()
+    }
+
+    /// One call on the next copy of the data; `around` is given each thread's share of each region, to run it.
+    pub(in crate::worker) fn call(
+        &mut self,
+        fork: &dyn Fork,
+        around: &(dyn Fn(usize, &dyn Fn()) + Sync),
+    ) {
+        let copy = self.next_copy;
+        self.next_copy = (copy + 1) % self.kernel.copies();
+        let kernel = &*self.kernel;
+        for step in 0..kernel.steps() {
+            if kernel.is_serial(step) {
+                // SAFETY: the steps before have ended, as regions return when all threads are done; `&mut self` keeps
+                // other calls away, and this is the only thread.
+                unsafe { kernel.run(step, copy, 0, 1) };
+            } else {
+                fork.region(&|thread, of| {
+                    // SAFETY: as above; a team numbers its threads from 0 to `of`, each once.
+                    around(thread, &|| unsafe { kernel.run(step, copy, thread, of) });
+                });
+            }
+        }
+    }
 }
 
 /// Allocates and fills a workload's data, all of it first touched by this one thread, as frameworks that load a
@@ -56,11 +96,12 @@ pub fn prepare(
     pool_bytes: u64,
     memory_limit_bytes: u64,
 ) -> Result<Prepared, String> {
-    let one = shape.bytes();
-    if one > memory_limit_bytes {
+    let one = shape.rotating_bytes();
+    let shared = shape.bytes().saturating_sub(one);
+    if shared + one > memory_limit_bytes {
         return Err(format!(
             "its data takes {} MiB and {} MiB may be used",
-            one.div_ceil(1 << 20),
+            (shared + one).div_ceil(1 << 20),
             memory_limit_bytes >> 20
         ));
     }
@@ -68,7 +109,7 @@ pub fn prepare(
         Residency::Cache => 1,
         Residency::Memory => pool_bytes / one + 1,
     };
-    let copies = wanted.min(memory_limit_bytes / one).max(1) as usize;
+    let copies = wanted.min((memory_limit_bytes - shared) / one).max(1) as usize;
     let kernel: Box<dyn Kernel> = match *shape {
         Shape::Gemm { m, n, k, .. } => {
             Box::new(gemm::Gemm::new(m as usize, n as usize, k as usize, copies))
@@ -87,6 +128,7 @@ pub fn prepare(
     let rotates = residency == Residency::Memory && pool > pool_bytes;
     Ok(Prepared {
         kernel,
+        next_copy: 0,
         residency: if rotates {
             Residency::Memory
         } else {
@@ -105,7 +147,8 @@ mod tests {
         for step in 0..kernel.steps() {
             let of = if kernel.is_serial(step) { 1 } else { of };
             for thread in 0..of {
-                kernel.run(step, 0, thread, of);
+                // SAFETY: one thread runs one share after another.
+                unsafe { kernel.run(step, 0, thread, of) };
             }
         }
         kernel.result(usize::MAX)
@@ -163,6 +206,18 @@ mod tests {
             (ready.kernel.copies(), ready.residency),
             (1, Residency::Cache)
         );
+    }
+
+    #[test]
+    fn only_what_rotates_counts_against_the_cache() {
+        // 1 MiB of weights under 16 MiB of activations and results
+        let shape: Shape = "gemm:4096x512x512:f32".parse().unwrap();
+        let ready = prepare(&shape, Residency::Memory, 8 << 20, 1 << 30).unwrap();
+        assert_eq!(
+            (ready.kernel.copies(), ready.residency),
+            (9, Residency::Memory)
+        );
+        assert_eq!(ready.pool_bytes, 9 << 20);
     }
 
     #[test]

@@ -76,6 +76,7 @@ impl Rows {
         }
     }
 
+    #[cfg(test)]
     fn result(&self, count: usize) -> Vec<f32> {
         let output = &self.copies[0][1];
         // SAFETY: called between calls, when no thread writes.
@@ -108,7 +109,7 @@ impl Kernel for RmsNorm {
         self.rows.copies.len()
     }
 
-    fn run(&self, _step: usize, copy: usize, thread: usize, of: usize) {
+    unsafe fn run(&self, _step: usize, copy: usize, thread: usize, of: usize) {
         // SAFETY: the gain is never written.
         let gain = unsafe { self.gain.read(0..self.rows.columns) };
         self.rows.each(copy, thread, of, |input, output| {
@@ -116,6 +117,7 @@ impl Kernel for RmsNorm {
         });
     }
 
+    #[cfg(test)]
     fn result(&self, count: usize) -> Vec<f32> {
         self.rows.result(count)
     }
@@ -144,10 +146,11 @@ impl Kernel for Softmax {
         self.rows.copies.len()
     }
 
-    fn run(&self, _step: usize, copy: usize, thread: usize, of: usize) {
+    unsafe fn run(&self, _step: usize, copy: usize, thread: usize, of: usize) {
         self.rows.each(copy, thread, of, softmax);
     }
 
+    #[cfg(test)]
     fn result(&self, count: usize) -> Vec<f32> {
         self.rows.result(count)
     }

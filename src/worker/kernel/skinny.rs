@@ -7,8 +7,11 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-/// Rows of weights and of activations whose products are summed at once: 16 sums fit the vector registers.
+/// Rows of weights whose products are summed at once.
 const TILE: usize = 4;
+
+/// Vector registers that four rows of activations need: 16 sums, four weights, one activation.
+const REGISTERS_OF_FOUR: usize = 21;
 
 /// Calls `store(i, j, w[j, :] · a[i, :])` for all rows of row-major `weights` and `activations` of `k` columns.
 pub fn products(
@@ -39,14 +42,27 @@ impl<F: FnMut(usize, usize, f32)> WithSimd for Products<'_, F> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
+        // With fewer registers four rows of activations would spill to memory at every step.
+        if S::REGISTER_COUNT >= REGISTERS_OF_FOUR {
+            self.tiles::<S, 4>(simd);
+        } else {
+            self.tiles::<S, 2>(simd);
+        }
+    }
+}
+
+impl<F: FnMut(usize, usize, f32)> Products<'_, F> {
+    /// All products, `A` rows of activations at a time.
+    #[inline(always)]
+    fn tiles<S: Simd, const A: usize>(&mut self, simd: S) {
         let k = self.k;
         for (block, weights) in self.weights.chunks(TILE * k).enumerate() {
-            let rows = four_rows(weights, k);
-            for (group, activations) in self.activations.chunks(TILE * k).enumerate() {
-                let sums = tile(simd, rows, four_rows(activations, k));
+            let weight_rows = rows::<TILE>(weights, k);
+            for (group, activations) in self.activations.chunks(A * k).enumerate() {
+                let sums = tile(simd, weight_rows, rows::<A>(activations, k));
                 for (i, sums) in sums.iter().enumerate().take(activations.len() / k) {
                     for (j, sum) in sums.iter().enumerate().take(weights.len() / k) {
-                        (self.store)(group * TILE + i, block * TILE + j, *sum);
+                        (self.store)(group * A + i, block * TILE + j, *sum);
                     }
                 }
             }
@@ -54,11 +70,11 @@ impl<F: FnMut(usize, usize, f32)> WithSimd for Products<'_, F> {
     }
 }
 
-/// Up to four rows; the last one stands in for those that are missing, whose sums nobody stores.
+/// Up to `R` rows; the last one stands in for those that are missing, whose sums nobody stores.
 #[inline(always)]
-fn four_rows(values: &[f32], k: usize) -> [&[f32]; TILE] {
+fn rows<const R: usize>(values: &[f32], k: usize) -> [&[f32]; R] {
     let last = values.len() / k - 1;
-    [0, 1, 2, 3].map(|i: usize| {
+    std::array::from_fn(|i| {
         let row = i.min(last);
         &values[row * k..(row + 1) * k]
     })
@@ -66,27 +82,27 @@ fn four_rows(values: &[f32], k: usize) -> [&[f32]; TILE] {
 
 /// sums[i][j] = activations[i] · weights[j].
 #[inline(always)]
-fn tile<S: Simd>(
+fn tile<S: Simd, const A: usize>(
     simd: S,
     weights: [&[f32]; TILE],
-    activations: [&[f32]; TILE],
-) -> [[f32; TILE]; TILE] {
-    let (w, w_tail) = split::<S>(weights);
-    let (a, a_tail) = split::<S>(activations);
+    activations: [&[f32]; A],
+) -> [[f32; TILE]; A] {
+    let (w, w_tail) = split::<S, TILE>(weights);
+    let (a, a_tail) = split::<S, A>(activations);
     let vectors = w[0].len();
     let (w, a) = (w.map(|row| &row[..vectors]), a.map(|row| &row[..vectors]));
-    let mut sums = [[simd.splat_f32s(0.0); TILE]; TILE];
+    let mut sums = [[simd.splat_f32s(0.0); TILE]; A];
     for v in 0..vectors {
         let row = [w[0][v], w[1][v], w[2][v], w[3][v]];
-        for i in 0..TILE {
+        for i in 0..A {
             let activation = a[i][v];
             for j in 0..TILE {
                 sums[i][j] = simd.mul_add_f32s(row[j], activation, sums[i][j]);
             }
         }
     }
-    let mut result = [[0.0; TILE]; TILE];
-    for i in 0..TILE {
+    let mut result = [[0.0; TILE]; A];
+    for i in 0..A {
         for j in 0..TILE {
             let tail: f32 = w_tail[j].iter().zip(a_tail[i]).map(|(w, a)| w * a).sum();
             result[i][j] = simd.reduce_sum_f32s(sums[i][j]) + tail;
@@ -96,7 +112,7 @@ fn tile<S: Simd>(
 }
 
 #[inline(always)]
-fn split<S: Simd>(rows: [&[f32]; TILE]) -> ([&[S::f32s]; TILE], [&[f32]; TILE]) {
+fn split<S: Simd, const R: usize>(rows: [&[f32]; R]) -> ([&[S::f32s]; R], [&[f32]; R]) {
     let both = rows.map(|row| S::as_simd_f32s(row));
     (both.map(|(vectors, _)| vectors), both.map(|(_, tail)| tail))
 }

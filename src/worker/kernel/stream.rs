@@ -42,7 +42,7 @@ impl Kernel for Triad {
         self.copies.len()
     }
 
-    fn run(&self, _step: usize, copy: usize, thread: usize, of: usize) {
+    unsafe fn run(&self, _step: usize, copy: usize, thread: usize, of: usize) {
         let part = part(self.n, LINE, thread, of);
         let [a, b, c] = &self.copies[copy];
         // SAFETY: b and c are never written; the threads' parts of a do not overlap.
@@ -57,6 +57,7 @@ impl Kernel for Triad {
         );
     }
 
+    #[cfg(test)]
     fn result(&self, count: usize) -> Vec<f32> {
         // SAFETY: called between calls, when no thread writes.
         unsafe { self.copies[0][0].read(0..count.min(self.n)) }.to_vec()
