@@ -5,8 +5,13 @@
 
 use crate::units::CpuSet;
 use rustix::fs::{Mode, OFlags};
+use std::cell::OnceCell;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+
+/// Relative to the root.
+const CPU_DIRECTORY: &str = "sys/devices/system/cpu/";
 
 /// No file read here is longer, except `/proc/cpuinfo` of a large Arm machine.
 const LONGEST_FILE: usize = 1 << 20;
@@ -17,6 +22,8 @@ const MOST_NOTES: usize = 24;
 #[derive(Debug)]
 pub(crate) struct Tree {
     root: PathBuf,
+    /// The directory that holds most files, opened once: half of what it costs to open one is the way to it.
+    cpu_directory: OnceCell<Option<OwnedFd>>,
     notes: Vec<String>,
     unwritten: usize,
 }
@@ -26,6 +33,7 @@ impl Tree {
     pub(crate) fn new(root: &Path) -> Self {
         Self {
             root: root.to_owned(),
+            cpu_directory: OnceCell::new(),
             notes: Vec::new(),
             unwritten: 0,
         }
@@ -56,13 +64,30 @@ impl Tree {
 
     /// The first `limit` bytes of a file.
     pub(crate) fn head(&self, path: &str, limit: usize) -> Option<String> {
-        let bytes = read_at_most(&self.root.join(path), limit, path.starts_with("sys/")).ok()?;
+        let file = self.open(path).ok()?;
+        let bytes = read_at_most(&file, limit, path.starts_with("sys/")).ok()?;
         // Some kernels close masks and lists with a NUL.
         let text = String::from_utf8_lossy(&bytes);
         Some(
             text.trim_matches(|c: char| c.is_whitespace() || c == '\0')
                 .to_owned(),
         )
+    }
+
+    /// Opens without ever waiting: it may be a pipe in a tree that somebody else made.
+    fn open(&self, path: &str) -> rustix::io::Result<OwnedFd> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+        let directory = || {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            rustix::fs::open(self.root.join(CPU_DIRECTORY), flags, Mode::empty()).ok()
+        };
+        match path.strip_prefix(CPU_DIRECTORY) {
+            Some(inside) => match self.cpu_directory.get_or_init(directory) {
+                Some(directory) => rustix::fs::openat(directory, inside, flags, Mode::empty()),
+                None => Err(rustix::io::Errno::NOENT),
+            },
+            None => rustix::fs::open(self.root.join(path), flags, Mode::empty()),
+        }
     }
 
     /// Does this file or directory exist?
@@ -135,20 +160,13 @@ impl Tree {
     }
 }
 
-/// Reads without ever waiting: what is opened may be a pipe in a tree that somebody else made.
-///
 /// `whole_at_once`: the file gives all it has to one read, so that a short one is the end.
-fn read_at_most(path: &Path, limit: usize, whole_at_once: bool) -> io::Result<Vec<u8>> {
-    let file = rustix::fs::open(
-        path,
-        OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY,
-        Mode::empty(),
-    )?;
+fn read_at_most(file: &OwnedFd, limit: usize, whole_at_once: bool) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut chunk = [0u8; 4096];
     while bytes.len() < limit {
         let wanted = chunk.len().min(limit - bytes.len());
-        match rustix::io::read(&file, &mut chunk[..wanted]) {
+        match rustix::io::read(file, &mut chunk[..wanted]) {
             Ok(0) => break,
             Ok(n) => {
                 bytes.extend_from_slice(&chunk[..n]);
