@@ -17,7 +17,8 @@ impl Profile {
         self.workloads
             .sort_by_key(|entry| rank(entry).unwrap_or(order.len()));
         self.entries = self.workloads.len();
-        self.spent_s += spent_s;
+        // Milliseconds are exact enough, and readable.
+        self.spent_s = ((self.spent_s + spent_s) * 1e3).round() / 1e3;
     }
 
     /// The entry of this name.

@@ -46,15 +46,16 @@ impl Verdict {
             efficient: self.efficient.map(|fewest| Efficient {
                 threads: fewest.arm.threads,
                 median_us: micros(fewest.seconds_per_call),
-                loss_percent: 100.0 * fewest.loss,
+                loss_percent: decimals(100.0 * fewest.loss, 3),
             }),
             default: self.default.map(|baseline| DefaultChoice {
                 threads: baseline.threads,
                 median_us: micros(baseline.seconds_per_call),
-                speedup: baseline.speedup,
+                speedup: decimals(baseline.speedup, 4),
             }),
             ties: self.ties,
-            p_within: self.p_within,
+            // A lower bound is never rounded up.
+            p_within: (self.p_within * 1e6).floor() / 1e6,
             samples: self.samples,
             rejected: self.rejected,
             curve: self
@@ -90,7 +91,7 @@ fn empty(subject: Subject, stop: StopReason, spent: Nanos) -> Entry {
         stop,
         samples: 0,
         rejected: 0,
-        seconds: spent.as_secs_f64(),
+        seconds: decimals(spent.as_secs_f64(), 3),
         curve: Vec::new(),
     }
 }
@@ -105,6 +106,12 @@ fn point(arm: Arm, time: &Timing, raced: bool, cpus: CpuSet) -> CurvePoint {
         samples: time.samples,
         raced,
     }
+}
+
+/// Rounded to so many decimals.
+fn decimals(value: f64, places: i32) -> f64 {
+    let scale = 10f64.powi(places);
+    (value * scale).round() / scale
 }
 
 /// Microseconds to six significant digits: more than any interval supports, and readable.
