@@ -1,149 +1,13 @@
-//! `threadtune tune` as a process: real workers on tiny workloads, real signals, bad input.
+//! `threadtune tune` as a process: what it prints and writes, and bad input.
 //!
 //! What is asserted is what was written and how it ended, never how fast anything was.
 
-use rustix::process::{Pid, Signal};
+mod tuned_home;
+
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
-use tempfile::TempDir;
-use threadtune::cli::this_machine::ThisMachine;
-use threadtune::machine::affinity;
-use threadtune::profile::{Profile, StopReason, load};
-
-const TINY: &str = "[[workload]]\nname = \"a\"\nshape = \"gemm:8x8x8:f32\"\nresidency = \"cache\"\n\
-                    [[workload]]\nname = \"b\"\nshape = \"triad:1000:f32\"\nresidency = \"cache\"\n";
-
-/// The first workload keeps its worker busy for seconds; the second is done at once.
-const LONG_THEN_TINY: &str = "[[workload]]\nname = \"long\"\nshape = \"gemm:4096x4096x8192:f32\"\nresidency = \"cache\"\n\
-                              [[workload]]\nname = \"tiny\"\nshape = \"gemm:8x8x8:f32\"\nresidency = \"cache\"\n";
-
-struct Home {
-    directory: TempDir,
-}
-
-impl Home {
-    fn new() -> Self {
-        Self {
-            directory: tempfile::tempdir().unwrap(),
-        }
-    }
-
-    fn catalog(&self, text: &str) -> PathBuf {
-        let path = self.directory.path().join("catalog.toml");
-        fs::write(&path, text).unwrap();
-        path
-    }
-
-    fn profile_path(&self) -> PathBuf {
-        let id = ThisMachine::read()
-            .id
-            .expect("the machine that runs the tests has an id");
-        self.directory
-            .path()
-            .join("threadtune/profiles")
-            .join(id)
-            .join("native.toml")
-    }
-
-    fn profile(&self) -> Profile {
-        load(&self.profile_path()).unwrap()
-    }
-
-    /// `tune` with a short budget: on a busy machine it must end, undecided or not.
-    fn tune(&self, catalog: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_threadtune"));
-        command.env("XDG_STATE_HOME", self.directory.path()).args([
-            "tune",
-            "--workload-budget",
-            "2",
-            "--catalog",
-        ]);
-        command.arg(self.catalog(catalog));
-        command
-    }
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn names(profile: &Profile) -> Vec<&str> {
-    profile.workloads.iter().map(|e| e.name.as_str()).collect()
-}
-
-/// Runs the command on the last CPU alone.
-fn on_one_cpu(mut command: Command) -> Output {
-    // A child inherits the mask of the thread that starts it.
-    let alone = thread::spawn(move || {
-        let cpus = affinity::current().unwrap();
-        affinity::set_current(&cpus.iter().last().into_iter().collect()).unwrap();
-        command.output().unwrap()
-    });
-    alone.join().unwrap()
-}
-
-/// Fails the test if the process does not end in time.
-fn end_of(child: Child) -> Output {
-    let id = child.id();
-    let watchdog = thread::spawn(move || child.wait_with_output());
-    let begin = Instant::now();
-    while !watchdog.is_finished() {
-        if begin.elapsed() > Duration::from_mins(2) {
-            signal(id, Signal::KILL);
-            panic!("process {id} did not end within two minutes");
-        }
-        thread::sleep(Duration::from_millis(10));
-    }
-    watchdog.join().unwrap().unwrap()
-}
-
-fn signal(process: u32, signal: Signal) {
-    let pid = Pid::from_raw(process.cast_signed()).unwrap();
-    rustix::process::kill_process(pid, signal).unwrap();
-}
-
-/// The worker of a running `tune`, once it has begun to compute.
-fn busy_worker(tune: &Child) -> u32 {
-    let begin = Instant::now();
-    loop {
-        assert!(
-            begin.elapsed() < Duration::from_mins(1),
-            "no worker began to work"
-        );
-        thread::sleep(Duration::from_millis(20));
-        let children = format!("/proc/{0}/task/{0}/children", tune.id());
-        let Ok(list) = fs::read_to_string(children) else {
-            continue;
-        };
-        let Some(worker) = list
-            .split_whitespace()
-            .next()
-            .and_then(|id| id.parse().ok())
-        else {
-            continue;
-        };
-        let stat = fs::read_to_string(format!("/proc/{worker}/stat")).unwrap_or_default();
-        let ticks = stat
-            .rsplit(')')
-            .next()
-            .and_then(|rest| rest.split_whitespace().nth(11)?.parse().ok());
-        // a second of user time: operands are filled and calls are under way, or soon will be
-        if ticks.unwrap_or(0u64) > 100 {
-            return worker;
-        }
-    }
-}
-
-fn spawn(command: &mut Command) -> Child {
-    command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
-}
+use std::process::Command;
+use threadtune::profile::StopReason;
+use tuned_home::*;
 
 #[test]
 fn a_tuning_prints_a_table_and_writes_a_profile() {
@@ -386,95 +250,6 @@ fn a_broken_profile_makes_way_and_a_newer_one_stays() {
 }
 
 #[test]
-fn a_killed_worker_costs_its_workload_alone() {
-    let home = Home::new();
-    let tune = spawn(&mut home.tune(LONG_THEN_TINY));
-    signal(busy_worker(&tune), Signal::KILL);
-    let output = end_of(tune);
-    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
-    let profile = home.profile();
-    assert_eq!(names(&profile), ["long", "tiny"]);
-    let StopReason::Failed(reason) = &profile.workloads[0].stop else {
-        panic!("{:?}", profile.workloads[0].stop);
-    };
-    assert!(
-        reason.contains("was ended by signal 9 (SIGKILL)"),
-        "{reason}"
-    );
-    assert_eq!(profile.workloads[0].latency, None);
-    assert!(!matches!(profile.workloads[1].stop, StopReason::Failed(_)));
-}
-
-#[test]
-fn a_worker_that_hangs_is_ended_at_the_deadline() {
-    let home = Home::new();
-    let tune = spawn(home.tune(LONG_THEN_TINY).args(["--deadline", "20", "long"]));
-    let worker = busy_worker(&tune);
-    signal(worker, Signal::STOP);
-    let output = end_of(tune);
-    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
-    let stop = home.profile().workloads[0].stop.to_string();
-    assert!(
-        stop.contains("did not answer within") && stop.contains("and was ended"),
-        "{stop}"
-    );
-    assert!(
-        !Path::new(&format!("/proc/{worker}")).exists(),
-        "the worker is still there"
-    );
-}
-
-#[test]
-fn a_signal_to_stop_keeps_what_is_finished() {
-    for (number, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
-        let home = Home::new();
-        // the tiny one first
-        let (long, tiny) = LONG_THEN_TINY.split_at(LONG_THEN_TINY.rfind("[[").unwrap());
-        let tune = spawn(&mut home.tune(&format!("{tiny}{long}")));
-        let worker = busy_worker(&tune);
-        signal(tune.id(), number);
-        let output = end_of(tune);
-        assert_eq!(output.status.code(), Some(code), "{}", text(&output.stderr));
-        assert_eq!(names(&home.profile()), ["tiny"]);
-        assert!(text(&output.stdout).contains("tiny"));
-        assert!(
-            text(&output.stderr).contains("1 of 2 workloads"),
-            "{}",
-            text(&output.stderr)
-        );
-        assert!(
-            !Path::new(&format!("/proc/{worker}")).exists(),
-            "the worker is still there"
-        );
-    }
-}
-
-#[test]
-fn what_was_ignored_from_the_start_stays_ignored() {
-    let home = Home::new();
-    let tune = home.tune(TINY);
-    let mut nohup = Command::new("sh");
-    nohup
-        .args(["-c", "trap '' HUP; exec \"$@\"", "sh"])
-        .arg(tune.get_program())
-        .args(tune.get_args());
-    let tune = spawn(nohup.env("XDG_STATE_HOME", home.directory.path()));
-    // the shell has become threadtune: from here on, whenever the signal arrives, it changes nothing
-    let comm = format!("/proc/{}/comm", tune.id());
-    while fs::read_to_string(&comm).is_ok_and(|name| name.trim() == "sh") {
-        thread::sleep(Duration::from_millis(1));
-    }
-    for _ in 0..20 {
-        let _ = Pid::from_raw(tune.id().cast_signed())
-            .map(|pid| rustix::process::kill_process(pid, Signal::HUP));
-        thread::sleep(Duration::from_millis(5));
-    }
-    let output = end_of(tune);
-    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    assert_eq!(names(&home.profile()), ["a", "b"]);
-}
-
-#[test]
 fn who_keeps_the_machine_busy_is_named_before_measuring() {
     let home = Home::new();
     let mut neighbour = Command::new("sh")
@@ -490,23 +265,6 @@ fn who_keeps_the_machine_busy_is_named_before_measuring() {
         warning.contains("other processes use") && warning.contains(" CPUs: "),
         "{stderr}"
     );
-}
-
-#[test]
-fn a_second_ctrl_c_exits_at_once() {
-    let home = Home::new();
-    let tune = spawn(
-        home.tune(LONG_THEN_TINY)
-            .args(["--deadline", "86400", "long"]),
-    );
-    let worker = busy_worker(&tune);
-    // the sample never ends
-    signal(worker, Signal::STOP);
-    signal(tune.id(), Signal::INT);
-    thread::sleep(Duration::from_millis(100));
-    signal(tune.id(), Signal::INT);
-    let output = end_of(tune);
-    assert_eq!(output.status.code(), Some(130));
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::report::profile_table;
 use crate::tune::Options;
 use crate::units::Nanos;
 use crate::worker::team::TeamChoice;
-use crate::workload::Workload;
+use crate::workload::{Catalog, Workload};
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use conditions::Surroundings;
@@ -78,7 +78,10 @@ impl TuneArgs {
         let mut selected = match selection::select(&catalog, &self.workloads, self.quick) {
             Ok(selected) => selected,
             Err(unknown) => {
-                log::error!("{unknown}; `threadtune tune --help` tells how to choose");
+                log::error!(
+                    "{unknown}; the catalogue holds {}",
+                    names(&catalog).join(", ")
+                );
                 return Ok(ExitCode::from(2));
             }
         };
@@ -114,11 +117,6 @@ impl TuneArgs {
         if let Some(note) = &measurer.greeting().note {
             log::warn!("measuring with rayon's threads: {note}");
         }
-        let order: Vec<&str> = catalog
-            .workloads()
-            .iter()
-            .map(|w| w.name.as_str())
-            .collect();
         let mut session = Session {
             profile: renewed(
                 old,
@@ -126,7 +124,7 @@ impl TuneArgs {
                 around.conditions(BACKEND, &measurer.greeting().team),
             ),
             path,
-            order,
+            order: names(&catalog),
             fresh: Vec::new(),
         };
         let finished = session.measure(&mut measurer, &selected, &self.options(), &stop)?;
@@ -228,6 +226,15 @@ impl Session<'_> {
             ExitCode::SUCCESS
         })
     }
+}
+
+/// The names of a catalogue, in its order.
+fn names(catalog: &Catalog) -> Vec<&str> {
+    catalog
+        .workloads()
+        .iter()
+        .map(|w| w.name.as_str())
+        .collect()
 }
 
 /// The profile that is there; one that is broken makes way, one of a newer version is not touched.

@@ -1,0 +1,146 @@
+//! A home directory for a `tune` that runs for real, and ways to disturb it.
+
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+use rustix::process::{Pid, Signal};
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use threadtune::cli::this_machine::ThisMachine;
+use threadtune::machine::affinity;
+use threadtune::profile::{Profile, load};
+
+pub const TINY: &str = "[[workload]]\nname = \"a\"\nshape = \"gemm:8x8x8:f32\"\nresidency = \"cache\"\n\
+                    [[workload]]\nname = \"b\"\nshape = \"triad:1000:f32\"\nresidency = \"cache\"\n";
+
+/// The first workload keeps its worker busy for seconds; the second is done at once.
+pub const LONG_THEN_TINY: &str = "[[workload]]\nname = \"long\"\nshape = \"gemm:4096x4096x8192:f32\"\nresidency = \"cache\"\n\
+                              [[workload]]\nname = \"tiny\"\nshape = \"gemm:8x8x8:f32\"\nresidency = \"cache\"\n";
+
+pub struct Home {
+    pub directory: TempDir,
+}
+
+impl Home {
+    pub fn new() -> Self {
+        Self {
+            directory: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    pub fn catalog(&self, text: &str) -> PathBuf {
+        let path = self.directory.path().join("catalog.toml");
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    pub fn profile_path(&self) -> PathBuf {
+        let id = ThisMachine::read()
+            .id
+            .expect("the machine that runs the tests has an id");
+        self.directory
+            .path()
+            .join("threadtune/profiles")
+            .join(id)
+            .join("native.toml")
+    }
+
+    pub fn profile(&self) -> Profile {
+        load(&self.profile_path()).unwrap()
+    }
+
+    /// `tune` with a short budget: on a busy machine it must end, undecided or not.
+    pub fn tune(&self, catalog: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_threadtune"));
+        command.env("XDG_STATE_HOME", self.directory.path()).args([
+            "tune",
+            "--workload-budget",
+            "2",
+            "--catalog",
+        ]);
+        command.arg(self.catalog(catalog));
+        command
+    }
+}
+
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+pub fn names(profile: &Profile) -> Vec<&str> {
+    profile.workloads.iter().map(|e| e.name.as_str()).collect()
+}
+
+/// Runs the command on the last CPU alone.
+pub fn on_one_cpu(mut command: Command) -> Output {
+    // A child inherits the mask of the thread that starts it.
+    let alone = thread::spawn(move || {
+        let cpus = affinity::current().unwrap();
+        affinity::set_current(&cpus.iter().last().into_iter().collect()).unwrap();
+        command.output().unwrap()
+    });
+    alone.join().unwrap()
+}
+
+/// Fails the test if the process does not end in time.
+pub fn end_of(child: Child) -> Output {
+    let id = child.id();
+    let watchdog = thread::spawn(move || child.wait_with_output());
+    let begin = Instant::now();
+    while !watchdog.is_finished() {
+        if begin.elapsed() > Duration::from_mins(2) {
+            signal(id, Signal::KILL);
+            panic!("process {id} did not end within two minutes");
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    watchdog.join().unwrap().unwrap()
+}
+
+pub fn signal(process: u32, signal: Signal) {
+    let pid = Pid::from_raw(process.cast_signed()).unwrap();
+    rustix::process::kill_process(pid, signal).unwrap();
+}
+
+/// The worker of a running `tune`, once it has begun to compute.
+pub fn busy_worker(tune: &Child) -> u32 {
+    let begin = Instant::now();
+    loop {
+        assert!(
+            begin.elapsed() < Duration::from_mins(1),
+            "no worker began to work"
+        );
+        thread::sleep(Duration::from_millis(20));
+        let children = format!("/proc/{0}/task/{0}/children", tune.id());
+        let Ok(list) = fs::read_to_string(children) else {
+            continue;
+        };
+        let Some(worker) = list
+            .split_whitespace()
+            .next()
+            .and_then(|id| id.parse().ok())
+        else {
+            continue;
+        };
+        let stat = fs::read_to_string(format!("/proc/{worker}/stat")).unwrap_or_default();
+        let ticks = stat
+            .rsplit(')')
+            .next()
+            .and_then(|rest| rest.split_whitespace().nth(11)?.parse().ok());
+        // a second of user time: operands are filled and calls are under way, or soon will be
+        if ticks.unwrap_or(0u64) > 100 {
+            return worker;
+        }
+    }
+}
+
+pub fn spawn(command: &mut Command) -> Child {
+    command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
