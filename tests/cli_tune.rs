@@ -256,6 +256,7 @@ fn who_keeps_the_machine_busy_is_named_before_measuring() {
         .args(["-c", "while :; do :; done"])
         .spawn()
         .unwrap();
+    computed(neighbour.id(), 20);
     let output = home.tune(TINY).arg("a").output().unwrap();
     neighbour.kill().unwrap();
     neighbour.wait().unwrap();

@@ -105,36 +105,52 @@ pub fn signal(process: u32, signal: Signal) {
     rustix::process::kill_process(pid, signal).unwrap();
 }
 
-/// The worker of a running `tune`, once it has begun to compute.
-pub fn busy_worker(tune: &Child) -> u32 {
+/// Clock ticks that a process has computed so far; they are a hundred a second.
+fn ticks(process: u32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    let fields = stat.rsplit(')').next().unwrap_or_default();
+    let user = fields
+        .split_whitespace()
+        .nth(11)
+        .and_then(|field| field.parse().ok());
+    user.unwrap_or(0)
+}
+
+/// Asks again and again until there is an answer.
+fn wait_for<T>(what: &str, mut answer: impl FnMut() -> Option<T>) -> T {
     let begin = Instant::now();
     loop {
+        if let Some(answer) = answer() {
+            return answer;
+        }
         assert!(
             begin.elapsed() < Duration::from_mins(1),
-            "no worker began to work"
+            "{what}: not within a minute"
         );
         thread::sleep(Duration::from_millis(20));
-        let children = format!("/proc/{0}/task/{0}/children", tune.id());
-        let Ok(list) = fs::read_to_string(children) else {
-            continue;
-        };
-        let Some(worker) = list
-            .split_whitespace()
-            .next()
-            .and_then(|id| id.parse().ok())
-        else {
-            continue;
-        };
-        let stat = fs::read_to_string(format!("/proc/{worker}/stat")).unwrap_or_default();
-        let ticks = stat
-            .rsplit(')')
-            .next()
-            .and_then(|rest| rest.split_whitespace().nth(11)?.parse().ok());
-        // a second of user time: operands are filled and calls are under way, or soon will be
-        if ticks.unwrap_or(0u64) > 100 {
-            return worker;
-        }
     }
+}
+
+/// Waits until a process has computed for so many ticks.
+pub fn computed(process: u32, least: u64) {
+    wait_for("a process computes", || {
+        (ticks(process) >= least).then_some(())
+    });
+}
+
+/// The worker of a running `tune`, after a second of computing: operands are filled and calls are under way.
+pub fn busy_worker(tune: &Child) -> u32 {
+    let children = format!("/proc/{0}/task/{0}/children", tune.id());
+    let worker = wait_for("a worker starts", || {
+        fs::read_to_string(&children)
+            .ok()?
+            .split_whitespace()
+            .next()?
+            .parse()
+            .ok()
+    });
+    computed(worker, 100);
+    worker
 }
 
 pub fn spawn(command: &mut Command) -> Child {
