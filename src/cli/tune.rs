@@ -117,7 +117,7 @@ impl TuneArgs {
         if let Some(note) = &measurer.greeting().note {
             log::warn!("measuring with rayon's threads: {note}");
         }
-        let mut session = Session {
+        let mut run = Run {
             profile: renewed(
                 old,
                 &around,
@@ -127,8 +127,8 @@ impl TuneArgs {
             order: names(&catalog),
             fresh: Vec::new(),
         };
-        let finished = session.measure(&mut measurer, &selected, &self.options(), &stop)?;
-        session.report(finished, selected.len(), &stop)
+        let finished = run.measure(&mut measurer, &selected, &self.options(), &stop)?;
+        run.report(finished, selected.len(), &stop)
     }
 
     fn options(&self) -> Options {
@@ -151,14 +151,14 @@ impl TuneArgs {
 }
 
 /// One run: what is measured and where it goes.
-struct Session<'a> {
+struct Run<'a> {
     profile: Profile,
     path: PathBuf,
     order: Vec<&'a str>,
     fresh: Vec<Entry>,
 }
 
-impl Session<'_> {
+impl Run<'_> {
     /// Measures and saves one workload after another; false if the user stopped it.
     fn measure(
         &mut self,
