@@ -6,8 +6,18 @@ mod tuned_home;
 
 use std::fs;
 use std::process::Command;
-use threadtune::profile::StopReason;
+use threadtune::profile::{Entry, StopReason};
 use tuned_home::*;
+
+/// Other tests keep the CPUs busy: an entry may state no count, but then that is the reason it gives.
+fn counted_unless_contaminated(entry: &Entry) {
+    assert_eq!(entry.curve.is_empty(), entry.latency.is_none());
+    assert!(
+        entry.latency.is_some() || entry.stop == StopReason::Contaminated,
+        "{:?}",
+        entry.stop
+    );
+}
 
 #[test]
 fn a_tuning_prints_a_table_and_writes_a_profile() {
@@ -36,7 +46,8 @@ fn a_tuning_prints_a_table_and_writes_a_profile() {
             "{:?}",
             entry.stop
         );
-        assert!(entry.samples > 0 && !entry.curve.is_empty() && entry.first_call_us.is_some());
+        assert!(entry.samples > 0 && entry.first_call_us.is_some());
+        counted_unless_contaminated(entry);
     }
 }
 
@@ -56,8 +67,10 @@ fn one_cpu_leaves_a_single_count() {
         (1, "affinity")
     );
     let entry = profile.entry("a").unwrap();
-    assert_eq!(entry.ties.len(), 1);
-    assert_eq!(entry.latency.as_ref().unwrap().threads.get(), 1);
+    counted_unless_contaminated(entry);
+    if let Some(latency) = &entry.latency {
+        assert_eq!((latency.threads.get(), entry.ties.len()), (1, 1));
+    }
     assert!(
         matches!(
             entry.stop,
@@ -108,18 +121,14 @@ fn named_workloads_replace_their_entries_and_nothing_else() {
         .replace("[machine]\n", "[machine]\nnote = \"kept\"\n");
     fs::write(&path, marked).unwrap();
     let before = home.profile();
-    assert!(
-        home.tune(TINY)
-            .args(["b", "--seed", "5"])
-            .output()
-            .unwrap()
-            .status
-            .success()
-    );
+    let output = home.tune(TINY).args(["b", "--seed", "5"]).output().unwrap();
+    assert!(output.status.success());
     let after = home.profile();
     assert_eq!(names(&after), ["a", "b"]);
     assert_eq!(after.entry("a"), before.entry("a"));
-    assert_ne!(after.entry("b"), before.entry("b"));
+    // On a busy machine it may have reached no verdict, and says so.
+    let kept = text(&output.stderr).contains("the earlier verdict stays");
+    assert_eq!(after.entry("b") == before.entry("b"), kept);
     assert!(after.spent_s > before.spent_s);
     assert!(
         fs::read_to_string(&path)
