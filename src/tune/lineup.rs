@@ -59,13 +59,12 @@ impl Tuning {
     /// These counts as unbound arms.
     pub(super) fn unbound(&self, counts: Vec<ThreadCount>) -> Vec<Racer> {
         let racer = |threads| {
-            Some(Racer {
-                arm: Arm {
-                    threads,
-                    placement: Placement::Unbound,
-                },
-                calls: self.screen.known.calls(threads)?,
-            })
+            let arm = Arm {
+                threads,
+                placement: Placement::Unbound,
+            };
+            let calls = self.screen.known.calls(threads)?;
+            self.options.allows(arm).then_some(Racer { arm, calls })
         };
         counts.into_iter().filter_map(racer).collect()
     }
@@ -82,10 +81,9 @@ impl Tuning {
             .into_iter()
             .filter(|(count, log)| *count < winner.threads && *log <= limit)
             .filter_map(|(threads, _)| {
-                Some(Racer {
-                    arm: Arm { threads, ..winner },
-                    calls: known.calls(threads)?,
-                })
+                let arm = Arm { threads, ..winner };
+                let calls = known.calls(threads)?;
+                self.options.allows(arm).then_some(Racer { arm, calls })
             })
             .collect()
     }
@@ -97,8 +95,9 @@ impl Tuning {
 
     /// Is only one count possible?
     pub(super) fn is_single(&self) -> bool {
-        let possible = |n: &usize| self.options.allows(ThreadCount::clamped(*n));
+        let possible = |n: &ThreadCount| self.options.arms_at(*n).next().is_some();
         (1..=self.layout.logical.as_usize())
+            .map(ThreadCount::clamped)
             .filter(possible)
             .take(2)
             .count()

@@ -1,5 +1,6 @@
 //! What a caller decides about a tuning.
 
+use super::Arm;
 use crate::machine::Placement;
 use crate::units::{Nanos, ThreadCount};
 use serde::{Deserialize, Serialize};
@@ -24,8 +25,8 @@ pub struct Options {
     pub then: After,
     /// Is the fewest threads within 5 % looked for?
     pub efficient: bool,
-    /// The only counts that may be tried (a recording may lack some); every count of the budget where absent.
-    pub only: Option<BTreeSet<ThreadCount>>,
+    /// The only arms that may be tried (a recording may lack some); every arm of the budget where absent.
+    pub only: Option<BTreeSet<Arm>>,
 }
 
 impl Default for Options {
@@ -67,9 +68,31 @@ impl Options {
         }
     }
 
-    /// May this count be tried?
-    pub(super) fn allows(&self, count: ThreadCount) -> bool {
-        self.only.as_ref().is_none_or(|only| only.contains(&count))
+    /// May this arm be tried?
+    pub(super) fn allows(&self, arm: Arm) -> bool {
+        self.only.as_ref().is_none_or(|only| only.contains(&arm))
+    }
+
+    /// The count nearest to this one, the smaller of two, that the first race may try.
+    pub(super) fn nearest(&self, count: ThreadCount) -> Option<ThreadCount> {
+        let Some(only) = &self.only else {
+            return Some(count);
+        };
+        only.iter()
+            .filter(|arm| self.placements.of(arm.threads).contains(&arm.placement))
+            .map(|arm| arm.threads)
+            .min_by_key(|threads| threads.get().abs_diff(count.get()))
+    }
+
+    /// The arms that compete at a count in the first race.
+    pub(super) fn arms_at(&self, threads: ThreadCount) -> impl Iterator<Item = Arm> {
+        let placements = self.placements.of(threads).iter();
+        placements
+            .map(move |placement| Arm {
+                threads,
+                placement: *placement,
+            })
+            .filter(|arm| self.allows(*arm))
     }
 
     /// The error probability of one race.
@@ -116,7 +139,7 @@ impl Default for Placements {
 
 impl Placements {
     /// The placements of this count; `close` where the lists hold none.
-    pub(super) fn of(&self, count: ThreadCount) -> &[Placement] {
+    fn of(&self, count: ThreadCount) -> &[Placement] {
         match self.at.get(&count).unwrap_or(&self.usual).as_slice() {
             [] => &[Placement::Close],
             some => some,

@@ -14,7 +14,7 @@ use crate::units::{Calls, Nanos, ThreadCount};
 use rand::seq::SliceRandom;
 use rand_pcg::Pcg32;
 use serde::{Deserialize, Serialize};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 /// Step of the pauses between tries of a flagged sample.
 const PAUSE: Nanos = Nanos(50_000_000);
@@ -76,19 +76,14 @@ pub(super) struct Screen {
 impl Screen {
     /// The first arm is at hand.
     pub fn new(context: &mut Context) -> Self {
-        let mut grid = grid(context.layout);
-        grid.retain(|count| context.options.allows(*count));
-        if grid.is_empty() {
-            // A recording that holds none of the usual counts.
-            grid = context
-                .options
-                .only
-                .iter()
-                .flatten()
-                .copied()
-                .filter(|count| *count <= context.layout.logical)
-                .collect();
-        }
+        // Where a recording lacks counts of the grid, their neighbours stand in for them.
+        let all = context.layout.logical;
+        let stand_in = |count| context.options.nearest(count).filter(|n| *n <= all);
+        let grid: BTreeSet<ThreadCount> = grid(context.layout)
+            .into_iter()
+            .filter_map(stand_in)
+            .collect();
+        let grid: Vec<ThreadCount> = grid.into_iter().collect();
         let top = physical(context.layout);
         let mut screen = Self {
             known: Screened::default(),
@@ -299,13 +294,7 @@ impl Screen {
 fn arms_of(options: &Options, counts: impl IntoIterator<Item = ThreadCount>) -> Vec<Arm> {
     counts
         .into_iter()
-        .flat_map(|threads| {
-            let placements = options.placements.of(threads).iter();
-            placements.map(move |placement| Arm {
-                threads,
-                placement: *placement,
-            })
-        })
+        .flat_map(|n| options.arms_at(n))
         .collect()
 }
 

@@ -28,7 +28,7 @@ pub(super) fn dense(known: &Screened, room: Nanos, options: &Options) -> Vec<Thr
     let high = curve[(last + 1).min(curve.len() - 1)].0.as_usize();
     let new: Vec<ThreadCount> = (low + 1..high)
         .map(ThreadCount::clamped)
-        .filter(|count| options.allows(*count) && !known.has(*count))
+        .filter(|count| options.arms_at(*count).next().is_some() && !known.has(*count))
         .collect();
     let points: Vec<(f64, f64)> = curve
         .iter()
@@ -40,7 +40,7 @@ pub(super) fn dense(known: &Screened, room: Nanos, options: &Options) -> Vec<Thr
         .map(|count| {
             let log = interpolate(&points, f64::from(count.get())).unwrap_or(best);
             let sample = log.exp().max(options.sample.as_secs_f64());
-            (sample * factor + switch) * options.placements.of(*count).len() as f64
+            (sample * factor + switch) * options.arms_at(*count).count() as f64
         })
         .sum();
     let stride = (cost / room.as_secs_f64()).ceil() as usize;
@@ -60,8 +60,12 @@ pub(super) fn middles(known: &Screened, options: &Options) -> BTreeSet<ThreadCou
             let gap = f64::from(b.get() - a.get());
             gap > (0.02 * f64::from(b.get())).max(1.0) && log_a.min(log_b) <= near
         })
-        .map(|pair| usize::midpoint(pair[0].0.as_usize(), pair[1].0.as_usize()))
-        .map(ThreadCount::clamped)
-        .filter(|count| options.allows(*count))
+        .filter_map(|pair| {
+            let (a, b) = (pair[0].0, pair[1].0);
+            let middle = ThreadCount::clamped(usize::midpoint(a.as_usize(), b.as_usize()));
+            options
+                .nearest(middle)
+                .filter(|count| a < *count && *count < b)
+        })
         .collect()
 }

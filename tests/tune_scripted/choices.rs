@@ -353,16 +353,3 @@ fn a_user_program_races_unbound_only() {
         }
     }));
 }
-
-#[test]
-fn counts_that_a_recording_lacks_are_never_asked_for() {
-    let mut options = Options::counts_only();
-    options.only = Some([9, 10, 21].map(count).into());
-    let mut script = Script::new(|place: &Place| 0.03 / f64::from(place.arm.threads.get()));
-    let verdict = decide(&mut script, layout(32, 32), options.clone());
-    assert_eq!(chosen(&verdict), 21);
-    options.only = Some([1000].map(count).into());
-    let verdict = decide(&mut script, layout(32, 32), options);
-    assert!(matches!(verdict.stop, StopReason::Failed(_)));
-    assert_eq!(verdict.latency, None);
-}
