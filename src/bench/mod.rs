@@ -2,8 +2,14 @@
 
 mod line_reader;
 mod measurer;
+mod recording;
+mod replay;
 pub mod simulated;
 mod worker;
 
 pub use measurer::{Measurer, Site, Stopped};
+pub use recording::{
+    RecordedMachine, RecordedWorkload, Recording, RecordingError, Repetition, Times,
+};
+pub use replay::{ReplayOptions, Replayed, Score, replay};
 pub use worker::{WorkerBench, WorkerError, WorkerProcess, WorkerSettings};

@@ -21,8 +21,14 @@ use scaling::{Scaling, true_curve};
 
 /// Fewest calls of a sample of which the median is taken, else the mean.
 const MEDIAN_FROM: u32 = 5;
-/// Calls from this length on are not preceded by a discarded one.
-const LONG_CALL: f64 = 0.01;
+/// Calls from this length on, in seconds, are not preceded by a discarded one …
+pub(super) const LONG_CALL: f64 = 0.01;
+/// … but by an empty region: seconds.
+pub(super) const WAKE: f64 = 2e-4;
+/// Seconds to change from one team to another on a machine of which nothing else is known.
+pub(super) const SWITCH: f64 = 3e-5;
+/// How much longer the first call after that is, as a share.
+pub(super) const WARM_UP: f64 = 0.2;
 /// Most outliers drawn one by one.
 const MOST_OUTLIERS: u64 = 200;
 /// Longest outlier, seconds.
@@ -178,7 +184,7 @@ impl<'a> SimulatedBench<'a> {
         if truth >= LONG_CALL {
             let rest = 1e-4 * noise.warm_up;
             self.state
-                .advance(noise, noise.switch + 2e-4 + rest, &mut self.rng);
+                .advance(noise, noise.switch + WAKE + rest, &mut self.rng);
             rest
         } else {
             let discarded = truth * factor * (1.0 + noise.warm_up);

@@ -4,6 +4,7 @@ mod budget;
 pub mod launch;
 pub mod logging;
 mod output;
+mod replay;
 mod show;
 pub mod this_machine;
 mod tune;
@@ -46,6 +47,8 @@ pub enum Command {
     Show(show::ShowArgs),
     /// Print how many threads a program started here may use.
     Budget(budget::BudgetArgs),
+    /// Decide from recorded measurements instead of the machine.
+    Replay(replay::ReplayArgs),
     /// The measuring process; started by `tune`, not by hand.
     #[command(hide = true)]
     Worker(worker::WorkerArgs),
@@ -59,6 +62,7 @@ impl Command {
             Self::Launch(args) => args.run(),
             Self::Show(args) => args.run(),
             Self::Budget(args) => args.run(),
+            Self::Replay(args) => args.run(),
             Self::Worker(args) => args.run(),
         }
     }

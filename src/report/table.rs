@@ -1,5 +1,6 @@
 //! The table that `tune` and `show` print: one line a workload.
 
+use super::columns::aligned;
 use super::units::{interval, time};
 use crate::profile::{Entry, StopReason};
 
@@ -18,7 +19,7 @@ pub fn profile_table(entries: &[&Entry]) -> String {
     let rows: Vec<[String; 7]> = std::iter::once(head)
         .chain(entries.iter().map(|entry| row(entry)))
         .collect();
-    let mut text = aligned(&rows);
+    let mut text = aligned(&rows, &[0, 5]);
     for entry in entries.iter().filter(|e| !e.stop.is_conclusive()) {
         text.push_str(&remark(entry));
         text.push('\n');
@@ -45,7 +46,7 @@ fn row(entry: &Entry) -> [String; 7] {
     ]
 }
 
-fn stop_word(stop: &StopReason) -> &'static str {
+pub(super) fn stop_word(stop: &StopReason) -> &'static str {
     match stop {
         StopReason::Eps => "eps",
         StopReason::Separated => "separated",
@@ -81,31 +82,6 @@ pub(super) fn plain(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect()
-}
-
-/// Columns two spaces apart, the first and the last but one to the left, the others to the right.
-fn aligned(rows: &[[String; 7]]) -> String {
-    let mut widths = [0; 7];
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let mut text = String::new();
-    for row in rows {
-        let cells: Vec<String> = row
-            .iter()
-            .zip(widths)
-            .enumerate()
-            .map(|(column, (cell, width))| match column {
-                0 | 5 => format!("{cell:<width$}"),
-                _ => format!("{cell:>width$}"),
-            })
-            .collect();
-        text.push_str(cells.join("  ").trim_end());
-        text.push('\n');
-    }
-    text
 }
 
 #[cfg(test)]

@@ -23,6 +23,12 @@ pub(super) fn quantile_of_sorted(sorted: &[f64], p: f64) -> Option<f64> {
     Some(sorted[below] + part * (sorted[above] - sorted[below]))
 }
 
+/// Exponential of the mean logarithm of positive values; `None` of nothing.
+pub fn geometric_mean(values: &[f64]) -> Option<f64> {
+    let sum: f64 = values.iter().map(|value| value.ln()).sum();
+    (!values.is_empty()).then(|| (sum / values.len() as f64).exp())
+}
+
 /// The value at `x` of the line through `points` (ascending in their first member), constant beyond both ends;
 /// `None` where there are no points.
 pub fn interpolate(points: &[(f64, f64)], x: f64) -> Option<f64> {
@@ -55,6 +61,13 @@ mod tests {
         assert!(close(quantile(&values, 1.0), 4.0));
         assert_eq!(median(&[]), None);
         assert!(close(median(&[7.0]), 7.0));
+    }
+
+    #[test]
+    fn geometric_means_are_those_of_ratios() {
+        assert!(close(geometric_mean(&[2.0, 0.5]), 1.0));
+        assert!(close(geometric_mean(&[8.0, 1.0, 1.0]), 2.0));
+        assert_eq!(geometric_mean(&[]), None);
     }
 
     #[test]

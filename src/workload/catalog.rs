@@ -62,13 +62,23 @@ pub enum CatalogError {
     Empty,
 }
 
-/// A name that the catalogue lacks.
+/// A name that the catalogue, or a recording, lacks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownWorkload {
     /// The name asked for.
     pub name: String,
     /// Names that look like it, closest first.
     pub closest: Vec<String>,
+}
+
+impl UnknownWorkload {
+    /// None of `names` is this one.
+    pub fn among<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Self {
+        Self {
+            name: name.to_owned(),
+            closest: closest(name, names),
+        }
+    }
 }
 
 impl std::error::Error for UnknownWorkload {}
@@ -145,9 +155,8 @@ impl Catalog {
         self.workloads
             .iter()
             .find(|w| w.name == name)
-            .ok_or_else(|| UnknownWorkload {
-                name: name.to_owned(),
-                closest: closest(name, self.workloads.iter().map(|w| w.name.as_str())),
+            .ok_or_else(|| {
+                UnknownWorkload::among(name, self.workloads.iter().map(|w| w.name.as_str()))
             })
     }
 }

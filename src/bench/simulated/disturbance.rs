@@ -2,6 +2,7 @@
 
 use super::topology::Topology;
 use super::variate::{exponential, normal, ten_to, uniform};
+use super::{SWITCH, WARM_UP};
 use rand::RngExt;
 use rand_pcg::Pcg64;
 
@@ -174,8 +175,8 @@ impl Disturbance {
             equal_shares: false,
             logical: f64::from(topology.logical()),
             physical: f64::from(topology.physical()),
-            switch: 3e-5,
-            warm_up: 0.2,
+            switch: SWITCH,
+            warm_up: WARM_UP,
             clock_grain: 2e-8,
         }
     }

@@ -1,0 +1,302 @@
+//! Deciding from a recording instead of the machine, on a virtual clock.
+
+use super::recording::{RecordedMachine, RecordedWorkload, Repetition, Times};
+use super::simulated::{Disturbance, LONG_CALL, Machine, SWITCH, SimulatedBench, WAKE, WARM_UP};
+use crate::machine::Placement;
+use crate::stats::median;
+use crate::tune::{
+    After, Arm, Bench, BenchError, Interference, Options, Placements, Sample, Tuning, Verdict,
+};
+use crate::units::{Calls, Nanos, ThreadCount};
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Fewest draws of which a median is taken, else the mean.
+const MEDIAN_FROM: usize = 5;
+/// From fewer blocks than this none is drawn whole: a few blocks again and again would look like certainty.
+const LEAST_BLOCKS: usize = 5;
+
+/// What a caller decides about a replay.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ReplayOptions {
+    /// Seed of the draws and of the shuffles; each workload has a stream of its own.
+    pub seed: u64,
+    /// The most virtual time that a workload may take.
+    pub time_budget: Nanos,
+    /// Coefficient of variation of a call, where one value a count was recorded.
+    pub noise: f64,
+}
+
+/// A workload that was decided from its recording.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Replayed {
+    /// Its name.
+    pub name: String,
+    /// What the procedure says.
+    pub verdict: Verdict,
+    /// The counts that were recorded, ascending: no other one was a candidate.
+    pub candidates: Vec<ThreadCount>,
+    /// The choice against the recording; absent where no count is stated.
+    pub score: Option<Score>,
+}
+
+/// A choice against what was recorded of all counts with the same placement; medians of a call, seconds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Score {
+    /// Of the count chosen.
+    pub chosen: f64,
+    /// The fastest count.
+    pub best: ThreadCount,
+    /// Of that count.
+    pub best_seconds: f64,
+    /// Of all physical cores, where they were recorded.
+    pub physical: Option<f64>,
+    /// Of all logical CPUs, where they were recorded.
+    pub logical: Option<f64>,
+}
+
+impl Score {
+    /// Time of the choice over that of the fastest.
+    pub fn ratio(&self) -> f64 {
+        self.chosen / self.best_seconds
+    }
+}
+
+/// Decides one workload from what was recorded of it.
+pub fn replay(
+    workload: &RecordedWorkload,
+    machine: &RecordedMachine,
+    options: &ReplayOptions,
+) -> Result<Replayed, BenchError> {
+    let medians = medians(&workload.times);
+    let seed = options.seed ^ name_hash(&workload.name);
+    let mut tuning = Tuning::new(
+        machine.layout(),
+        Options {
+            seed,
+            time_budget: options.time_budget,
+            ..options_for(&medians)
+        },
+    );
+    let verdict = match &workload.times {
+        Times::Single(times) => {
+            let topology = machine.topology;
+            let noise = Disturbance::of_recording(&topology, options.noise);
+            let seconds = |n| times.get(&ThreadCount::clamped(n)).copied();
+            let all = topology.logical() as usize;
+            let curve = (1..=all).map(|n| seconds(n).unwrap_or(f64::NAN)).collect();
+            let simulated = Machine::with_times(topology, curve, noise);
+            tuning.run(&mut SimulatedBench::new(&simulated, seed))?
+        }
+        Times::Repeated(arms) => tuning.run(&mut RecordedBench::new(arms, seed))?,
+    };
+    let candidates: BTreeSet<ThreadCount> = medians.keys().map(|arm| arm.threads).collect();
+    Ok(Replayed {
+        name: workload.name.clone(),
+        candidates: candidates.into_iter().collect(),
+        score: score(&verdict, &medians, machine),
+        verdict,
+    })
+}
+
+/// Median seconds a call of each arm, of its undisturbed repetitions where there are any.
+fn medians(times: &Times) -> BTreeMap<Arm, f64> {
+    match times {
+        Times::Single(times) => times
+            .iter()
+            .map(|(threads, seconds)| (close(*threads), *seconds))
+            .collect(),
+        Times::Repeated(arms) => arms
+            .iter()
+            .filter_map(|(arm, repetitions)| {
+                let of = |all: bool| {
+                    let some = repetitions.iter().filter(|r| all || !r.flagged);
+                    median(&some.map(|r| r.seconds).collect::<Vec<_>>())
+                };
+                Some((*arm, of(false).or_else(|| of(true))?))
+            })
+            .collect(),
+    }
+}
+
+fn close(threads: ThreadCount) -> Arm {
+    Arm {
+        threads,
+        placement: Placement::Close,
+    }
+}
+
+/// The arms of the recording, and both races where it holds bound and unbound ones.
+fn options_for(medians: &BTreeMap<Arm, f64>) -> Options {
+    let mut bound: BTreeMap<ThreadCount, Vec<Placement>> = BTreeMap::new();
+    for arm in medians.keys().filter(|arm| is_bound(**arm)) {
+        bound.entry(arm.threads).or_default().push(arm.placement);
+    }
+    let only = Some(medians.keys().copied().collect());
+    if bound.is_empty() {
+        return Options {
+            only,
+            ..Options::unbound_only()
+        };
+    }
+    Options {
+        only,
+        placements: Placements {
+            at: bound,
+            ..Placements::default()
+        },
+        then: if medians.keys().all(|arm| is_bound(*arm)) {
+            After::Nothing
+        } else {
+            After::UnboundRace
+        },
+        ..Options::counts_only()
+    }
+}
+
+fn is_bound(arm: Arm) -> bool {
+    arm.placement != Placement::Unbound
+}
+
+fn score(
+    verdict: &Verdict,
+    medians: &BTreeMap<Arm, f64>,
+    machine: &RecordedMachine,
+) -> Option<Score> {
+    let chosen = verdict.latency?.arm;
+    let of = |threads| {
+        let arm = Arm { threads, ..chosen };
+        medians.get(&arm).copied()
+    };
+    let (best, best_seconds) = medians
+        .iter()
+        .filter(|(arm, _)| arm.placement == chosen.placement)
+        .min_by(|a, b| a.1.total_cmp(b.1))?;
+    let layout = machine.layout();
+    Some(Score {
+        chosen: of(chosen.threads)?,
+        best: best.threads,
+        best_seconds: *best_seconds,
+        physical: of(layout.physical.min(layout.logical)),
+        logical: of(layout.logical),
+    })
+}
+
+/// Tells the streams of workloads apart (FNV-1a), whichever of them are replayed.
+fn name_hash(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+    })
+}
+
+/// Samples drawn from repetitions with replacement: single ones, or those of one block where blocks were recorded.
+struct RecordedBench<'a> {
+    arms: &'a BTreeMap<Arm, Vec<Repetition>>,
+    blocks: Vec<BTreeMap<Arm, Vec<&'a Repetition>>>,
+    rng: Pcg64,
+    /// Virtual seconds.
+    clock: f64,
+    /// The arm that ran last.
+    awake: Option<Arm>,
+}
+
+impl<'a> RecordedBench<'a> {
+    fn new(arms: &'a BTreeMap<Arm, Vec<Repetition>>, seed: u64) -> Self {
+        let mut blocks: BTreeMap<&str, BTreeMap<Arm, Vec<&Repetition>>> = BTreeMap::new();
+        for (arm, repetitions) in arms {
+            for repetition in repetitions {
+                if let Some(block) = &repetition.block {
+                    let arms = blocks.entry(block).or_default();
+                    arms.entry(*arm).or_default().push(repetition);
+                }
+            }
+        }
+        Self {
+            arms,
+            blocks: blocks.into_values().collect(),
+            rng: Pcg64::seed_from_u64(seed),
+            clock: 0.0,
+            awake: None,
+        }
+    }
+
+    /// The repetitions from which each arm of a request is drawn.
+    fn pools(&mut self, plan: &[(Arm, Calls)]) -> Result<Vec<Vec<&'a Repetition>>, BenchError> {
+        let mut holding = |arms: &[(Arm, Calls)], least: usize| {
+            let all = |block: &&BTreeMap<Arm, Vec<&'a Repetition>>| {
+                arms.iter().all(|(arm, _)| block.contains_key(arm))
+            };
+            let holding: Vec<_> = self.blocks.iter().filter(all).collect();
+            (holding.len() >= least).then(|| holding[self.rng.random_range(0..holding.len())])
+        };
+        if let Some(block) = holding(plan, LEAST_BLOCKS) {
+            return Ok(plan.iter().map(|(arm, _)| block[arm].clone()).collect());
+        }
+        plan.iter()
+            .map(|request| {
+                let (arm, _) = request;
+                if let Some(block) = holding(std::slice::from_ref(request), 1) {
+                    return Ok(block[arm].clone());
+                }
+                let recorded = self.arms.get(arm).map(|all| all.iter().collect());
+                recorded.ok_or_else(|| BenchError::Failed(format!("{arm} was not recorded")))
+            })
+            .collect()
+    }
+
+    fn sample(&mut self, arm: Arm, calls: Calls, pool: &[&Repetition]) -> Sample {
+        if self.awake != Some(arm) {
+            self.awake = Some(arm);
+            let call = pool[self.rng.random_range(0..pool.len())].seconds;
+            self.clock += SWITCH
+                + if call < LONG_CALL {
+                    call * (1.0 + WARM_UP)
+                } else {
+                    WAKE
+                };
+        }
+        let mut values = Vec::new();
+        let mut left = calls.get();
+        let mut flagged = false;
+        while left > 0 {
+            let drawn = pool[self.rng.random_range(0..pool.len())];
+            let taken = left.min(drawn.calls);
+            left -= taken;
+            self.clock += drawn.seconds * f64::from(taken);
+            flagged |= drawn.flagged;
+            values.push(drawn.seconds);
+        }
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        let middle = median(&values).filter(|_| values.len() >= MEDIAN_FROM);
+        Sample {
+            seconds_per_call: middle.unwrap_or(mean),
+            calls,
+            interference: if flagged {
+                Interference::RunDelay
+            } else {
+                Interference::None
+            },
+        }
+    }
+}
+
+impl Bench for RecordedBench<'_> {
+    fn block(&mut self, plan: &[(Arm, Calls)]) -> Result<Vec<Sample>, BenchError> {
+        let pools = self.pools(plan)?;
+        Ok(plan
+            .iter()
+            .zip(pools)
+            .map(|((arm, calls), pool)| self.sample(*arm, *calls, &pool))
+            .collect())
+    }
+
+    fn idle(&mut self, time: Nanos) -> Result<(), BenchError> {
+        self.clock += time.as_secs_f64();
+        Ok(())
+    }
+
+    fn now(&self) -> Nanos {
+        Nanos::from_secs_f64(self.clock)
+    }
+}

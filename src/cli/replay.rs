@@ -1,0 +1,140 @@
+//! `threadtune replay`: decides from recorded measurements instead of the machine.
+
+use crate::bench::{RecordedMachine, RecordedWorkload, Recording, ReplayOptions, Times, replay};
+use crate::report::{replay_json, replay_table};
+use crate::units::Nanos;
+use anyhow::Context as _;
+use clap::Args;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// The scatter of a call where one value a count was recorded and nothing else is said.
+const NOISE: f64 = 0.02;
+
+/// Decide from recorded measurements instead of the machine, as if they were taken now.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Recordings, told apart by their header:
+  workload,threads,seconds   one row a timing; what `tune --record` writes. Columns `placement`, `flagged`, `calls` and
+                             `block` are understood, others ignored; where there is `block`, whole blocks are drawn
+  m,k,n,1,2,3,…              one row a matrix product, microseconds at each count of threads
+
+The machine file is TOML:
+  packages = 2               # these two must be there
+  cores_per_package = 24
+  threads_per_core = 2       # default 1
+  cores_per_llc = 24         # cores that share a last-level cache; default: those of a package
+  numa_nodes = 4             # default: one a package
+  efficiency_cores = 0       # of the whole machine, beside the others
+  logical_cpus = 96          # these two where a CPU budget left fewer than all
+  physical_cores = 48
+
+Exit codes: 0 done, 2 wrong usage or an unusable file")]
+pub struct ReplayArgs {
+    /// Recordings.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// The machine on which they were taken.
+    #[arg(long, value_name = "FILE")]
+    machine: PathBuf,
+    /// Only this workload; may be given more than once.
+    #[arg(short, long = "workload", value_name = "NAME")]
+    workloads: Vec<String>,
+    /// Seed of the draws and of the order of measurements.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Virtual seconds that a workload may take.
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
+    budget: f64,
+    /// How calls scatter where one value a count was recorded: coefficient of variation, lognormal [default: 0.02].
+    #[arg(long, value_name = "CV", value_parser = spread)]
+    noise: Option<f64>,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+impl ReplayArgs {
+    /// Runs the subcommand.
+    pub fn run(&self) -> anyhow::Result<ExitCode> {
+        let (recording, machine) = match self.read() {
+            Ok(read) => read,
+            Err(error) => {
+                log::error!("{error:#}");
+                return Ok(ExitCode::from(2));
+            }
+        };
+        self.warn_of_unknown_noise(&recording);
+        let options = ReplayOptions {
+            seed: self.seed,
+            time_budget: Nanos::from_secs_f64(self.budget),
+            noise: self.noise.unwrap_or(NOISE),
+        };
+        let mut replayed = Vec::new();
+        for workload in &recording.workloads {
+            let one = replay(workload, &machine, &options)
+                .with_context(|| format!("{} cannot be replayed", workload.name))?;
+            replayed.push(one);
+        }
+        let text = if self.json {
+            replay_json(&replayed)?
+        } else {
+            replay_table(&replayed)
+        };
+        super::output::print(text.as_bytes())?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// How sure a verdict is follows from how the recorded times scatter: the user should know where nothing tells.
+    fn warn_of_unknown_noise(&self, recording: &Recording) {
+        let single = |w: &&RecordedWorkload| matches!(w.times, Times::Single(_));
+        if self.noise.is_some() && !recording.workloads.iter().any(|w| single(&w)) {
+            log::warn!(
+                "--noise changes nothing here: these recordings hold the scatter themselves"
+            );
+        }
+        let exact: Vec<&RecordedWorkload> = recording
+            .workloads
+            .iter()
+            .filter(|w| matches!(&w.times, Times::Repeated(arms) if arms.values().any(|r| r.len() == 1)))
+            .collect();
+        if let Some(first) = exact.first() {
+            log::warn!(
+                "{} of {} workloads ({}, …) hold counts with one timing only: how they scatter is not known, and they are taken for exact",
+                exact.len(),
+                recording.workloads.len(),
+                first.name
+            );
+        }
+    }
+
+    fn read(&self) -> anyhow::Result<(Recording, RecordedMachine)> {
+        let machine = RecordedMachine::read(&self.machine)?;
+        let mut recording = Recording::read(&self.files)?;
+        recording.check_against(&machine)?;
+        if !self.workloads.is_empty() {
+            for name in &self.workloads {
+                recording.get(name)?;
+            }
+            recording
+                .workloads
+                .retain(|workload| self.workloads.contains(&workload.name));
+        }
+        Ok((recording, machine))
+    }
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    number(text, 1e-3, 1e6)
+}
+
+fn spread(text: &str) -> Result<f64, String> {
+    number(text, 0.0, 1.0)
+}
+
+fn number(text: &str, least: f64, most: f64) -> Result<f64, String> {
+    let number: Option<f64> = text.parse().ok();
+    number
+        .filter(|n| (least..=most).contains(n))
+        .ok_or_else(|| format!("a number from {least} to {most} is expected"))
+}

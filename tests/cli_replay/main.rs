@@ -1,0 +1,5 @@
+//! `threadtune replay` as a process.
+
+mod decisions;
+mod files;
+mod unusable;
