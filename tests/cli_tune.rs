@@ -52,6 +52,53 @@ fn a_tuning_prints_a_table_and_writes_a_profile() {
 }
 
 #[test]
+fn a_recording_holds_every_sample_and_can_be_replayed() {
+    let home = Home::new();
+    let file = home.directory.path().join("samples.csv");
+    let output = home.tune(TINY).arg("--record").arg(&file).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let recorded = fs::read_to_string(&file).unwrap();
+    assert!(
+        recorded.starts_with("workload,threads,seconds,placement,flagged,calls,block,time_s\na,"),
+        "{recorded}"
+    );
+    let samples: u64 = home.profile().workloads.iter().map(|e| e.samples).sum();
+    assert_eq!(recorded.lines().count() as u64, 1 + samples);
+    let machine = home.directory.path().join("samples.machine.toml");
+    let replay = Command::new(env!("CARGO_BIN_EXE_threadtune"))
+        .args(["replay", "--json", "--machine"])
+        .args([&machine, &file])
+        .output()
+        .unwrap();
+    assert_eq!(replay.status.code(), Some(0), "{}", text(&replay.stderr));
+    let json: serde_json::Value = serde_json::from_slice(&replay.stdout).unwrap();
+    let names: Vec<_> = json["workloads"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|w| &w["workload"])
+        .collect();
+    assert_eq!(names, ["a", "b"]);
+}
+
+#[test]
+fn a_recording_that_cannot_be_written_is_told_before_measuring() {
+    let home = Home::new();
+    let output = home
+        .tune(TINY)
+        .args(["--record", "/nonexistent/r.csv"])
+        .output()
+        .unwrap();
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(
+        stderr.contains("cannot write /nonexistent/r.machine.toml"),
+        "{stderr}"
+    );
+    assert!(!home.profile_path().exists());
+}
+
+#[test]
 fn one_cpu_leaves_a_single_count() {
     let home = Home::new();
     let mut tune = home.tune(TINY);

@@ -1,5 +1,6 @@
 //! Tunes one workload after another on a worker; a worker that breaks is replaced.
 
+use super::recorder::Recorder;
 use super::worker::{WorkerBench, WorkerError, WorkerProcess, WorkerSettings};
 use crate::machine::{CpuOrder, Layout, Placement};
 use crate::profile::Entry;
@@ -31,17 +32,29 @@ pub struct Measurer {
     settings: WorkerSettings,
     site: Site,
     process: WorkerProcess,
+    /// Where every sample is written, if anywhere.
+    recorder: Option<Recorder>,
 }
 
 impl Measurer {
     /// Starts the first worker.
-    pub fn start(settings: WorkerSettings, site: Site) -> Result<Self, WorkerError> {
+    pub fn start(
+        settings: WorkerSettings,
+        site: Site,
+        recorder: Option<Recorder>,
+    ) -> Result<Self, WorkerError> {
         let process = WorkerProcess::start(&settings)?;
         Ok(Self {
             settings,
             site,
             process,
+            recorder,
         })
+    }
+
+    /// The recording of all samples so far.
+    pub fn recorder(&mut self) -> Option<&mut Recorder> {
+        self.recorder.as_mut()
     }
 
     /// How the worker introduced itself.
@@ -113,7 +126,11 @@ impl Measurer {
         let mut bench = WorkerBench::new(&mut self.process, &cpus);
         let mut tuning = Tuning::new(self.site.layout.clone(), options);
         loop {
-            match tuning.step(&mut bench) {
+            let stepped = match &mut self.recorder {
+                Some(recorder) => tuning.step(&mut recorder.over(&mut bench, &workload.name)),
+                None => tuning.step(&mut bench),
+            };
+            match stepped {
                 Ok(Step::Progress(progress)) => on_progress(&progress),
                 Ok(Step::Done(verdict)) => {
                     subject.first_call = bench.first_call().map(Nanos::as_secs_f64);

@@ -2,12 +2,14 @@
 
 mod line_reader;
 mod measurer;
+mod recorder;
 mod recording;
 mod replay;
 pub mod simulated;
 mod worker;
 
 pub use measurer::{Measurer, Site, Stopped};
+pub use recorder::{Recorded, Recorder};
 pub use recording::{
     RecordedMachine, RecordedWorkload, Recording, RecordingError, Repetition, Times,
 };

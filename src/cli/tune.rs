@@ -2,6 +2,7 @@
 
 mod conditions;
 mod progress;
+mod record;
 mod selection;
 mod signals;
 
@@ -63,6 +64,9 @@ pub struct TuneArgs {
     /// Give a workload up when its worker does not answer for so many seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86400))]
     deadline: u64,
+    /// Write every sample to this file (CSV), and the machine to FILE with the ending `.machine.toml`, for `replay`.
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
 }
 
 impl TuneArgs {
@@ -97,6 +101,10 @@ impl TuneArgs {
                 return Ok(ExitCode::SUCCESS);
             }
         }
+        let recorder = match &self.record {
+            Some(path) => Some(record::begin(path, &around)?),
+            None => None,
+        };
         let stop = StopRequest::register()?;
         warn_of_busy_machine();
         let settings = WorkerSettings {
@@ -113,7 +121,7 @@ impl TuneArgs {
             pool_bytes: around.pool_bytes(),
             memory_limit_bytes: around.memory_limit_bytes(),
         };
-        let mut measurer = Measurer::start(settings, site)?;
+        let mut measurer = Measurer::start(settings, site, recorder)?;
         if let Some(note) = &measurer.greeting().note {
             log::warn!("measuring with rayon's threads: {note}");
         }
@@ -128,7 +136,9 @@ impl TuneArgs {
             fresh: Vec::new(),
         };
         let finished = run.measure(&mut measurer, &selected, &self.options(), &stop)?;
-        run.report(finished, selected.len(), &stop)
+        let code = run.report(finished, selected.len(), &stop)?;
+        measurer.recorder().map_or(Ok(()), record::end)?;
+        Ok(code)
     }
 
     fn options(&self) -> Options {

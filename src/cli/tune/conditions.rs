@@ -72,6 +72,11 @@ impl Surroundings {
         }
     }
 
+    /// Memory nodes of the machine.
+    pub fn numa_nodes(&self) -> usize {
+        self.topology.nodes.len()
+    }
+
     /// What a launched program would find in its environment.
     pub fn worker_environment(&self) -> Vec<(OsString, OsString)> {
         let plan = assignments(self.budget.limit, &|_| None, false);

@@ -1,0 +1,185 @@
+//! Writes every sample that a bench gives, in the long format of recordings.
+
+use crate::tune::{Arm, Bench, BenchError, Sample};
+use crate::units::{Calls, Nanos};
+use serde::Serialize;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A recording that is being written.
+pub struct Recorder {
+    path: PathBuf,
+    writer: csv::Writer<File>,
+    /// Requests so far: a request for samples is a block.
+    blocks: u64,
+    samples: u64,
+    /// The first refusal of the system; nothing is written after it.
+    broken: Option<csv::Error>,
+}
+
+/// One row; the names of its fields are the header.
+#[derive(Serialize)]
+struct Row<'a> {
+    workload: &'a str,
+    threads: u32,
+    seconds: f64,
+    placement: String,
+    flagged: u8,
+    calls: u32,
+    block: u64,
+    time_s: f64,
+}
+
+impl Recorder {
+    /// Begins a file; one that is there is replaced.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        Ok(Self {
+            path: path.to_owned(),
+            writer: csv::Writer::from_writer(File::create(path)?),
+            blocks: 0,
+            samples: 0,
+            broken: None,
+        })
+    }
+
+    /// A bench that gives the samples of `bench` and records them under this workload's name.
+    pub fn over<'a>(&'a mut self, bench: &'a mut dyn Bench, workload: &'a str) -> Recorded<'a> {
+        Recorded {
+            recorder: self,
+            bench,
+            workload,
+        }
+    }
+
+    /// Makes sure that everything lies in the file; how many samples that are. An error says that some are missing.
+    pub fn finish(&mut self) -> io::Result<u64> {
+        if let Some(error) = self.broken.take() {
+            return Err(io::Error::other(error));
+        }
+        self.writer.flush()?;
+        Ok(self.samples)
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn write(&mut self, row: &Row) {
+        if self.broken.is_some() {
+            return;
+        }
+        match self.writer.serialize(row) {
+            Ok(()) => self.samples += 1,
+            Err(error) => {
+                // Measuring goes on: the profile matters more.
+                log::warn!("{}: {error}; no more is recorded", self.path.display());
+                self.broken = Some(error);
+            }
+        }
+    }
+}
+
+/// A bench whose samples are recorded, those included that are thrown away later.
+pub struct Recorded<'a> {
+    recorder: &'a mut Recorder,
+    bench: &'a mut dyn Bench,
+    workload: &'a str,
+}
+
+impl Bench for Recorded<'_> {
+    /// Asks for one sample after the other, so that each has its time.
+    fn block(&mut self, plan: &[(Arm, Calls)]) -> Result<Vec<Sample>, BenchError> {
+        self.recorder.blocks += 1;
+        let mut samples = Vec::with_capacity(plan.len());
+        for request in plan {
+            let (arm, _) = request;
+            for sample in self.bench.block(std::slice::from_ref(request))? {
+                self.recorder.write(&Row {
+                    workload: self.workload,
+                    threads: arm.threads.get(),
+                    seconds: sample.seconds_per_call,
+                    placement: arm.placement.to_string(),
+                    flagged: u8::from(sample.interference.is_flagged()),
+                    calls: sample.calls.get(),
+                    block: self.recorder.blocks,
+                    time_s: self.bench.now().as_secs_f64(),
+                });
+                samples.push(sample);
+            }
+        }
+        Ok(samples)
+    }
+
+    fn idle(&mut self, time: Nanos) -> Result<(), BenchError> {
+        self.bench.idle(time)
+    }
+
+    fn now(&self) -> Nanos {
+        self.bench.now()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::simulated::{Machine, SimulatedBench};
+    use crate::bench::{RecordedMachine, Recording, ReplayOptions, Times, replay};
+    use crate::tune::{Options, Tuning};
+
+    #[test]
+    fn a_recorded_tuning_holds_every_sample_and_is_decided_alike_when_replayed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("samples.csv");
+        let machine = Machine::generate(4);
+        let mut recorder = Recorder::create(&path).unwrap();
+        let mut bench = SimulatedBench::new(&machine, 4);
+        let mut tuning = Tuning::new(machine.layout(), Options::default());
+        let verdict = tuning.run(&mut recorder.over(&mut bench, "w")).unwrap();
+        assert_eq!(recorder.finish().unwrap(), verdict.samples);
+
+        let text = std::fs::read_to_string(&path).unwrap();
+        let mut lines = text.lines();
+        assert_eq!(
+            lines.next(),
+            Some("workload,threads,seconds,placement,flagged,calls,block,time_s")
+        );
+        assert_eq!(lines.count() as u64, verdict.samples);
+        let recording = Recording::read(&[path]).unwrap();
+        let Times::Repeated(arms) = &recording.workloads[0].times else {
+            panic!("a long recording");
+        };
+        assert_eq!(
+            arms.values().map(Vec::len).sum::<usize>() as u64,
+            verdict.samples
+        );
+        let again = replay(
+            &recording.workloads[0],
+            &RecordedMachine::of(&machine.layout(), 1),
+            &ReplayOptions {
+                seed: 1,
+                time_budget: Nanos(60_000_000_000),
+                noise: 0.0,
+            },
+        )
+        .unwrap();
+        assert_eq!(
+            again.verdict.latency.unwrap().arm,
+            verdict.latency.unwrap().arm
+        );
+    }
+
+    #[test]
+    fn a_full_disk_is_told_at_the_end() {
+        let Ok(mut recorder) = Recorder::create(Path::new("/dev/full")) else {
+            println!("SKIPPED: there is no /dev/full here");
+            return;
+        };
+        let machine = Machine::generate(4);
+        let mut bench = SimulatedBench::new(&machine, 4);
+        let mut tuning = Tuning::new(machine.layout(), Options::default());
+        assert!(tuning.run(&mut recorder.over(&mut bench, "w")).is_ok());
+        assert!(recorder.finish().is_err());
+    }
+}
