@@ -283,6 +283,7 @@ fn renewed(old: Option<Profile>, around: &Surroundings, conditions: Conditions) 
             },
             spent_s: 0.0,
             entries: 0,
+            cut_short: Vec::new(),
             machine,
             conditions,
             workloads: Vec::new(),

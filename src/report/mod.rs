@@ -7,5 +7,5 @@ mod units;
 
 pub use curve::curve;
 pub use export::{entry_json, profile_csv, profile_json};
-pub use table::profile_table;
+pub use table::{cut_short_line, profile_table};
 pub use units::time;
