@@ -5,5 +5,5 @@ mod measurer;
 pub mod simulated;
 mod worker;
 
-pub use measurer::{Measurer, Site, Stopped};
+pub use measurer::{Measurer, Site, Stopped, Tuned};
 pub use worker::{WorkerBench, WorkerError, WorkerProcess, WorkerSettings};

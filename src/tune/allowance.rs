@@ -21,9 +21,12 @@ impl Allowance {
         (left > Nanos::ZERO).then(|| left.min(self.workload))
     }
 
-    /// Was a workload that ended so, and could take so long, left undecided because the run's time was up?
+    /// Was a workload that ended so left undecided when it could take only so long, less than its own limit?
+    ///
+    /// A disturbed one, too: with all its time it would have waited for the disturbance to pass. One that failed was
+    /// not short of time.
     pub fn cuts_short(&self, stop: &StopReason, allowed: Nanos) -> bool {
-        *stop == StopReason::Budget && allowed < self.workload
+        matches!(stop, StopReason::Budget | StopReason::Contaminated) && allowed < self.workload
     }
 }
 
@@ -58,13 +61,14 @@ mod tests {
 
     #[test]
     fn only_what_got_less_than_its_own_limit_and_stayed_undecided_is_cut_short() {
-        assert!(ALLOWANCE.cuts_short(&StopReason::Budget, Nanos(59)));
-        assert!(!ALLOWANCE.cuts_short(&StopReason::Budget, Nanos(60)));
+        for stop in [StopReason::Budget, StopReason::Contaminated] {
+            assert!(ALLOWANCE.cuts_short(&stop, Nanos(59)), "{stop}");
+            assert!(!ALLOWANCE.cuts_short(&stop, Nanos(60)), "{stop}");
+        }
         for stop in [
             StopReason::Eps,
             StopReason::Separated,
             StopReason::Single,
-            StopReason::Contaminated,
             StopReason::Failed("gone".to_owned()),
         ] {
             assert!(!ALLOWANCE.cuts_short(&stop, Nanos(1)), "{stop}");

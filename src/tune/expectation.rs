@@ -24,6 +24,8 @@ const CORE_FLOPS: f64 = 100e9;
 const CORE_BYTES: f64 = 15e9;
 /// Power of the number of cores: what a good team of so many gains.
 const SPEED_UP_POWER: f64 = 0.75;
+/// Bytes a second that one thread fills for the first time. Nominal, page faults included.
+const FILLED_BYTES: f64 = 1e9;
 /// The shortest call worth assuming, seconds: entering and leaving a parallel region.
 const LEAST_CALL: f64 = 2e-6;
 
@@ -42,6 +44,11 @@ pub fn expected_seconds(logical: ThreadCount, call_seconds: f64) -> f64 {
 pub fn nominal_call_seconds(cores: ThreadCount, flops: u64, bytes: u64) -> f64 {
     let alone = (flops as f64 / CORE_FLOPS).max(bytes as f64 / CORE_BYTES);
     (alone / f64::from(cores.get()).powf(SPEED_UP_POWER)).max(LEAST_CALL)
+}
+
+/// About how long it takes to fill a workload's data, in seconds.
+pub fn nominal_opening_seconds(bytes: u64) -> f64 {
+    bytes as f64 / FILLED_BYTES
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ pub use bench::{Arm, Bench, BenchError, Interference, Sample};
 pub use blocks::Racer;
 pub use candidates::grid;
 pub use entry::{Subject, failed_entry};
-pub use expectation::{expected_seconds, nominal_call_seconds};
+pub use expectation::{expected_seconds, nominal_call_seconds, nominal_opening_seconds};
 pub use options::{After, Options, Placements};
 pub use progress::{Progress, Stage};
 pub use race::{Race, RaceOutcome};
