@@ -295,3 +295,15 @@ fn warn_of_busy_machine() {
         names.join(", ")
     );
 }
+
+#[cfg(test)]
+mod tests {
+    use super::in_shell;
+
+    #[test]
+    fn a_word_reaches_the_shell_whole() {
+        assert_eq!(in_shell("/a/b-1.toml"), "/a/b-1.toml");
+        assert_eq!(in_shell("my file"), "'my file'");
+        assert_eq!(in_shell("it's;"), r"'it'\''s;'");
+    }
+}
