@@ -2,7 +2,7 @@
 
 mod made_up;
 
-use made_up::TEXT;
+use made_up::{TEXT, edited};
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -54,6 +54,32 @@ fn a_workload_shows_its_curve_in_eighty_columns() {
     assert!(curve.contains("close\n=    2"), "{curve}");
     let bars = curve.lines().filter(|line| line.contains('█'));
     assert!(bars.clone().count() == 4 && bars.clone().all(|bar| bar.chars().count() <= 80));
+}
+
+#[test]
+fn what_a_runs_budget_cut_short_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("cut.toml");
+    let keys = "entries = 5\ncut_short = [\"matmul-256\", \"triad-4m\"]\n";
+    fs::write(&path, edited("entries = 5\n", keys)).unwrap();
+    let show = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_threadtune"));
+        command.env_clear().arg("show").arg("--profile").arg(&path);
+        command
+    };
+    let table = succeeds(&mut show());
+    assert_eq!(
+        table.lines().last(),
+        Some(
+            "Cut short by the time budget of a run: matmul-256, triad-4m; run `threadtune tune --missing`"
+        )
+    );
+    assert_eq!(table.lines().count(), 1 + 5 + 2 + 1);
+    let json: serde_json::Value = serde_json::from_str(&succeeds(show().arg("--json"))).unwrap();
+    assert_eq!(
+        json["cut_short"],
+        serde_json::json!(["matmul-256", "triad-4m"])
+    );
 }
 
 #[test]

@@ -121,6 +121,36 @@ fn merging_replaces_by_name_in_the_catalogues_order() {
     assert!((profile.spent_s - 51.2).abs() < 1e-9);
 }
 
+#[test]
+fn names_cut_short_survive_a_rewrite_until_they_get_their_due() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("native.toml");
+    let line = "cut_short = [\"not-in-this-profile\", \"matmul-256\"]\n";
+    let text = edited("entries = 5\n", &format!("entries = 5\n{line}"));
+    fs::write(&path, &text).unwrap();
+    let mut profile = load(&path).unwrap();
+    assert_eq!(profile.cut_short, ["not-in-this-profile", "matmul-256"]);
+    save(&path, &profile).unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    // A launch reads one entry: the key is no obstacle.
+    let names = ["matmul-256".to_owned()];
+    assert!(load_for(&path, "made-up-1s8c8t-000000", &names).is_ok());
+
+    let order = ["matmul-256", "triad-4m"];
+    profile.set_cut_short("triad-4m", true, &order);
+    profile.set_cut_short("triad-4m", true, &order);
+    assert_eq!(
+        profile.cut_short,
+        ["matmul-256", "triad-4m", "not-in-this-profile"]
+    );
+    assert!(profile.is_cut_short("triad-4m") && !profile.is_cut_short("gemv-2048x2048"));
+    for name in ["triad-4m", "matmul-256", "not-in-this-profile", "unknown"] {
+        profile.set_cut_short(name, false, &order);
+    }
+    save(&path, &profile).unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), TEXT);
+}
+
 /// Things that are no profile, in a profile's place, with what the error says.
 fn impostors(directory: &Path) -> Vec<(PathBuf, &'static str)> {
     let fifo = directory.join("fifo");

@@ -167,6 +167,22 @@ fn values_out_of_range_are_named_with_line_and_key() {
 }
 
 #[test]
+fn names_cut_short_are_an_array_of_names() {
+    for (value, key) in [
+        ("\"matmul-256\"", "cut_short"),
+        ("[\"matmul-256\", 7]", "cut_short[1]"),
+        ("[\"a\\u001bb\"]", "cut_short[0]"),
+        ("[\"a\", \"\"]", "cut_short[1]"),
+    ] {
+        let line = format!("cut_short = {value}");
+        let text = edited("entries = 5", &format!("entries = 5\n{line}"));
+        let (at, found, message) = place(&text);
+        assert_eq!((found.as_str(), at), (key, line_with(&text, &line)));
+        assert!(!message.is_empty());
+    }
+}
+
+#[test]
 fn an_error_reads_as_a_sentence_with_advice() {
     let text = edited(
         "threads = 6, median_us = 101.0",

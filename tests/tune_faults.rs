@@ -57,6 +57,7 @@ fn a_signal_to_stop_keeps_what_is_finished() {
         // the tiny one first
         let (long, tiny) = LONG_THEN_TINY.split_at(LONG_THEN_TINY.rfind("[[").unwrap());
         let tune = spawn(&mut home.tune(&format!("{tiny}{long}")));
+        has_saved(&home);
         let worker = busy_worker(&tune);
         signal(tune.id(), number);
         let output = end_of(tune);
@@ -85,9 +86,10 @@ fn what_was_ignored_from_the_start_stays_ignored() {
         .arg(tune.get_program())
         .args(tune.get_args());
     let tune = spawn(nohup.env("XDG_STATE_HOME", home.directory.path()));
-    // the shell has become threadtune: from here on, whenever the signal arrives, it changes nothing
+    // The shell has become threadtune: from here on, whenever the signal arrives, it changes nothing. (At the very
+    // first the process still bears this test's name.)
     let comm = format!("/proc/{}/comm", tune.id());
-    while fs::read_to_string(&comm).is_ok_and(|name| name.trim() == "sh") {
+    while fs::read_to_string(&comm).is_ok_and(|name| name.trim() != "threadtune") {
         thread::sleep(Duration::from_millis(1));
     }
     for _ in 0..20 {

@@ -27,6 +27,15 @@ pub struct Site {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stopped;
 
+/// A workload that was tuned.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tuned {
+    /// What the profile says about it.
+    pub entry: Entry,
+    /// How long its tuning could take.
+    pub allowed: Nanos,
+}
+
 /// Tunes workloads on real threads.
 pub struct Measurer {
     settings: WorkerSettings,
@@ -63,13 +72,14 @@ impl Measurer {
     }
 
     /// Tunes one workload. What cannot be measured gives an entry that says why; the next workload gets a new worker
-    /// if this one broke.
+    /// if this one broke. It ends by `until`, whatever the options allow: what opening it takes is lost to it.
     pub fn tune(
         &mut self,
         workload: &Workload,
-        options: Options,
+        mut options: Options,
+        until: Option<Instant>,
         on_progress: &mut dyn FnMut(&Progress),
-    ) -> Result<Entry, Stopped> {
+    ) -> Result<Tuned, Stopped> {
         let begin = Instant::now();
         let mut subject = Subject {
             name: workload.name.clone(),
@@ -79,21 +89,26 @@ impl Measurer {
             residency: workload.residency,
             first_call: None,
         };
-        match self.verdict(workload, options, &mut subject, on_progress) {
-            Ok(entry) => Ok(entry),
-            Err(Failure::Stopped) => Err(Stopped),
-            Err(Failure::Reason(reason)) => Ok(failed_entry(
-                subject,
-                &reason,
-                Nanos(begin.elapsed().as_nanos() as u64),
-            )),
-        }
+        let verdict = self.verdict(workload, &mut options, until, &mut subject, on_progress);
+        let entry = match verdict {
+            Ok(entry) => entry,
+            Err(Failure::Stopped) => return Err(Stopped),
+            Err(Failure::Reason(reason)) => {
+                let spent = Nanos(begin.elapsed().as_nanos() as u64);
+                failed_entry(subject, &reason, spent)
+            }
+        };
+        Ok(Tuned {
+            entry,
+            allowed: options.time_budget,
+        })
     }
 
     fn verdict(
         &mut self,
         workload: &Workload,
-        options: Options,
+        options: &mut Options,
+        until: Option<Instant>,
         subject: &mut Subject,
         on_progress: &mut dyn FnMut(&Progress),
     ) -> Result<Entry, Failure> {
@@ -115,6 +130,10 @@ impl Measurer {
             );
         }
         subject.residency = opened.residency;
+        if let Some(until) = until {
+            let left = until.saturating_duration_since(Instant::now());
+            options.time_budget = options.time_budget.min(Nanos(left.as_nanos() as u64));
+        }
         let order = &self.site.order;
         let cpus = |arm: Arm| match arm.placement {
             // All of them; threads start as far apart as the kernel starts a program's, on the idlest CPUs.
@@ -124,7 +143,7 @@ impl Measurer {
             bound => order.cpus_for(bound, arm.threads),
         };
         let mut bench = WorkerBench::new(&mut self.process, &cpus);
-        let mut tuning = Tuning::new(self.site.layout.clone(), options);
+        let mut tuning = Tuning::new(self.site.layout.clone(), options.clone());
         loop {
             let stepped = match &mut self.recorder {
                 Some(recorder) => tuning.step(&mut recorder.over(&mut bench, &workload.name)),

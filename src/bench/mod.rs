@@ -8,7 +8,7 @@ mod replay;
 pub mod simulated;
 mod worker;
 
-pub use measurer::{Measurer, Site, Stopped};
+pub use measurer::{Measurer, Site, Stopped, Tuned};
 pub use recorder::{Recorded, Recorder};
 pub use recording::{
     RecordedMachine, RecordedWorkload, Recording, RecordingError, Repetition, Times,

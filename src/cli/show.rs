@@ -3,7 +3,7 @@
 use super::output::print;
 use super::this_machine::ThisMachine;
 use crate::profile::{Directories, Entry, Profile, load};
-use crate::report::{curve, entry_json, profile_csv, profile_json, profile_table};
+use crate::report::{curve, cut_short_line, entry_json, profile_csv, profile_json, profile_table};
 use anyhow::{Context, bail};
 use clap::Args;
 use log::warn;
@@ -42,7 +42,7 @@ impl ShowArgs {
                 match (self.json, self.csv) {
                     (true, _) => profile_json(&profile)?,
                     (_, true) => profile_csv(&entries),
-                    _ => profile_table(&entries),
+                    _ => profile_table(&entries) + &cut_short_line(&profile).unwrap_or_default(),
                 }
             }
             Some(name) => {

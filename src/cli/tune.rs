@@ -1,30 +1,33 @@
 //! `threadtune tune`: measures this machine and writes its profile after every workload.
 
 mod conditions;
+mod duration;
+mod forecast;
 mod progress;
 mod record;
+mod run;
 mod selection;
 mod signals;
 
-use crate::bench::{Measurer, Site, Stopped, WorkerSettings};
+use super::logging::PROGRESS;
+use crate::bench::{Measurer, Site, WorkerSettings};
 use crate::machine::LoadWatch;
 use crate::profile::{
-    Conditions, Directories, Entry, Profile, SCHEMA, StoreError, check_writable, load_for, save,
+    Conditions, Directories, Profile, SCHEMA, StoreError, check_writable, load_for,
 };
-use crate::report::profile_table;
-use crate::tune::Options;
+use crate::tune::{Allowance, Options};
 use crate::units::Nanos;
 use crate::worker::team::TeamChoice;
-use crate::workload::{Catalog, Workload};
+use crate::workload::Catalog;
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use conditions::Surroundings;
-use progress::Display;
+use forecast::Forecast;
+use run::Run;
 use signals::StopRequest;
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 /// Whose kernels run: the first part of a profile's file name.
 const BACKEND: &str = "native";
@@ -35,7 +38,8 @@ const BUSY_CORES: f64 = 0.1;
 /// Measure this machine and write its profile.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit codes: 0 done, 1 a workload could not be measured, 2 wrong usage, 130 stopped by Ctrl-C"
+    after_help = "Workloads are measured by priority: the catalogue's quick ones first, then the others, each in its \
+                  order.\n\nExit codes: 0 done (what --budget cut short is named), 1 a workload could not be measured, 2 wrong usage, 130 stopped by Ctrl-C"
 )]
 pub struct TuneArgs {
     /// Only these workloads of the catalogue; their entries are replaced, the others kept.
@@ -43,7 +47,7 @@ pub struct TuneArgs {
     /// Only the quick part of the catalogue.
     #[arg(long, conflicts_with = "workloads")]
     quick: bool,
-    /// Only what the profile lacks: no entry, another shape, or no count stated.
+    /// Only what the profile lacks: no entry, another shape, no count stated, or cut short by --budget.
     #[arg(long)]
     missing: bool,
     /// Another catalogue than the one built in.
@@ -58,9 +62,12 @@ pub struct TuneArgs {
     /// Seed of the order of measurements.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Spend at most so many seconds on a workload; what is undecided then is marked so.
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86400))]
-    workload_budget: u64,
+    /// Spend at most this long on the whole run, e.g. 90 (seconds) or 5m; the profile names what that cut short.
+    #[arg(long, value_name = "SECONDS", value_parser = duration::limit)]
+    budget: Option<Duration>,
+    /// Spend at most this long on a workload; what is undecided then is marked so.
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = duration::limit)]
+    workload_budget: Duration,
     /// Give a workload up when its worker does not answer for so many seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86400))]
     deadline: u64,
@@ -121,20 +128,28 @@ impl TuneArgs {
             pool_bytes: around.pool_bytes(),
             memory_limit_bytes: around.memory_limit_bytes(),
         };
+        let allowance = self.allowance();
+        let pool_bytes = site.pool_bytes.min(site.memory_limit_bytes);
+        let forecast = Forecast::of(
+            &selected,
+            old.as_ref(),
+            &site.layout,
+            pool_bytes,
+            &allowance,
+        );
         let mut measurer = Measurer::start(settings, site, recorder)?;
         if let Some(note) = &measurer.greeting().note {
             log::warn!("measuring with rayon's threads: {note}");
         }
-        let mut run = Run {
-            profile: renewed(
-                old,
-                &around,
-                around.conditions(BACKEND, &measurer.greeting().team),
-            ),
+        let conditions = around.conditions(BACKEND, &measurer.greeting().team);
+        let mut run = Run::new(
+            renewed(old, &around, conditions),
             path,
-            order: names(&catalog),
-            fresh: Vec::new(),
-        };
+            names(&catalog),
+            allowance,
+            self.to_go_on(),
+        );
+        log::info!(target: PROGRESS, "{forecast}");
         let finished = run.measure(&mut measurer, &selected, &self.options(), &stop)?;
         let code = run.report(finished, selected.len(), &stop)?;
         measurer.recorder().map_or(Ok(()), record::end)?;
@@ -144,9 +159,39 @@ impl TuneArgs {
     fn options(&self) -> Options {
         Options {
             seed: self.seed,
-            time_budget: Nanos(self.workload_budget * 1_000_000_000),
             ..Options::default()
         }
+    }
+
+    fn allowance(&self) -> Allowance {
+        // A day is the most that either can be.
+        let nanos = |duration: Duration| Nanos(duration.as_nanos() as u64);
+        Allowance {
+            run: self.budget.map(nanos),
+            workload: nanos(self.workload_budget),
+        }
+    }
+
+    /// The command that measures what this run leaves out.
+    fn to_go_on(&self) -> String {
+        let mut words = vec!["threadtune tune --missing".to_owned()];
+        if self.quick {
+            words.push("--quick".to_owned());
+        }
+        if self.system {
+            words.push("--system".to_owned());
+        }
+        if self.team != TeamChoice::Auto {
+            words.push(format!("--team {}", self.team));
+        }
+        if let Some(catalog) = &self.catalog {
+            words.push(format!(
+                "--catalog {}",
+                in_shell(&catalog.to_string_lossy())
+            ));
+        }
+        words.extend(self.workloads.iter().cloned());
+        words.join(" ")
     }
 
     fn profile_path(&self, around: &Surroundings) -> anyhow::Result<PathBuf> {
@@ -160,81 +205,13 @@ impl TuneArgs {
     }
 }
 
-/// One run: what is measured and where it goes.
-struct Run<'a> {
-    profile: Profile,
-    path: PathBuf,
-    order: Vec<&'a str>,
-    fresh: Vec<Entry>,
-}
-
-impl Run<'_> {
-    /// Measures and saves one workload after another; false if the user stopped it.
-    fn measure(
-        &mut self,
-        measurer: &mut Measurer,
-        selected: &[Workload],
-        options: &Options,
-        stop: &StopRequest,
-    ) -> anyhow::Result<bool> {
-        let display = Display::new(selected.len());
-        for (i, workload) in selected.iter().enumerate() {
-            if stop.is_set() {
-                return Ok(false);
-            }
-            let begin = Instant::now();
-            display.begin(i, &workload.name);
-            let entry = match measurer.tune(workload, options.clone(), &mut |progress| {
-                display.progress(progress);
-            }) {
-                Ok(entry) => entry,
-                Err(Stopped) => return Ok(false),
-            };
-            display.finished(&entry);
-            let old = self.profile.entry(&entry.name);
-            let fresh = if selection::says_less(&entry, old) {
-                log::warn!(
-                    "{}: the earlier verdict stays, as this time none was reached ({})",
-                    entry.name,
-                    entry.stop
-                );
-                None
-            } else {
-                Some(entry.clone())
-            };
-            self.profile
-                .merge(fresh, &self.order, begin.elapsed().as_secs_f64());
-            self.profile.created = now()?;
-            save(&self.path, &self.profile)?;
-            self.fresh.push(entry);
-        }
-        Ok(true)
-    }
-
-    fn report(self, finished: bool, wanted: usize, stop: &StopRequest) -> anyhow::Result<ExitCode> {
-        let mut text = String::new();
-        if !self.fresh.is_empty() {
-            text += &profile_table(&self.fresh.iter().collect::<Vec<_>>());
-            let _ = writeln!(text, "\nProfile: {}", self.path.display());
-        }
-        super::output::print(text.as_bytes())?;
-        if !finished {
-            log::warn!(
-                "stopped; {} of {wanted} workloads are in {}",
-                self.fresh.len(),
-                self.path.display()
-            );
-            return Ok(stop.exit_code());
-        }
-        let failed = self
-            .fresh
-            .iter()
-            .any(|entry| matches!(entry.stop, crate::profile::StopReason::Failed(_)));
-        Ok(if failed {
-            ExitCode::FAILURE
-        } else {
-            ExitCode::SUCCESS
-        })
+/// A word as a shell takes it whole.
+fn in_shell(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+,:@%".contains(c);
+    if word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
     }
 }
 
@@ -293,18 +270,12 @@ fn renewed(old: Option<Profile>, around: &Surroundings, conditions: Conditions) 
             },
             spent_s: 0.0,
             entries: 0,
+            cut_short: Vec::new(),
             machine,
             conditions,
             workloads: Vec::new(),
         },
     }
-}
-
-fn now() -> anyhow::Result<toml::value::Datetime> {
-    humantime::format_rfc3339_seconds(SystemTime::now())
-        .to_string()
-        .parse()
-        .context("the system's clock shows a date that no profile can hold")
 }
 
 /// What other processes use now is lost to the measurement: the user should know before, not after.
@@ -333,4 +304,16 @@ fn warn_of_busy_machine() {
         "other processes use {cores:.1} CPUs: {}{more}; measuring beside them takes longer and may stay inconclusive",
         names.join(", ")
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_shell;
+
+    #[test]
+    fn a_word_reaches_the_shell_whole() {
+        assert_eq!(in_shell("/a/b-1.toml"), "/a/b-1.toml");
+        assert_eq!(in_shell("my file"), "'my file'");
+        assert_eq!(in_shell("it's;"), r"'it'\''s;'");
+    }
 }

@@ -18,6 +18,9 @@ type Checked = Result<(), Violation>;
 /// The first value out of range, in the order of the file.
 pub(super) fn check(profile: &Profile) -> Checked {
     at_least_zero(profile.spent_s).map_err(|m| violation(&[Key("spent_s")], m))?;
+    for (index, name) in profile.cut_short.iter().enumerate() {
+        text(name).map_err(|m| violation(&[Key("cut_short"), Index(index)], m))?;
+    }
     if !is_machine_id(&profile.machine.id) {
         let message = "a machine id is made of a-z, 0-9 and `-`".to_owned();
         return Err(violation(&[Key("machine"), Key("id")], message));

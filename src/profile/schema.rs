@@ -22,6 +22,10 @@ pub struct Profile {
     pub spent_s: f64,
     /// How many `[[workload]]` tables follow: fewer mean a torn file.
     pub entries: usize,
+    /// Workloads that a run's time budget left undecided or never began, in the catalogue's order. A name goes away
+    /// when a later run has time for the workload; there may be no entry of that name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cut_short: Vec<String>,
     /// The machine it belongs to.
     pub machine: Fingerprint,
     /// Recorded, not matched: a change warns and asks for a check.

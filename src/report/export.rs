@@ -12,6 +12,8 @@ struct Json<'p> {
     created: String,
     spent_s: f64,
     entries: usize,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    cut_short: &'p [String],
     machine: &'p Fingerprint,
     conditions: &'p Conditions,
     workload: &'p [Entry],
@@ -25,6 +27,7 @@ pub fn profile_json(profile: &Profile) -> Result<String, serde_json::Error> {
         created: profile.created.to_string(),
         spent_s: profile.spent_s,
         entries: profile.entries,
+        cut_short: &profile.cut_short,
         machine: &profile.machine,
         conditions: &profile.conditions,
         workload: &profile.workloads,

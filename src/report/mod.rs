@@ -10,5 +10,5 @@ mod units;
 pub use curve::curve;
 pub use export::{entry_json, profile_csv, profile_json};
 pub use replay::{ReplaySummary, replay_json, replay_table};
-pub use table::profile_table;
+pub use table::{cut_short_line, profile_table};
 pub use units::time;

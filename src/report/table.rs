@@ -2,7 +2,7 @@
 
 use super::columns::aligned;
 use super::units::{interval, time};
-use crate::profile::{Entry, StopReason};
+use crate::profile::{Entry, Profile, StopReason};
 
 /// The table of some entries, with a line under it for each one that states nothing certain.
 pub fn profile_table(entries: &[&Entry]) -> String {
@@ -25,6 +25,18 @@ pub fn profile_table(entries: &[&Entry]) -> String {
         text.push('\n');
     }
     text
+}
+
+/// The line about what a run's time budget cut short; nothing where that is nothing.
+pub fn cut_short_line(profile: &Profile) -> Option<String> {
+    if profile.cut_short.is_empty() {
+        return None;
+    }
+    let names: Vec<String> = profile.cut_short.iter().map(|name| plain(name)).collect();
+    Some(format!(
+        "Cut short by the time budget of a run: {}; run `threadtune tune --missing`\n",
+        names.join(", ")
+    ))
 }
 
 fn row(entry: &Entry) -> [String; 7] {
@@ -107,6 +119,18 @@ gemm-bf16-64             1   3.00 µs   2.97–3.03 µs    4.17×  separated    
 ";
         let table = profile_table(&entries);
         assert_eq!(table, expected);
+    }
+
+    #[test]
+    fn what_was_cut_short_is_named_on_one_line() {
+        let text = include_str!("../../tests/profiles/made-up.toml");
+        let mut profile = parse(Path::new("made-up.toml"), text).unwrap();
+        assert_eq!(cut_short_line(&profile), None);
+        profile.cut_short = vec!["matmul-256".to_owned(), "a\nb".to_owned()];
+        assert_eq!(
+            cut_short_line(&profile).unwrap(),
+            "Cut short by the time budget of a run: matmul-256, a b; run `threadtune tune --missing`\n"
+        );
     }
 
     #[test]

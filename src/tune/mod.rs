@@ -3,6 +3,7 @@
 //! Pure: no clock, file, thread or entropy; a [`Bench`] takes the samples and tells the time, the options hold the
 //! seed. [`Tuning`] is the whole procedure as a value that advances one request at a time.
 
+mod allowance;
 mod bench;
 mod blocks;
 mod candidates;
@@ -11,6 +12,7 @@ mod conclusion;
 mod constants;
 mod efficient;
 mod entry;
+mod expectation;
 mod ladder;
 mod lineup;
 mod options;
@@ -22,10 +24,12 @@ mod spacing;
 mod tuning;
 mod verdict;
 
+pub use allowance::Allowance;
 pub use bench::{Arm, Bench, BenchError, Interference, Sample};
 pub use blocks::Racer;
 pub use candidates::grid;
 pub use entry::{Subject, failed_entry};
+pub use expectation::{expected_seconds, nominal_call_seconds, nominal_opening_seconds};
 pub use options::{After, Options, Placements};
 pub use progress::{Progress, Stage};
 pub use race::{Race, RaceOutcome};

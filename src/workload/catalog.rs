@@ -1,4 +1,4 @@
-//! The catalogue: named workloads in the order in which they are tuned.
+//! The catalogue: named workloads, in the order of tables and profiles; quick ones are tuned before the others.
 
 use super::{Residency, Shape};
 use serde::Deserialize;
@@ -19,7 +19,7 @@ pub struct Workload {
     /// Where its data lies.
     #[serde(default)]
     pub residency: Residency,
-    /// Does `tune --quick` take it?
+    /// Does `tune --quick` take it? Such workloads are tuned first.
     #[serde(default)]
     pub quick: bool,
 }

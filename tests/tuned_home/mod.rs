@@ -138,6 +138,13 @@ pub fn computed(process: u32, least: u64) {
     });
 }
 
+/// Waits until the profile holds a first workload; how long that takes depends on who else is busy.
+pub fn has_saved(home: &Home) {
+    wait_for("a workload is saved", || {
+        home.profile_path().exists().then_some(())
+    });
+}
+
 /// The worker of a running `tune`, after a second of computing: operands are filled and calls are under way.
 pub fn busy_worker(tune: &Child) -> u32 {
     let children = format!("/proc/{0}/task/{0}/children", tune.id());
@@ -149,7 +156,7 @@ pub fn busy_worker(tune: &Child) -> u32 {
             .parse()
             .ok()
     });
-    computed(worker, 100);
+    computed(worker, ticks(worker) + 100);
     worker
 }
 

@@ -83,10 +83,15 @@ impl Display {
                 entry.name, entry.stop, entry.seconds
             ),
         };
-        match &self.bar {
-            Some(bar) if self.at.get() + 1 == self.total => bar.finish_and_clear(),
-            Some(_) => {}
-            None => log::info!(target: TARGET, "{line}"),
+        if self.bar.is_none() {
+            log::info!(target: TARGET, "{line}");
+        }
+    }
+
+    /// Nothing more is measured.
+    pub fn end(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
         }
     }
 

@@ -1,0 +1,84 @@
+//! Lengths of time as users type and read them.
+
+use std::time::Duration;
+
+/// The longest limit that can be asked for: a day.
+const LONGEST: Duration = Duration::from_hours(24);
+
+/// A limit of time: whole seconds, or with a unit (`90`, `5m`, `1h 30m`); at most a day.
+pub fn limit(text: &str) -> Result<Duration, String> {
+    let is_plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let duration = if is_plain {
+        // What does not fit is too long in any case.
+        Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)))
+    } else {
+        humantime::parse_duration(text).ok()
+    };
+    match duration {
+        Some(duration) if !duration.is_zero() && duration <= LONGEST => Ok(duration),
+        Some(_) => Err("more than nothing and at most 24 hours can be asked for".to_owned()),
+        None => Err(
+            "a length of time is whole seconds or has a unit, as in `90`, `5m` and `2h`".to_owned(),
+        ),
+    }
+}
+
+/// A length of time in round figures: `6 s`, `8 min`, `2.5 h`.
+pub fn rough(seconds: f64) -> String {
+    let seconds = seconds.max(1.0).round();
+    match seconds {
+        s if s < 100.0 => format!("{s:.0} s"),
+        s if s < 6000.0 => format!("{:.0} min", s / 60.0),
+        s => format!("{:.1} h", s / 3600.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_plain_seconds_or_have_a_unit() {
+        for (text, seconds) in [
+            ("1", 1),
+            ("90", 90),
+            ("5m", 300),
+            ("2h", 7200),
+            ("1h 30m", 5400),
+            ("86400", 86400),
+        ] {
+            assert_eq!(limit(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        assert_eq!(limit("1500ms"), Ok(Duration::from_millis(1500)));
+        for (text, says) in [
+            ("0", "24 hours"),
+            ("86401", "24 hours"),
+            ("25h", "24 hours"),
+            ("0ms", "24 hours"),
+            ("99999999999999999999999999", "24 hours"),
+            ("", "`5m`"),
+            ("-1", "`5m`"),
+            ("1.5", "`5m`"),
+            ("five", "`5m`"),
+            ("nan", "`5m`"),
+        ] {
+            assert!(limit(text).unwrap_err().contains(says), "{text}");
+        }
+    }
+
+    #[test]
+    fn figures_are_round() {
+        for (seconds, text) in [
+            (0.0, "1 s"),
+            (0.3, "1 s"),
+            (6.4, "6 s"),
+            (99.4, "99 s"),
+            (99.6, "2 min"),
+            (480.0, "8 min"),
+            (5990.0, "100 min"),
+            (9000.0, "2.5 h"),
+        ] {
+            assert_eq!(rough(seconds), text);
+        }
+    }
+}

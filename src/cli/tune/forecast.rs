@@ -1,0 +1,182 @@
+//! What a run will probably take, for the line that is printed before it starts.
+
+use super::duration::rough;
+use crate::machine::Layout;
+use crate::profile::Profile;
+use crate::tune::{Allowance, expected_seconds, nominal_call_seconds, nominal_opening_seconds};
+use crate::units::Nanos;
+use crate::workload::{Residency, Workload};
+use std::fmt;
+
+/// How long a run will take, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Forecast {
+    workloads: usize,
+    expected: f64,
+    most: f64,
+}
+
+impl Forecast {
+    /// Of these workloads, on CPUs of this layout; weights in memory rotate over `pool_bytes`.
+    ///
+    /// What took so long in an earlier run is expected to do so again; without one, the length of a call is guessed
+    /// from what it computes and moves.
+    pub fn of(
+        selected: &[Workload],
+        earlier: Option<&Profile>,
+        layout: &Layout,
+        pool_bytes: u64,
+        allowance: &Allowance,
+    ) -> Self {
+        let limit = allowance.workload.as_secs_f64();
+        let (mut expected, mut most) = (0.0, 0.0);
+        for workload in selected {
+            let opening = nominal_opening_seconds(match workload.residency {
+                Residency::Cache => workload.shape.bytes(),
+                Residency::Memory => workload.shape.bytes().saturating_add(pool_bytes),
+            });
+            expected += opening + tuning_seconds(workload, earlier, layout).min(limit);
+            most += opening + limit;
+        }
+        let cap = allowance.run.map_or(f64::INFINITY, Nanos::as_secs_f64);
+        Self {
+            workloads: selected.len(),
+            expected: expected.min(cap),
+            most: most.min(cap),
+        }
+    }
+}
+
+/// What the tuning of a workload is expected to take, in seconds, if nothing limits it.
+fn tuning_seconds(workload: &Workload, earlier: Option<&Profile>, layout: &Layout) -> f64 {
+    let known = earlier.and_then(|profile| {
+        let entry = profile.entry(&workload.name)?;
+        let latency = entry.latency.as_ref()?;
+        (entry.shape == workload.shape.to_string()).then_some((profile, entry, latency))
+    });
+    match known {
+        Some((profile, entry, latency)) if profile.is_cut_short(&entry.name) => {
+            expected_seconds(layout.logical, latency.median_us / 1e6)
+        }
+        Some((_, entry, _)) => entry.seconds,
+        None => {
+            let shape = &workload.shape;
+            let call = nominal_call_seconds(layout.physical, shape.flops(), shape.bytes());
+            expected_seconds(layout.logical, call)
+        }
+    }
+}
+
+impl fmt::Display for Forecast {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let workloads = if self.workloads == 1 {
+            "workload"
+        } else {
+            "workloads"
+        };
+        write!(
+            f,
+            "{} {workloads}, about {} expected, at most {}",
+            self.workloads,
+            rough(self.expected),
+            rough(self.most)
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::parse;
+    use crate::units::ThreadCount;
+    use crate::workload::Catalog;
+    use std::path::Path;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn layout(cores: usize) -> Layout {
+        let count = ThreadCount::clamped(cores);
+        Layout {
+            logical: count,
+            physical: count,
+            performance_cores: count.get(),
+            efficiency_cores: 0,
+            cores_per_package: count.get(),
+            threads_per_core: 1,
+            cores_per_llc: count.get(),
+        }
+    }
+
+    fn allowance(run: Option<u64>) -> Allowance {
+        Allowance {
+            run: run.map(|seconds| Nanos(seconds * SECOND)),
+            workload: Nanos(60 * SECOND),
+        }
+    }
+
+    /// `matmul-256` took 2.5 s, 101 µs a call; `gemv-2048x2048` 2.5 s.
+    fn made_up() -> Profile {
+        let text = include_str!("../../../tests/profiles/made-up.toml");
+        parse(Path::new("made-up.toml"), text).unwrap()
+    }
+
+    fn workload(name: &str) -> Workload {
+        Catalog::embedded().get(name).unwrap().clone()
+    }
+
+    #[test]
+    fn what_was_measured_before_takes_as_long_again() {
+        let mut profile = made_up();
+        let matmul = workload("matmul-256");
+        let seconds = |profile: &Profile| tuning_seconds(&matmul, Some(profile), &layout(8));
+        assert_eq!(seconds(&profile), 2.5);
+        // What was cut short did not take what it needs.
+        profile.set_cut_short("matmul-256", true, &[]);
+        let by_call = expected_seconds(ThreadCount::clamped(8), 101e-6);
+        assert!((seconds(&profile) - by_call).abs() < 1e-9);
+        // An entry of another shape, or without a count, tells nothing.
+        let unknown = tuning_seconds(&matmul, None, &layout(8));
+        profile.set_cut_short("matmul-256", false, &[]);
+        profile.workloads[0].shape = "gemm:1x1x1:f32".to_owned();
+        assert_eq!(seconds(&profile), unknown);
+        profile = made_up();
+        profile.workloads[0].latency = None;
+        assert_eq!(seconds(&profile), unknown);
+        assert!(unknown > 0.0 && unknown != 2.5 && unknown != by_call);
+    }
+
+    #[test]
+    fn the_line_names_the_expected_and_the_longest_time() {
+        let line = |names: &[&str], run| {
+            let selected: Vec<Workload> = names.iter().map(|name| workload(name)).collect();
+            let profile = made_up();
+            Forecast::of(&selected, Some(&profile), &layout(8), 0, &allowance(run)).to_string()
+        };
+        assert_eq!(
+            line(&["matmul-256"], None),
+            "1 workload, about 3 s expected, at most 60 s"
+        );
+        assert_eq!(
+            line(&["matmul-256", "gemv-2048x2048"], None),
+            "2 workloads, about 5 s expected, at most 2 min"
+        );
+        assert_eq!(
+            line(&["matmul-256", "gemv-2048x2048"], Some(4)),
+            "2 workloads, about 4 s expected, at most 4 s"
+        );
+    }
+
+    #[test]
+    fn filling_a_pool_takes_time_and_the_limit_of_a_workload_holds() {
+        let gemv = [workload("gemv-2048x2048")];
+        let of = |pool| Forecast::of(&gemv, None, &layout(8), pool, &allowance(None));
+        assert!((of(2_000_000_000).expected - of(0).expected - 2.0).abs() < 1e-9);
+        assert!((of(2_000_000_000).most - of(0).most - 2.0).abs() < 1e-9);
+        let huge = [Workload {
+            shape: "gemm:16384x16384x16384:f32".parse().unwrap(),
+            ..workload("matmul-256")
+        }];
+        let forecast = Forecast::of(&huge, None, &layout(64), 0, &allowance(None));
+        assert!(forecast.expected >= 60.0 && forecast.expected == forecast.most);
+    }
+}

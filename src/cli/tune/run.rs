@@ -1,0 +1,187 @@
+//! One run: measures one workload after another, saves after each, and says how it ended.
+
+use super::progress::Display;
+use super::selection;
+use super::signals::StopRequest;
+use crate::bench::{Measurer, Stopped, Tuned};
+use crate::profile::{Entry, Profile, StopReason, save};
+use crate::report::profile_table;
+use crate::tune::{Allowance, Options};
+use crate::units::Nanos;
+use crate::workload::Workload;
+use anyhow::Context as _;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant, SystemTime};
+
+/// One run: what is measured and where it goes.
+pub struct Run<'a> {
+    profile: Profile,
+    path: PathBuf,
+    order: Vec<&'a str>,
+    allowance: Allowance,
+    to_go_on: String,
+    fresh: Vec<Entry>,
+    cut_short: Vec<String>,
+}
+
+impl<'a> Run<'a> {
+    /// A run that has not begun: the profile as it was before, where it lies, the names of the catalogue in its order,
+    /// how much time there is, and the command that measures what this run leaves out.
+    pub fn new(
+        profile: Profile,
+        path: PathBuf,
+        order: Vec<&'a str>,
+        allowance: Allowance,
+        to_go_on: String,
+    ) -> Self {
+        Self {
+            profile,
+            path,
+            order,
+            allowance,
+            to_go_on,
+            fresh: Vec::new(),
+            cut_short: Vec::new(),
+        }
+    }
+
+    /// Measures and saves one workload after another, as long as there is time; false if the user stopped it.
+    pub fn measure(
+        &mut self,
+        measurer: &mut Measurer,
+        selected: &[Workload],
+        options: &Options,
+        stop: &StopRequest,
+    ) -> anyhow::Result<bool> {
+        let display = Display::new(selected.len());
+        let clock = Instant::now();
+        let until = self
+            .allowance
+            .run
+            .and_then(|run| clock.checked_add(Duration::from_nanos(run.0)));
+        for (i, workload) in selected.iter().enumerate() {
+            if stop.is_set() {
+                return Ok(false);
+            }
+            let spent = Nanos(clock.elapsed().as_nanos() as u64);
+            let Some(time_budget) = self.allowance.of_next(spent) else {
+                self.never_begun(&selected[i..])?;
+                break;
+            };
+            let begin = Instant::now();
+            display.begin(i, &workload.name);
+            let options = Options {
+                time_budget,
+                ..options.clone()
+            };
+            let tuned = measurer.tune(workload, options, until, &mut |progress| {
+                display.progress(progress);
+            });
+            match tuned {
+                Ok(tuned) => {
+                    display.finished(&tuned.entry);
+                    self.keep(tuned, begin.elapsed())?;
+                }
+                Err(Stopped) => return Ok(false),
+            }
+        }
+        display.end();
+        Ok(true)
+    }
+
+    /// Saves what was found out about a workload, unless the profile knows more.
+    fn keep(&mut self, tuned: Tuned, spent: Duration) -> anyhow::Result<()> {
+        let Tuned { entry, allowed } = tuned;
+        let is_cut = self.allowance.cuts_short(&entry.stop, allowed);
+        let old = self.profile.entry(&entry.name);
+        let fresh = if selection::says_less(&entry, is_cut, old) {
+            log::warn!(
+                "{}: the earlier verdict stays, as this time none was reached ({})",
+                entry.name,
+                entry.stop
+            );
+            None
+        } else {
+            Some(entry.clone())
+        };
+        self.profile.merge(fresh, &self.order, spent.as_secs_f64());
+        self.note(&entry.name, is_cut);
+        self.fresh.push(entry);
+        self.save()
+    }
+
+    /// Nothing is left of the run's time for these.
+    fn never_begun(&mut self, left: &[Workload]) -> anyhow::Result<()> {
+        for workload in left {
+            self.note(&workload.name, true);
+        }
+        self.save()
+    }
+
+    /// Whether the run's time was too short for a workload.
+    fn note(&mut self, name: &str, is_cut: bool) {
+        self.profile.set_cut_short(name, is_cut, &self.order);
+        if is_cut {
+            self.cut_short.push(name.to_owned());
+        }
+    }
+
+    fn save(&mut self) -> anyhow::Result<()> {
+        self.profile.created = now()?;
+        Ok(save(&self.path, &self.profile)?)
+    }
+
+    /// Prints what was measured, in the catalogue's order, and what was not.
+    pub fn report(
+        mut self,
+        finished: bool,
+        wanted: usize,
+        stop: &StopRequest,
+    ) -> anyhow::Result<ExitCode> {
+        let order = &self.order;
+        self.fresh
+            .sort_by_key(|entry| order.iter().position(|name| *name == entry.name));
+        let mut text = String::new();
+        if !self.fresh.is_empty() {
+            text += &profile_table(&self.fresh.iter().collect::<Vec<_>>());
+            let _ = writeln!(text, "\nProfile: {}", self.path.display());
+        }
+        super::super::output::print(text.as_bytes())?;
+        if let Some(run) = self.allowance.run
+            && !self.cut_short.is_empty()
+        {
+            log::warn!(
+                "the budget of {} was too short for {}; `{}` measures what is left",
+                humantime::format_duration(Duration::from_nanos(run.0)),
+                self.cut_short.join(", "),
+                self.to_go_on
+            );
+        }
+        if !finished {
+            log::warn!(
+                "stopped; {} of {wanted} workloads are in {}",
+                self.fresh.len(),
+                self.path.display()
+            );
+            return Ok(stop.exit_code());
+        }
+        let failed = self
+            .fresh
+            .iter()
+            .any(|entry| matches!(entry.stop, StopReason::Failed(_)));
+        Ok(if failed {
+            ExitCode::FAILURE
+        } else {
+            ExitCode::SUCCESS
+        })
+    }
+}
+
+fn now() -> anyhow::Result<toml::value::Datetime> {
+    humantime::format_rfc3339_seconds(SystemTime::now())
+        .to_string()
+        .parse()
+        .context("the system's clock shows a date that no profile can hold")
+}

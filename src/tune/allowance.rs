@@ -1,0 +1,77 @@
+//! How the time of a run is shared among its workloads: each gets what it needs, in turn, until nothing is left. Pure.
+
+use crate::profile::StopReason;
+use crate::units::Nanos;
+
+/// The most time that a run and each of its workloads may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allowance {
+    /// All workloads together, what preparing them takes included; no limit where absent.
+    pub run: Option<Nanos>,
+    /// Each workload.
+    pub workload: Nanos,
+}
+
+impl Allowance {
+    /// What a workload may take that begins when the run has taken so long; `None` when nothing is left for it.
+    pub fn of_next(&self, spent: Nanos) -> Option<Nanos> {
+        let left = self
+            .run
+            .map_or(self.workload, |run| run.saturating_sub(spent));
+        (left > Nanos::ZERO).then(|| left.min(self.workload))
+    }
+
+    /// Was a workload that ended so left undecided when it could take only so long, less than its own limit?
+    ///
+    /// A disturbed one, too: with all its time it would have waited for the disturbance to pass. One that failed was
+    /// not short of time.
+    pub fn cuts_short(&self, stop: &StopReason, allowed: Nanos) -> bool {
+        matches!(stop, StopReason::Budget | StopReason::Contaminated) && allowed < self.workload
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALLOWANCE: Allowance = Allowance {
+        run: Some(Nanos(100)),
+        workload: Nanos(60),
+    };
+
+    #[test]
+    fn a_workload_gets_its_own_limit_or_what_is_left_of_the_runs() {
+        let at = |spent| ALLOWANCE.of_next(Nanos(spent));
+        assert_eq!(at(0), Some(Nanos(60)));
+        assert_eq!(at(40), Some(Nanos(60)));
+        assert_eq!(at(41), Some(Nanos(59)));
+        assert_eq!(at(99), Some(Nanos(1)));
+        assert_eq!(at(100), None);
+        assert_eq!(at(1000), None);
+    }
+
+    #[test]
+    fn without_a_limit_of_the_run_every_workload_gets_its_own() {
+        let unlimited = Allowance {
+            run: None,
+            ..ALLOWANCE
+        };
+        assert_eq!(unlimited.of_next(Nanos(u64::MAX)), Some(Nanos(60)));
+    }
+
+    #[test]
+    fn only_what_got_less_than_its_own_limit_and_stayed_undecided_is_cut_short() {
+        for stop in [StopReason::Budget, StopReason::Contaminated] {
+            assert!(ALLOWANCE.cuts_short(&stop, Nanos(59)), "{stop}");
+            assert!(!ALLOWANCE.cuts_short(&stop, Nanos(60)), "{stop}");
+        }
+        for stop in [
+            StopReason::Eps,
+            StopReason::Separated,
+            StopReason::Single,
+            StopReason::Failed("gone".to_owned()),
+        ] {
+            assert!(!ALLOWANCE.cuts_short(&stop, Nanos(1)), "{stop}");
+        }
+    }
+}
