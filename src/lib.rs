@@ -4,8 +4,8 @@
 //!
 //! - `cli`: one file per subcommand: arguments in, text out
 //! - `launch`: from profile, CPU budget and environment to assignments (`plan`, pure), then `exec`
-//! - `report`: profiles as tables, curves, JSON and CSV
-//! - `bench`: who gives samples: a worker process, a simulated machine
+//! - `report`: profiles and replays as tables, curves, JSON and CSV
+//! - `bench`: who gives samples: a worker process, a simulated machine, a recording; and who records them
 //! - `worker`: the disposable measuring process: protocol, timing, interference
 //!   - `worker::team`: who runs a parallel region: OpenMP or rayon
 //!   - `worker::kernel`: what is computed

@@ -41,7 +41,7 @@ impl ShowArgs {
                 let entries: Vec<&Entry> = profile.workloads.iter().collect();
                 match (self.json, self.csv) {
                     (true, _) => profile_json(&profile)?,
-                    (_, true) => profile_csv(&entries),
+                    (_, true) => profile_csv(&entries)?,
                     _ => profile_table(&entries) + &cut_short_line(&profile).unwrap_or_default(),
                 }
             }
@@ -51,7 +51,7 @@ impl ShowArgs {
                 };
                 match (self.json, self.csv) {
                     (true, _) => entry_json(entry)?,
-                    (_, true) => profile_csv(&[entry]),
+                    (_, true) => profile_csv(&[entry])?,
                     _ => curve(entry, width()),
                 }
             }

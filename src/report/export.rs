@@ -1,6 +1,6 @@
 //! A profile for other programs: JSON with the profile's own keys, CSV with one line a point of a curve.
 
-use crate::machine::Fingerprint;
+use crate::machine::{Fingerprint, Placement};
 use crate::profile::{Conditions, Entry, Profile};
 use serde::Serialize;
 
@@ -40,15 +40,31 @@ pub fn entry_json(entry: &Entry) -> Result<String, serde_json::Error> {
     serde_json::to_string_pretty(entry).map(|text| text + "\n")
 }
 
-/// One line for each point of each curve, below a line of names. Fields are quoted as RFC 4180 says.
-pub fn profile_csv(entries: &[&Entry]) -> String {
-    let mut text = "workload,shape,placement,threads,median_us,ci95_low_us,ci95_high_us,samples,raced,chosen,tie,\
-                    conclusive,stop\n"
-        .to_owned();
+/// What is told of each point of a curve.
+const COLUMNS: [&str; 13] = [
+    "workload",
+    "shape",
+    "placement",
+    "threads",
+    "median_us",
+    "ci95_low_us",
+    "ci95_high_us",
+    "samples",
+    "raced",
+    "chosen",
+    "tie",
+    "conclusive",
+    "stop",
+];
+
+/// One line for each point of each curve, below a line of names.
+pub fn profile_csv(entries: &[&Entry]) -> Result<String, csv::Error> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(COLUMNS)?;
     for entry in entries {
         for point in &entry.curve {
             let chosen = match point.placement {
-                crate::machine::Placement::Unbound => {
+                Placement::Unbound => {
                     entry.latency.as_ref().map(|l| l.threads) == Some(point.threads)
                 }
                 placement => entry
@@ -57,9 +73,9 @@ pub fn profile_csv(entries: &[&Entry]) -> String {
                     .is_some_and(|p| (p.threads, p.placement) == (point.threads, placement)),
             };
             let end = |i: usize| point.ci95_us.map(|ends| ends[i].to_string());
-            let fields = [
-                field(&entry.name),
-                field(&entry.shape),
+            writer.write_record([
+                entry.name.clone(),
+                entry.shape.clone(),
                 point.placement.to_string(),
                 point.threads.to_string(),
                 point.median_us.to_string(),
@@ -70,21 +86,14 @@ pub fn profile_csv(entries: &[&Entry]) -> String {
                 chosen.to_string(),
                 entry.ties.contains(&point.threads).to_string(),
                 entry.stop.is_conclusive().to_string(),
-                field(&entry.stop.to_string()),
-            ];
-            text.push_str(&fields.join(","));
-            text.push('\n');
+                entry.stop.to_string(),
+            ])?;
         }
     }
-    text
-}
-
-fn field(text: &str) -> String {
-    if text.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", text.replace('"', "\"\""))
-    } else {
-        text.to_owned()
-    }
+    let bytes = writer
+        .into_inner()
+        .map_err(csv::IntoInnerError::into_error)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 #[cfg(test)]
@@ -110,7 +119,7 @@ mod tests {
     #[test]
     fn csv_has_a_line_for_each_point() {
         let profile = made_up();
-        let text = profile_csv(&[&profile.workloads[4]]);
+        let text = profile_csv(&[&profile.workloads[4]]).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 5);
         assert_eq!(
@@ -125,7 +134,14 @@ mod tests {
 
     #[test]
     fn fields_are_quoted_where_they_must_be() {
-        assert_eq!(field("a,\"b\""), "\"a,\"\"b\"\"\"");
-        assert_eq!(field("a b"), "a b");
+        let mut entry = made_up().workloads[4].clone();
+        entry.name = "a,\"b\"".to_owned();
+        let text = profile_csv(&[&entry]).unwrap();
+        assert!(
+            text.lines()
+                .nth(1)
+                .unwrap()
+                .starts_with("\"a,\"\"b\"\"\",gemm:")
+        );
     }
 }
