@@ -2,6 +2,7 @@
 
 mod line_reader;
 mod measurer;
+mod recorded;
 mod recorder;
 mod recording;
 mod replay;

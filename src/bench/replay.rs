@@ -1,21 +1,13 @@
 //! Deciding from a recording instead of the machine, on a virtual clock.
 
-use super::recording::{RecordedMachine, RecordedWorkload, Repetition, Times};
-use super::simulated::{Disturbance, LONG_CALL, Machine, SWITCH, SimulatedBench, WAKE, WARM_UP};
+use super::recorded::RecordedBench;
+use super::recording::{RecordedMachine, RecordedWorkload, Times};
+use super::simulated::{Disturbance, Machine, SimulatedBench};
 use crate::machine::Placement;
 use crate::stats::median;
-use crate::tune::{
-    After, Arm, Bench, BenchError, Interference, Options, Placements, Sample, Tuning, Verdict,
-};
-use crate::units::{Calls, Nanos, ThreadCount};
-use rand::{RngExt, SeedableRng};
-use rand_pcg::Pcg64;
+use crate::tune::{After, Arm, BenchError, Options, Placements, Tuning, Verdict};
+use crate::units::{Nanos, ThreadCount};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Fewest draws of which a median is taken, else the mean.
-const MEDIAN_FROM: usize = 5;
-/// From fewer blocks than this none is drawn whole: a few blocks again and again would look like certainty.
-const LEAST_BLOCKS: usize = 5;
 
 /// What a caller decides about a replay.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -188,115 +180,4 @@ fn name_hash(name: &str) -> u64 {
     name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
     })
-}
-
-/// Samples drawn from repetitions with replacement: single ones, or those of one block where blocks were recorded.
-struct RecordedBench<'a> {
-    arms: &'a BTreeMap<Arm, Vec<Repetition>>,
-    blocks: Vec<BTreeMap<Arm, Vec<&'a Repetition>>>,
-    rng: Pcg64,
-    /// Virtual seconds.
-    clock: f64,
-    /// The arm that ran last.
-    awake: Option<Arm>,
-}
-
-impl<'a> RecordedBench<'a> {
-    fn new(arms: &'a BTreeMap<Arm, Vec<Repetition>>, seed: u64) -> Self {
-        let mut blocks: BTreeMap<&str, BTreeMap<Arm, Vec<&Repetition>>> = BTreeMap::new();
-        for (arm, repetitions) in arms {
-            for repetition in repetitions {
-                if let Some(block) = &repetition.block {
-                    let arms = blocks.entry(block).or_default();
-                    arms.entry(*arm).or_default().push(repetition);
-                }
-            }
-        }
-        Self {
-            arms,
-            blocks: blocks.into_values().collect(),
-            rng: Pcg64::seed_from_u64(seed),
-            clock: 0.0,
-            awake: None,
-        }
-    }
-
-    /// The repetitions from which each arm of a request is drawn.
-    fn pools(&mut self, plan: &[(Arm, Calls)]) -> Result<Vec<Vec<&'a Repetition>>, BenchError> {
-        let mut holding = |arms: &[(Arm, Calls)], least: usize| {
-            let all = |block: &&BTreeMap<Arm, Vec<&'a Repetition>>| {
-                arms.iter().all(|(arm, _)| block.contains_key(arm))
-            };
-            let holding: Vec<_> = self.blocks.iter().filter(all).collect();
-            (holding.len() >= least).then(|| holding[self.rng.random_range(0..holding.len())])
-        };
-        if let Some(block) = holding(plan, LEAST_BLOCKS) {
-            return Ok(plan.iter().map(|(arm, _)| block[arm].clone()).collect());
-        }
-        plan.iter()
-            .map(|request| {
-                let (arm, _) = request;
-                if let Some(block) = holding(std::slice::from_ref(request), 1) {
-                    return Ok(block[arm].clone());
-                }
-                let recorded = self.arms.get(arm).map(|all| all.iter().collect());
-                recorded.ok_or_else(|| BenchError::Failed(format!("{arm} was not recorded")))
-            })
-            .collect()
-    }
-
-    fn sample(&mut self, arm: Arm, calls: Calls, pool: &[&Repetition]) -> Sample {
-        if self.awake != Some(arm) {
-            self.awake = Some(arm);
-            let call = pool[self.rng.random_range(0..pool.len())].seconds;
-            self.clock += SWITCH
-                + if call < LONG_CALL {
-                    call * (1.0 + WARM_UP)
-                } else {
-                    WAKE
-                };
-        }
-        let mut values = Vec::new();
-        let mut left = calls.get();
-        let mut flagged = false;
-        while left > 0 {
-            let drawn = pool[self.rng.random_range(0..pool.len())];
-            let taken = left.min(drawn.calls);
-            left -= taken;
-            self.clock += drawn.seconds * f64::from(taken);
-            flagged |= drawn.flagged;
-            values.push(drawn.seconds);
-        }
-        let mean = values.iter().sum::<f64>() / values.len() as f64;
-        let middle = median(&values).filter(|_| values.len() >= MEDIAN_FROM);
-        Sample {
-            seconds_per_call: middle.unwrap_or(mean),
-            calls,
-            interference: if flagged {
-                Interference::RunDelay
-            } else {
-                Interference::None
-            },
-        }
-    }
-}
-
-impl Bench for RecordedBench<'_> {
-    fn block(&mut self, plan: &[(Arm, Calls)]) -> Result<Vec<Sample>, BenchError> {
-        let pools = self.pools(plan)?;
-        Ok(plan
-            .iter()
-            .zip(pools)
-            .map(|((arm, calls), pool)| self.sample(*arm, *calls, &pool))
-            .collect())
-    }
-
-    fn idle(&mut self, time: Nanos) -> Result<(), BenchError> {
-        self.clock += time.as_secs_f64();
-        Ok(())
-    }
-
-    fn now(&self) -> Nanos {
-        Nanos::from_secs_f64(self.clock)
-    }
 }
