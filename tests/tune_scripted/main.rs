@@ -1,5 +1,6 @@
 //! The decision procedure on a bench that follows a script.
 
 mod choices;
+mod long_calls;
 mod resume;
 mod script;
