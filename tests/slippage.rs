@@ -24,15 +24,18 @@ struct Slip {
     rng: Pcg64,
     phi: f64,
     noise: [f64; ARMS],
+    /// How much more than the others the best arm scatters.
+    erratic: f64,
     clock: Nanos,
 }
 
 impl Slip {
-    fn new(seed: u64, phi: f64) -> Self {
+    fn new(seed: u64, phi: f64, erratic: f64) -> Self {
         Self {
             rng: Pcg64::seed_from_u64(seed),
             phi,
             noise: [0.0; ARMS],
+            erratic,
             clock: Nanos::ZERO,
         }
     }
@@ -44,7 +47,11 @@ impl Slip {
         let noise = &mut self.noise[threads - 1];
         *noise = self.phi * *noise + (1.0 - self.phi * self.phi).sqrt() * normal;
         self.clock += Nanos(1_000_000);
-        (if threads == 1 { 1.0 } else { 1.021 }) * (0.03 * *noise).exp()
+        let (seconds, spread) = match threads {
+            1 => (1.0, 0.03 * self.erratic),
+            _ => (1.021, 0.03),
+        };
+        seconds * (spread * *noise).exp()
     }
 
     /// The arms in random order, as screening might leave them.
@@ -79,7 +86,15 @@ impl Bench for Slip {
 
 /// The count chosen, if the race was conclusive, and its blocks.
 fn race(seed: u64, phi: f64) -> (Option<usize>, usize) {
-    let mut bench = Slip::new(seed, phi);
+    race_on(Slip::new(seed, phi, 1.0), seed)
+}
+
+/// The same where the best arm scatters three times as widely as the others.
+fn race_of_an_erratic_best(seed: u64, phi: f64) -> (Option<usize>, usize) {
+    race_on(Slip::new(seed, phi, 3.0), seed)
+}
+
+fn race_on(mut bench: Slip, seed: u64) -> (Option<usize>, usize) {
     let racers: Vec<Racer> = bench
         .arms()
         .into_iter()
@@ -105,7 +120,7 @@ fn race(seed: u64, phi: f64) -> (Option<usize>, usize) {
 
 /// The negative control: the mean is best and t intervals say so, at any look.
 fn plain_t(seed: u64, phi: f64) -> (Option<usize>, usize) {
-    let mut bench = Slip::new(seed, phi);
+    let mut bench = Slip::new(seed, phi, 1.0);
     let arms = bench.arms();
     let mut logs: Vec<Vec<f64>> = vec![Vec::new(); ARMS];
     let mean = |v: &[f64]| v.iter().sum::<f64>() / v.len() as f64;
@@ -174,6 +189,7 @@ fn development() {
     for phi in [0.0, 0.3, 0.6, 0.8] {
         for begin in [0, RUNS, 2 * RUNS] {
             error("race", phi, begin, race);
+            error("erratic", phi, begin, race_of_an_erratic_best);
         }
     }
 }

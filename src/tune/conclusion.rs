@@ -60,10 +60,15 @@ impl Tuning {
         };
         // The second race is between what the first one left: it proves no more than that one did.
         let first = stop_of(&self.first);
-        match self.options.then {
+        let stop = match self.options.then {
             After::UnboundRace if first.is_conclusive() => stop_of(&self.second),
             _ => first,
+        };
+        // A race tells nothing about counts that were never looked at.
+        if stop.is_conclusive() && self.screen.cut_short {
+            return StopReason::Budget;
         }
+        stop
     }
 
     fn latency(&self) -> Option<Choice> {
@@ -131,27 +136,29 @@ impl Tuning {
             })
     }
 
-    /// All logical CPUs against the winner, in the blocks that both were in.
+    /// All logical CPUs against the winner, in the blocks that both were in; if there are none, as screened.
     fn baseline(&self, latency: &Choice) -> Option<Baseline> {
-        let Finished { race, outcome } = self.latency_race()?;
+        let finished = self.latency_race()?;
         let threads = self.layout.logical;
-        let all = race
-            .racers()
-            .iter()
-            .position(|r| r.arm.threads == threads)?;
-        let loss = if all == outcome.winner {
-            0.0
-        } else {
-            let paired = race.compare(all, outcome.winner);
-            if !paired.standard_error.is_finite() {
-                return None;
+        let speedup = match finished.place_of(threads) {
+            Some(all) if all == finished.outcome.winner => 1.0,
+            Some(all) => {
+                let paired = finished.race.compare(all, finished.outcome.winner);
+                Some(paired.mean.exp()).filter(|_| paired.standard_error.is_finite())?
             }
-            paired.mean
+            None => {
+                let arms = self.screen.known.arms().iter();
+                let screened = arms.filter(|samples| samples.arm.threads == threads);
+                let seconds = screened
+                    .filter_map(|samples| Some(Timing::of(&samples.clean)?.seconds_per_call))
+                    .reduce(f64::min)?;
+                seconds / latency.time.seconds_per_call
+            }
         };
         Some(Baseline {
             threads,
-            seconds_per_call: latency.time.seconds_per_call * loss.exp(),
-            speedup: loss.exp(),
+            seconds_per_call: latency.time.seconds_per_call * speedup,
+            speedup,
         })
     }
 

@@ -20,8 +20,14 @@ pub(super) const HOPELESS_BELOW: f64 = 0.6;
 pub(super) const SMALL_SECONDS: f64 = 0.2;
 /// Every count is a candidate up to this many logical CPUs.
 pub(super) const EVERY_COUNT: u32 = 8;
+/// Where screening's time holds fewer calls of the best count than this, calls are long: the grid is thinned.
+pub(super) const LONG_CALLS: f64 = 32.0;
+/// Least ratio of neighbouring counts in the thinned grid: below 2, so that 24 beside 47 stays.
+pub(super) const THINNED_RATIO: f64 = 1.9;
 /// Counts between neighbours within this factor of the best are all screened.
 pub(super) const DENSE_RATIO: f64 = 3.0;
+/// Widest stride of dense screening; where time would ask for a wider one, halving gaps finds as much for fewer samples.
+pub(super) const DENSE_STRIDE: usize = 4;
 /// Rounds of halving gaps beside good counts.
 pub(super) const ZOOM_ROUNDS: u32 = 6;
 /// Distance from the best (log) that survives each narrowing pass.
@@ -38,6 +44,9 @@ pub(super) const RETRIES: u32 = 3;
 pub(super) const RACERS_LEAST: usize = 3;
 /// Most racers, apart from all physical cores and all logical CPUs.
 pub(super) const RACERS_MOST: usize = 8;
+/// Racers give way, worst first, until the time left holds so many blocks: eight that cannot be told from each other
+/// in time are worth less than three that can.
+pub(super) const BLOCKS_WANTED: f64 = 30.0;
 /// Racers of the second race, apart from all logical CPUs.
 pub(super) const SECOND_RACERS: usize = 4;
 /// A racer that cannot be better than the incumbent by more than this (log) leaves the race.

@@ -2,7 +2,9 @@
 
 use super::Arm;
 use super::blocks::Racer;
-use super::constants::{EFFICIENT_LOSS, LEAST_BLOCKS, LOOKS, SECOND_RACERS};
+use super::constants::{
+    BLOCKS_WANTED, EFFICIENT_LOSS, LEAST_BLOCKS, LOOKS, RACERS_LEAST, SECOND_RACERS,
+};
 use super::efficient::Efficient;
 use super::race::Race;
 use super::tuning::{Finished, Tuning};
@@ -29,10 +31,15 @@ impl Tuning {
         Efficient::new(challengers, winner, delta, self.spent + room, &mut self.rng)
     }
 
-    /// A race that ends at `end`, if three blocks of these racers fit into a quarter of the budget more than that: fewer
-    /// would decide nothing.
-    pub(super) fn race(&mut self, racers: Vec<Racer>, end: Nanos) -> Option<Race> {
-        let block: f64 = racers.iter().map(|r| self.screen.known.cost(r)).sum();
+    /// A race that ends at `end`, of as many of these racers (best first) as that leaves time for; if three blocks of
+    /// them fit into a quarter of the budget more than that: fewer would decide nothing.
+    pub(super) fn race(&mut self, mut racers: Vec<Racer>, end: Nanos) -> Option<Race> {
+        let cost = |racer: &Racer| self.screen.known.cost(racer);
+        let mut block: f64 = racers.iter().map(cost).sum();
+        let wanted = (end - self.spent).as_secs_f64() / BLOCKS_WANTED;
+        while racers.len() > RACERS_LEAST && block > wanted {
+            block -= racers.pop().map_or(0.0, |racer| cost(&racer));
+        }
         let room = (end + self.options.share(0.25)) - self.spent;
         if block * LEAST_BLOCKS as f64 > room.as_secs_f64() {
             return None;
@@ -108,6 +115,12 @@ impl Tuning {
 impl Finished {
     pub(super) fn winner(&self) -> Option<Racer> {
         self.race.racers().get(self.outcome.winner).copied()
+    }
+
+    /// The racer with this many threads.
+    pub(super) fn place_of(&self, threads: ThreadCount) -> Option<usize> {
+        let racers = self.race.racers();
+        racers.iter().position(|racer| racer.arm.threads == threads)
     }
 
     /// All racers, the winner first, the others by what they lost to it.

@@ -3,9 +3,9 @@
 use super::blocks::{Answer, Request};
 use super::candidates::{grid, physical};
 use super::constants::{
-    EVERY_COUNT, MOST_CALLS, NARROW, RETRIES, SCREEN_SHARE, SMALL_SECONDS, ZOOM_ROUNDS,
+    EVERY_COUNT, LONG_CALLS, MOST_CALLS, NARROW, RETRIES, SCREEN_SHARE, SMALL_SECONDS, ZOOM_ROUNDS,
 };
-use super::ladder::Ladder;
+use super::ladder::{Ladder, Pace, thinned_above};
 use super::screened::Screened;
 use super::spacing::{dense, middles};
 use super::{Arm, Options, Sample};
@@ -66,6 +66,8 @@ enum Phase {
 pub(super) struct Screen {
     pub known: Screened,
     pub stage: ScreenStage,
+    /// Did the time end while there were still regions of counts that had not been looked at?
+    pub cut_short: bool,
     /// Samples thrown away.
     pub rejected: u64,
     grid: Vec<ThreadCount>,
@@ -88,6 +90,7 @@ impl Screen {
         let mut screen = Self {
             known: Screened::default(),
             stage: ScreenStage::Down(Ladder::new(&grid, top)),
+            cut_short: false,
             rejected: 0,
             grid,
             queue: VecDeque::new(),
@@ -173,6 +176,7 @@ impl Screen {
     /// Brings the next arm to hand, through as many stages as needed.
     fn proceed(&mut self, context: &mut Context) {
         if context.spent >= deadline(context.options) {
+            self.cut_short |= self.is_searching();
             self.stage = ScreenStage::Finished;
             self.queue.clear();
         }
@@ -194,6 +198,16 @@ impl Screen {
         });
     }
 
+    /// Are the grid, the counts between, and the first round of halving yet to be done? The stage is the one after
+    /// that of the queue.
+    fn is_searching(&self) -> bool {
+        match self.stage {
+            ScreenStage::Zoom(round) => round <= 1 && !self.queue.is_empty(),
+            ScreenStage::Narrow(_) | ScreenStage::Finished => false,
+            _ => true,
+        }
+    }
+
     /// The arms that the stage at hand asks for, if any; advances the stage.
     fn next_stage(&mut self, context: &Context) -> Vec<Arm> {
         let options = context.options;
@@ -202,6 +216,9 @@ impl Screen {
             ScreenStage::Up => {
                 self.stage = ScreenStage::Small(0);
                 let top = physical(context.layout);
+                if self.pace(context) == Pace::Thinned {
+                    return arms_of(options, thinned_above(&self.grid, top));
+                }
                 arms_of(options, self.grid.iter().copied().filter(|n| *n > top))
             }
             // Nothing clean so far: nothing can be decided, and more would take the machine's time for nothing.
@@ -210,7 +227,6 @@ impl Screen {
                 let count = SMALL_COUNTS.get(place).copied().map(ThreadCount::clamped);
                 self.stage = match count {
                     Some(_) => ScreenStage::Small(place + 1),
-                    None if every_count(context.layout) => ScreenStage::Narrow(0),
                     None => ScreenStage::Dense,
                 };
                 arms_of(options, count.filter(|n| self.worth_for_later(*n)))
@@ -231,7 +247,9 @@ impl Screen {
                 arms_of(options, middles)
             }
             ScreenStage::Narrow(pass) => {
-                let Some(width) = NARROW.get(pass) else {
+                // Where calls are long the race narrows: its samples prove something, too.
+                let passes = NARROW.get(pass);
+                let Some(width) = passes.filter(|_| self.pace(context) != Pace::Thinned) else {
                     return Vec::new();
                 };
                 self.stage = ScreenStage::Narrow(pass + 1);
@@ -249,12 +267,22 @@ impl Screen {
 
     /// The next smaller count of the grid, unless the last ones gave no hope.
     fn next_rung(&mut self, mut ladder: Ladder, context: &Context) -> Option<ThreadCount> {
-        let next = ladder.descend(&self.known, every_count(context.layout));
+        let next = ladder.descend(&self.known, self.pace(context));
         self.stage = match next {
             Some(_) => ScreenStage::Down(ladder),
             None => ScreenStage::Up,
         };
         next
+    }
+
+    /// How many counts of the grid can be afforded.
+    fn pace(&self, context: &Context) -> Pace {
+        let room = deadline(context.options).as_secs_f64();
+        match self.known.best() {
+            Some(best) if best.exp() * LONG_CALLS > room => Pace::Thinned,
+            _ if every_count(context.layout) => Pace::EveryCount,
+            _ => Pace::Grid,
+        }
     }
 
     /// Is a small count worth a sample, because a later launch may have a smaller budget, at the expected length of a

@@ -1,7 +1,7 @@
 //! Which counts between the known ones deserve a sample.
 
 use super::Options;
-use super::constants::DENSE_RATIO;
+use super::constants::{DENSE_RATIO, DENSE_STRIDE};
 use super::screened::Screened;
 use crate::stats::interpolate;
 use crate::units::{Nanos, ThreadCount};
@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 const OVERHEAD: (f64, f64) = (1.3, 3e-4);
 
 /// Every count between the neighbours of the good ones, or an even stride of them whose predicted cost fits into
-/// `room`; none where there is no room.
+/// `room`; none where there is no room, or so little that the stride would be wide.
 pub(super) fn dense(known: &Screened, room: Nanos, options: &Options) -> Vec<ThreadCount> {
     let (curve, Some(best)) = (known.curve(), known.best()) else {
         return Vec::new();
@@ -44,6 +44,9 @@ pub(super) fn dense(known: &Screened, room: Nanos, options: &Options) -> Vec<Thr
         })
         .sum();
     let stride = (cost / room.as_secs_f64()).ceil() as usize;
+    if stride > DENSE_STRIDE {
+        return Vec::new();
+    }
     new.into_iter().step_by(stride.max(1)).collect()
 }
 
@@ -68,4 +71,40 @@ pub(super) fn middles(known: &Screened, options: &Options) -> BTreeSet<ThreadCou
                 .filter(|count| a < *count && *count < b)
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::Placement;
+    use crate::tune::{Arm, Interference, Sample};
+    use crate::units::Calls;
+
+    #[test]
+    fn the_stride_follows_from_the_room_until_it_would_be_wide() {
+        let mut known = Screened::default();
+        for count in [1, 11] {
+            let arm = Arm {
+                threads: ThreadCount::clamped(count),
+                placement: Placement::Close,
+            };
+            known.insert(arm, Calls::ONE);
+            let sample = Sample {
+                seconds_per_call: 1.0,
+                calls: Calls::ONE,
+                interference: Interference::None,
+            };
+            known.add_clean(arm, &sample);
+        }
+        let new = |seconds: f64| -> Vec<u32> {
+            let room = Nanos::from_secs_f64(seconds);
+            let counts = dense(&known, room, &Options::counts_only());
+            counts.into_iter().map(ThreadCount::get).collect()
+        };
+        // Nine counts of 1.3 s each.
+        assert_eq!(new(12.0), [2, 3, 4, 5, 6, 7, 8, 9, 10]);
+        assert_eq!(new(6.0), [2, 4, 6, 8, 10]);
+        assert_eq!(new(3.0), [2, 6, 10]);
+        assert!(new(2.9).is_empty(), "a stride of five");
+    }
 }

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 /// What a tuning found out about one workload.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
-    /// Why it ended: the first inconclusive reason of the races that `latency` rests on, else that of the last one.
+    /// Why it ended: the first inconclusive reason of the races that `latency` rests on, else that of the last one; a
+    /// search for candidates that the time cut short makes it inconclusive.
     pub stop: StopReason,
     /// The fastest count as `launch` uses it; absent when no clean sample was seen. Where the time ended before the
     /// unbound race had three blocks, the bound arm that was first, and `stop` is inconclusive.
@@ -20,7 +21,7 @@ pub struct Verdict {
     pub pinned: Option<Choice>,
     /// The fewest threads proven to be within 5 % of `latency`; `latency` itself where no smaller count was.
     pub efficient: Option<FewestThreads>,
-    /// All logical CPUs, timed in the same race as `latency`.
+    /// All logical CPUs against `latency`; absent where neither a race nor screening timed them.
     pub default: Option<Baseline>,
     /// Counts that could not be told from `latency`, itself included, ascending.
     pub ties: Vec<ThreadCount>,
@@ -65,7 +66,8 @@ pub struct Baseline {
     pub threads: ThreadCount,
     /// Seconds a call: that of `latency` times `speedup`.
     pub seconds_per_call: f64,
-    /// Its time over that of `latency`, from paired blocks.
+    /// Its time over that of `latency`: from paired blocks, or from screening where the time left no place for it in
+    /// the race.
     pub speedup: f64,
 }
 

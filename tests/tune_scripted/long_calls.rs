@@ -1,0 +1,84 @@
+//! What changes where a call takes so long that the time holds a few dozen of them.
+
+use super::script::{Place, Script, chosen, count, decide, jitter, layout, table};
+use std::collections::BTreeSet;
+use threadtune::profile::StopReason;
+use threadtune::tune::Options;
+
+/// Seconds on so many threads of 64: 48 are best, 16 are hopeless.
+fn long(threads: u32) -> f64 {
+    match threads {
+        0..17 => 1.5 * 32.0 / f64::from(threads),
+        17..32 => 1.6,
+        32 => 1.5,
+        48 => 1.2,
+        64 => 1.8,
+        _ => 1.3,
+    }
+}
+
+#[test]
+fn long_calls_thin_the_grid() {
+    let mut script = Script::new(|place: &Place| long(place.arm.threads.get()));
+    let verdict = decide(&mut script, layout(64, 32), Options::counts_only());
+    // Half of the cores is hopeless, so nothing below; then all CPUs, then the middles of gaps, best first.
+    let order = script.order();
+    assert_eq!(order[..3], [32, 16, 64]);
+    assert!(
+        order[3..5] == [24, 48] || order[3..5] == [48, 24],
+        "{order:?}"
+    );
+    assert_eq!(chosen(&verdict), 48);
+    assert_eq!(verdict.stop, StopReason::Separated);
+    // A tenth of that, and the whole grid fits.
+    let mut script = Script::new(|place: &Place| 0.1 * long(place.arm.threads.get()));
+    decide(&mut script, layout(64, 32), Options::counts_only());
+    assert_eq!(script.order()[..4], [32, 31, 24, 16]);
+}
+
+#[test]
+fn a_race_after_a_search_that_was_cut_short_proves_nothing() {
+    let stop = |factor: f64| {
+        let mut script = Script::new(|place: &Place| factor * long(place.arm.threads.get()));
+        let verdict = decide(&mut script, layout(64, 32), Options::counts_only());
+        assert!(verdict.latency.unwrap().time.samples >= 3, "no race");
+        verdict.stop
+    };
+    assert_eq!(stop(1.0), StopReason::Separated);
+    // 20.5 s for the grid: of the two middles beside the best count only one is sampled.
+    assert_eq!(stop(3.25), StopReason::Budget);
+}
+
+#[test]
+fn the_race_is_of_as_many_as_the_time_holds_thirty_blocks_of() {
+    // Eight counts that cannot be told apart. Screening takes four samples of each.
+    let racers = |seconds: f64| {
+        let mut script = Script::new(|place: &Place| seconds * jitter(place.sample, 0.02));
+        decide(&mut script, layout(8, 8), Options::counts_only());
+        let alone = script.asked.len() - script.sizes().len();
+        let different: BTreeSet<u32> = script.order().into_iter().collect();
+        (script.sizes()[0], alone > different.len())
+    };
+    assert_eq!(racers(0.1), (8, true));
+    // 60 s − 32 · 0.3 s are thirty blocks of 5.6 calls.
+    assert_eq!(racers(0.3), (5, true));
+    // Never fewer than three; and of so long calls screening repeats none, since the race will.
+    assert_eq!(racers(1.0), (3, false));
+}
+
+#[test]
+fn all_cpus_are_compared_by_screening_where_they_could_not_race() {
+    let times = [2.4, 1.2, 1.22, 1.24, 1.26, 1.8];
+    let mut script = Script::new(table(&times));
+    let verdict = decide(&mut script, layout(6, 3), Options::counts_only());
+    let raced: Vec<u32> = verdict
+        .curve
+        .iter()
+        .filter(|timed| timed.raced)
+        .map(|timed| timed.arm.threads.get())
+        .collect();
+    assert!(raced.len() == 3 && !raced.contains(&6), "{raced:?}");
+    let default = verdict.default.unwrap();
+    assert_eq!(default.threads, count(6));
+    assert!((default.speedup - 1.8 / 1.2).abs() < 0.01, "{default:?}");
+}
