@@ -368,9 +368,10 @@ fn long_calls_stay_within_the_budget_and_a_half_and_one_call() {
 
 #[test]
 fn what_is_claimed_of_long_calls_is_true() {
-    for (call, inconclusive) in [(0.5, 0.55), (1.0, 0.7), (2.0, 0.9)] {
+    // Few are conclusive, as time rarely holds every plausible count; those that are, are right.
+    for (call, inconclusive) in [(0.5, 0.65), (1.0, 0.8), (2.0, 0.9)] {
         let rates = Rates::of(&decide_long(GATE.start..GATE.start + 300, call));
-        assert!(rates.within_2_conclusive >= 0.95);
+        assert!(rates.within_2_conclusive >= 0.99);
         assert!(rates.inconclusive <= inconclusive);
     }
 }

@@ -65,7 +65,7 @@ impl Tuning {
             _ => first,
         };
         // A race tells nothing about counts that were never looked at.
-        if stop.is_conclusive() && self.screen.cut_short {
+        if stop.is_conclusive() && self.screen.incomplete {
             return StopReason::Budget;
         }
         stop

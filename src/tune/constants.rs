@@ -27,7 +27,7 @@ pub(super) const THINNED_RATIO: f64 = 1.9;
 /// Counts between neighbours within this factor of the best are all screened.
 pub(super) const DENSE_RATIO: f64 = 3.0;
 /// Widest stride of dense screening; where time would ask for a wider one, halving gaps finds as much for fewer samples.
-pub(super) const DENSE_STRIDE: usize = 4;
+pub(super) const DENSE_STRIDE: f64 = 4.0;
 /// Rounds of halving gaps beside good counts.
 pub(super) const ZOOM_ROUNDS: u32 = 6;
 /// Distance from the best (log) that survives each narrowing pass.

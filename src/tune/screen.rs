@@ -66,8 +66,8 @@ enum Phase {
 pub(super) struct Screen {
     pub known: Screened,
     pub stage: ScreenStage,
-    /// Did the time end while there were still regions of counts that had not been looked at?
-    pub cut_short: bool,
+    /// Are there plausible counts that were not looked at, for lack of time?
+    pub incomplete: bool,
     /// Samples thrown away.
     pub rejected: u64,
     grid: Vec<ThreadCount>,
@@ -90,7 +90,7 @@ impl Screen {
         let mut screen = Self {
             known: Screened::default(),
             stage: ScreenStage::Down(Ladder::new(&grid, top)),
-            cut_short: false,
+            incomplete: false,
             rejected: 0,
             grid,
             queue: VecDeque::new(),
@@ -176,7 +176,7 @@ impl Screen {
     /// Brings the next arm to hand, through as many stages as needed.
     fn proceed(&mut self, context: &mut Context) {
         if context.spent >= deadline(context.options) {
-            self.cut_short |= self.is_searching();
+            self.incomplete |= self.is_searching();
             self.stage = ScreenStage::Finished;
             self.queue.clear();
         }
@@ -234,7 +234,9 @@ impl Screen {
             ScreenStage::Dense => {
                 self.stage = ScreenStage::Zoom(0);
                 let room = deadline(options) - context.spent;
-                arms_of(options, dense(&self.known, room, options))
+                let dense = dense(&self.known, room, options);
+                self.incomplete |= !dense.is_whole;
+                arms_of(options, dense.counts)
             }
             ScreenStage::Zoom(round) => {
                 let mut middles = middles(&self.known, options);

@@ -10,9 +10,73 @@ use std::collections::BTreeSet;
 /// What a sample takes beside its calls, as a factor (warm-up, an uneven fit) and in seconds (waking another team).
 const OVERHEAD: (f64, f64) = (1.3, 3e-4);
 
-/// Every count between the neighbours of the good ones, or an even stride of them whose predicted cost fits into
-/// `room`; none where there is no room, or so little that the stride would be wide.
-pub(super) fn dense(known: &Screened, room: Nanos, options: &Options) -> Vec<ThreadCount> {
+/// What dense screening takes.
+pub(super) struct Dense {
+    pub counts: Vec<ThreadCount>,
+    /// Is that every count between the neighbours of the good ones?
+    pub is_whole: bool,
+}
+
+/// Every count between the neighbours of the good ones, or as many as `room` holds: half of them evenly spaced, the
+/// others those that the straight lines between known counts promise most of. None where that would leave wide gaps: halving gaps finds as much for
+/// fewer samples.
+pub(super) fn dense(known: &Screened, room: Nanos, options: &Options) -> Dense {
+    let points: Vec<(f64, f64)> = known
+        .curve()
+        .into_iter()
+        .map(|(count, log)| (f64::from(count.get()), log))
+        .collect();
+    let expected = |n: ThreadCount| interpolate(&points, f64::from(n.get())).unwrap_or(0.0);
+    let mut new = between(known, options);
+    let (factor, switch) = OVERHEAD;
+    let cost: f64 = new
+        .iter()
+        .map(|count| {
+            let sample = expected(*count).exp().max(options.sample.as_secs_f64());
+            (sample * factor + switch) * options.arms_at(*count).count() as f64
+        })
+        .sum();
+    if cost <= room.as_secs_f64() {
+        return Dense {
+            counts: new,
+            is_whole: true,
+        };
+    }
+    let stride = (cost / room.as_secs_f64()).ceil();
+    if stride > DENSE_STRIDE {
+        new.clear();
+    } else {
+        let many = new.len() / stride as usize;
+        new = most_promising(&new, many, expected);
+    }
+    Dense {
+        counts: new,
+        is_whole: false,
+    }
+}
+
+/// So many of these counts: half of them evenly spaced, the others those of the least expected log times.
+fn most_promising(
+    counts: &[ThreadCount],
+    many: usize,
+    expected: impl Fn(ThreadCount) -> f64,
+) -> Vec<ThreadCount> {
+    let stride = (2 * counts.len()).div_ceil(many.max(1));
+    let (even, rest): (Vec<_>, Vec<_>) = counts
+        .iter()
+        .enumerate()
+        .partition(|(i, _)| i % stride == 0);
+    let mut rest: Vec<ThreadCount> = rest.into_iter().map(|(_, count)| *count).collect();
+    rest.sort_by(|a, b| expected(*a).total_cmp(&expected(*b)));
+    rest.truncate(many.saturating_sub(even.len()));
+    even.into_iter()
+        .map(|(_, count)| *count)
+        .chain(rest)
+        .collect()
+}
+
+/// The counts between the neighbours of the good ones that are not known yet.
+fn between(known: &Screened, options: &Options) -> Vec<ThreadCount> {
     let (curve, Some(best)) = (known.curve(), known.best()) else {
         return Vec::new();
     };
@@ -21,33 +85,12 @@ pub(super) fn dense(known: &Screened, room: Nanos, options: &Options) -> Vec<Thr
     else {
         return Vec::new();
     };
-    if room == Nanos::ZERO {
-        return Vec::new();
-    }
     let low = curve[first.saturating_sub(1)].0.as_usize();
     let high = curve[(last + 1).min(curve.len() - 1)].0.as_usize();
-    let new: Vec<ThreadCount> = (low + 1..high)
+    (low + 1..high)
         .map(ThreadCount::clamped)
         .filter(|count| options.arms_at(*count).next().is_some() && !known.has(*count))
-        .collect();
-    let points: Vec<(f64, f64)> = curve
-        .iter()
-        .map(|(count, log)| (f64::from(count.get()), *log))
-        .collect();
-    let (factor, switch) = OVERHEAD;
-    let cost: f64 = new
-        .iter()
-        .map(|count| {
-            let log = interpolate(&points, f64::from(count.get())).unwrap_or(best);
-            let sample = log.exp().max(options.sample.as_secs_f64());
-            (sample * factor + switch) * options.arms_at(*count).count() as f64
-        })
-        .sum();
-    let stride = (cost / room.as_secs_f64()).ceil() as usize;
-    if stride > DENSE_STRIDE {
-        return Vec::new();
-    }
-    new.into_iter().step_by(stride.max(1)).collect()
+        .collect()
 }
 
 /// The middles of the gaps wider than 2 % beside counts near the best.
@@ -96,15 +139,17 @@ mod tests {
             };
             known.add_clean(arm, &sample);
         }
-        let new = |seconds: f64| -> Vec<u32> {
+        let new = |seconds: f64| {
             let room = Nanos::from_secs_f64(seconds);
-            let counts = dense(&known, room, &Options::counts_only());
-            counts.into_iter().map(ThreadCount::get).collect()
+            let dense = dense(&known, room, &Options::counts_only());
+            let mut counts: Vec<u32> = dense.counts.into_iter().map(ThreadCount::get).collect();
+            counts.sort_unstable();
+            (counts, dense.is_whole)
         };
         // Nine counts of 1.3 s each.
-        assert_eq!(new(12.0), [2, 3, 4, 5, 6, 7, 8, 9, 10]);
-        assert_eq!(new(6.0), [2, 4, 6, 8, 10]);
-        assert_eq!(new(3.0), [2, 6, 10]);
-        assert!(new(2.9).is_empty(), "a stride of five");
+        assert_eq!(new(12.0), (vec![2, 3, 4, 5, 6, 7, 8, 9, 10], true));
+        // Four of them: every fifth, then the first of those that promise the same.
+        assert_eq!(new(6.0), (vec![2, 3, 4, 7], false));
+        assert_eq!(new(2.9), (vec![], false), "a stride of five");
     }
 }

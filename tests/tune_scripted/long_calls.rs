@@ -29,7 +29,6 @@ fn long_calls_thin_the_grid() {
         "{order:?}"
     );
     assert_eq!(chosen(&verdict), 48);
-    assert_eq!(verdict.stop, StopReason::Separated);
     // A tenth of that, and the whole grid fits.
     let mut script = Script::new(|place: &Place| 0.1 * long(place.arm.threads.get()));
     decide(&mut script, layout(64, 32), Options::counts_only());
@@ -37,16 +36,21 @@ fn long_calls_thin_the_grid() {
 }
 
 #[test]
-fn a_race_after_a_search_that_was_cut_short_proves_nothing() {
-    let stop = |factor: f64| {
-        let mut script = Script::new(|place: &Place| factor * long(place.arm.threads.get()));
-        let verdict = decide(&mut script, layout(64, 32), Options::counts_only());
+fn a_race_proves_nothing_about_counts_that_were_not_looked_at() {
+    let stop = |cpus: u32, seconds: &dyn Fn(u32) -> f64| {
+        let mut script = Script::new(|place: &Place| seconds(place.arm.threads.get()));
+        let verdict = decide(&mut script, layout(cpus, cpus / 2), Options::counts_only());
         assert!(verdict.latency.unwrap().time.samples >= 3, "no race");
         verdict.stop
     };
-    assert_eq!(stop(1.0), StopReason::Separated);
-    // 20.5 s for the grid: of the two middles beside the best count only one is sampled.
-    assert_eq!(stop(3.25), StopReason::Budget);
+    // A tenth of a second: there is time for all 64 counts.
+    assert_eq!(stop(64, &|n| 0.1 * long(n)), StopReason::Separated);
+    // A second: not for those between the grid's.
+    assert_eq!(stop(64, &long), StopReason::Budget);
+    // Six counts of one to three seconds are all sampled, of three to nine seconds only some.
+    let few = |n: u32| 3.0 / f64::from(n.min(3));
+    assert_eq!(stop(6, &few), StopReason::Eps);
+    assert_eq!(stop(6, &|n| 3.0 * few(n)), StopReason::Budget);
 }
 
 #[test]
