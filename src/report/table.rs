@@ -79,8 +79,8 @@ pub(super) fn remark(entry: &Entry) -> String {
             entry.rejected, entry.samples
         ),
         StopReason::Budget => format!(
-            "? {name}: inconclusive: the time was up before the counts could be told apart (within 2 % with \
-             probability {:.2})",
+            "? {name}: inconclusive: the time was up before all plausible counts were looked at and told apart (within \
+             2 % of those that raced with probability {:.2})",
             entry.p_within
         ),
         StopReason::Eps | StopReason::Separated | StopReason::Single => {
@@ -114,7 +114,7 @@ gemv-2048x2048           3    505 µs     500–510 µs    1.78×  eps          
 llama3.2-1b/decode       4?  24.1 ms   23.9–24.3 ms    1.08×  budget        60.0
 softmax-512x512           –        –              –        –  failed         0.3
 gemm-bf16-64             1   3.00 µs   2.97–3.03 µs    4.17×  separated      2.5
-? llama3.2-1b/decode: inconclusive: the time was up before the counts could be told apart (within 2 % with probability 0.41)
+? llama3.2-1b/decode: inconclusive: the time was up before all plausible counts were looked at and told apart (within 2 % of those that raced with probability 0.41)
 ? softmax-512x512: failed: the worker was killed by signal 11
 ";
         let table = profile_table(&entries);

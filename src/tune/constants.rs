@@ -42,8 +42,9 @@ pub(super) const OPTIMISM: f64 = 1.8;
 pub(super) const RETRIES: u32 = 3;
 /// Fewest racers.
 pub(super) const RACERS_LEAST: usize = 3;
-/// Most racers, apart from all physical cores and all logical CPUs.
-pub(super) const RACERS_MOST: usize = 8;
+/// Most racers, apart from all physical cores and all logical CPUs. Over 6000 simulated machines eight of them cost
+/// 6 % more, left 0.7 % more cases undecided, and were within 2 % in 0.1 % more.
+pub(super) const RACERS_MOST: usize = 6;
 /// Racers give way, worst first, until the time left holds so many blocks: eight that cannot be told from each other
 /// in time are worth less than three that can.
 pub(super) const BLOCKS_WANTED: f64 = 30.0;

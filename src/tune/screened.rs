@@ -158,7 +158,7 @@ impl Screened {
         }
     }
 
-    /// The arms that race, best first: those near the best, at least three and at most eight, then the best placement
+    /// The arms that race, best first: those near the best, at least three and at most six, then the best placement
     /// of each of the counts in `always`.
     pub fn racers(&self, always: [ThreadCount; 2]) -> Vec<Racer> {
         let best = self.best();
