@@ -145,7 +145,18 @@ mod tests {
             lines.next(),
             Some("workload,threads,seconds,placement,flagged,calls,block,time_s")
         );
-        assert_eq!(lines.count() as u64, verdict.samples);
+        let rows: Vec<Vec<&str>> = lines.map(|line| line.split(',').collect()).collect();
+        assert_eq!(rows.len() as u64, verdict.samples);
+        // Blocks are numbered in order, those of the race hold several arms, and time goes on.
+        let blocks: Vec<u64> = rows.iter().map(|row| row[6].parse().unwrap()).collect();
+        assert_eq!(blocks[0], 1);
+        assert!(blocks.windows(2).all(|pair| pair[1] - pair[0] <= 1));
+        assert!(blocks.windows(2).any(|pair| pair[1] == pair[0]));
+        let times: Vec<f64> = rows.iter().map(|row| row[7].parse().unwrap()).collect();
+        assert!(times.windows(2).all(|pair| pair[0] < pair[1]));
+        assert_eq!(times.last(), Some(&verdict.spent.as_secs_f64()));
+        let flagged = rows.iter().filter(|row| row[4] == "1").count() as u64;
+        assert!(flagged > 0 && flagged <= verdict.rejected);
         let recording = Recording::read(&[path]).unwrap();
         let Times::Repeated(arms) = &recording.workloads[0].times else {
             panic!("a long recording");

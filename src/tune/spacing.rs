@@ -152,4 +152,16 @@ mod tests {
         assert_eq!(new(6.0), (vec![2, 3, 4, 7], false));
         assert_eq!(new(2.9), (vec![], false), "a stride of five");
     }
+
+    #[test]
+    fn half_are_evenly_spaced_and_half_promise_most() {
+        let counts: Vec<ThreadCount> = (1..=12).map(ThreadCount::clamped).collect();
+        // The nearer to ten, the faster.
+        let expected = |n: ThreadCount| f64::from(n.get().abs_diff(10));
+        let chosen: Vec<u32> = most_promising(&counts, 6, expected)
+            .into_iter()
+            .map(ThreadCount::get)
+            .collect();
+        assert_eq!(chosen, [1, 5, 9, 10, 11, 8]);
+    }
 }

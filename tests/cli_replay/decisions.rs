@@ -200,7 +200,7 @@ fn flagged_samples_stay_flagged_and_placements_apart() {
 
     // Bound, four threads are best; unbound, six.
     let close = rows.replace('\n', ",close\n");
-    let turned = [4e-3, 2.2e-3, 1.6e-3, 1.5e-3, 1.2e-3, 1e-3];
+    let turned = [8e-3, 4.4e-3, 3.2e-3, 3e-3, 2.4e-3, 2e-3];
     let unbound = long("a", &turned, 6, |_| 1.0, false);
     let unbound = unbound.replace('\n', ",unbound\n");
     files.write(
