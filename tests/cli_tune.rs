@@ -92,7 +92,7 @@ fn a_recording_that_cannot_be_written_is_told_before_measuring() {
     let stderr = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(
-        stderr.contains("cannot write /nonexistent/r.machine.toml"),
+        stderr.contains("cannot write /nonexistent/r.csv"),
         "{stderr}"
     );
     assert!(!home.profile_path().exists());

@@ -295,9 +295,16 @@ fn matrix_products_at_every_count_are_decided_within_the_gates() {
 #[test]
 fn published_sweeps_are_decided_near_their_best() {
     let Some(folder) = folder() else { return };
-    for budget_s in [60, 3600] {
+    // Calls of many of these take seconds: a minute decides few of them, an hour nearly all.
+    for (budget_s, within_2, within_5, conclusive) in [(60, 0.62, 0.73, 26), (3600, 0.8, 0.89, 60)]
+    {
         let mut scored = replay_all(&folder, budget_s);
         print(&format!("{budget_s} s a curve"), &mut scored);
         assert_eq!(scored.len(), 64);
+        assert!(share(&scored, 1.02, |s| s.ratio) >= within_2);
+        assert!(share(&scored, 1.05, |s| s.ratio) >= within_5);
+        let stated: Vec<Scored> = scored.into_iter().filter(|s| s.conclusive).collect();
+        assert!(stated.len() >= conclusive);
+        assert!(share(&stated, 1.05, |s| s.ratio) >= 0.85);
     }
 }

@@ -47,18 +47,19 @@ pub struct Measurer {
 
 impl Measurer {
     /// Starts the first worker.
-    pub fn start(
-        settings: WorkerSettings,
-        site: Site,
-        recorder: Option<Recorder>,
-    ) -> Result<Self, WorkerError> {
+    pub fn start(settings: WorkerSettings, site: Site) -> Result<Self, WorkerError> {
         let process = WorkerProcess::start(&settings)?;
         Ok(Self {
             settings,
             site,
             process,
-            recorder,
+            recorder: None,
         })
+    }
+
+    /// From now on every sample is written there.
+    pub fn record_to(&mut self, recorder: Recorder) {
+        self.recorder = Some(recorder);
     }
 
     /// The recording of all samples so far.
@@ -72,7 +73,8 @@ impl Measurer {
     }
 
     /// Tunes one workload. What cannot be measured gives an entry that says why; the next workload gets a new worker
-    /// if this one broke. It ends by `until`, whatever the options allow: what opening it takes is lost to it.
+    /// if this one broke. Its time is what is left until `until` where the
+    /// options allow more: what opening it takes is lost to it.
     pub fn tune(
         &mut self,
         workload: &Workload,

@@ -10,6 +10,7 @@ pub mod simulated;
 mod worker;
 
 pub use measurer::{Measurer, Site, Stopped, Tuned};
+pub use recorded::LEAST_BLOCKS;
 pub use recorder::{Recorded, Recorder};
 pub use recording::{
     RecordedMachine, RecordedWorkload, Recording, RecordingError, Repetition, Times,

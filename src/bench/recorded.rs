@@ -11,8 +11,10 @@ use std::collections::BTreeMap;
 
 /// Fewest draws of which a median is taken, else the mean.
 const MEDIAN_FROM: usize = 5;
+/// A median hides flagged timings below this share of all.
+const HIDDEN: f64 = 0.3;
 /// From fewer blocks than this none is drawn whole: a few blocks again and again would look like certainty.
-const LEAST_BLOCKS: usize = 5;
+pub const LEAST_BLOCKS: usize = 5;
 
 /// Samples drawn from repetitions with replacement: single ones, or those of one block where blocks were recorded.
 pub(super) struct RecordedBench<'a> {
@@ -83,21 +85,26 @@ impl<'a> RecordedBench<'a> {
         }
         let mut values = Vec::new();
         let mut left = calls.get();
-        let mut flagged = false;
+        let mut flagged = 0;
         while left > 0 {
             let drawn = pool[self.rng.random_range(0..pool.len())];
             let taken = left.min(drawn.calls);
             left -= taken;
             self.clock += drawn.seconds * f64::from(taken);
-            flagged |= drawn.flagged;
+            flagged += usize::from(drawn.flagged);
             values.push(drawn.seconds);
         }
-        let mean = values.iter().sum::<f64>() / values.len() as f64;
-        let middle = median(&values).filter(|_| values.len() >= MEDIAN_FROM);
+        let (seconds_per_call, is_flagged) = if values.len() < MEDIAN_FROM {
+            let sum: f64 = values.iter().sum();
+            (sum / values.len() as f64, flagged > 0)
+        } else {
+            let share = flagged as f64 / values.len() as f64;
+            (median(&values).unwrap_or(0.0), share >= HIDDEN)
+        };
         Sample {
-            seconds_per_call: middle.unwrap_or(mean),
+            seconds_per_call,
             calls,
-            interference: if flagged {
+            interference: if is_flagged {
                 Interference::RunDelay
             } else {
                 Interference::None
@@ -199,6 +206,25 @@ mod tests {
         let of_two: Vec<f64> = (0..20).map(|_| sample(2, 100)).collect();
         assert!(of_two.iter().all(|mean| [1.0, 5.5, 10.0].contains(mean)));
         assert!(of_two.contains(&5.5));
+    }
+
+    #[test]
+    fn a_median_hides_few_flagged_timings_and_a_mean_none() {
+        let mut arms = recorded(&[(1, 1.0, 1); 10]);
+        arms.get_mut(&arm(1)).unwrap()[0].flagged = true;
+        let mut bench = RecordedBench::new(&arms, 1);
+        let mut flagged = |calls| -> usize {
+            let mut one = || {
+                bench.block(&[(arm(1), Calls::new(calls))]).unwrap()[0]
+                    .interference
+                    .is_flagged()
+            };
+            (0..200).filter(|_| one()).count()
+        };
+        assert_eq!(flagged(1000), 0);
+        // A tenth of single timings, and 1 − 0.9⁴ of the means of four.
+        assert!((10..32).contains(&flagged(1)));
+        assert!((50..90).contains(&flagged(4)));
     }
 
     #[test]

@@ -33,7 +33,8 @@ pub struct Replayed {
     pub score: Option<Score>,
 }
 
-/// A choice against what was recorded of all counts with the same placement; medians of a call, seconds.
+/// A choice against what was recorded of all arms that are bound as it is, or unbound as it is; medians of a call,
+/// seconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Score {
     /// Of the count chosen.
@@ -119,29 +120,36 @@ fn close(threads: ThreadCount) -> Arm {
     }
 }
 
-/// The arms of the recording, and both races where it holds bound and unbound ones.
+/// The arms of the recording, and both races where it holds bound arms and at least two unbound ones.
 fn options_for(medians: &BTreeMap<Arm, f64>) -> Options {
-    let mut bound: BTreeMap<ThreadCount, Vec<Placement>> = BTreeMap::new();
-    for arm in medians.keys().filter(|arm| is_bound(**arm)) {
-        bound.entry(arm.threads).or_default().push(arm.placement);
-    }
-    let only = Some(medians.keys().copied().collect());
+    let (bound, unbound): (BTreeSet<Arm>, BTreeSet<Arm>) =
+        medians.keys().partition(|arm| is_bound(**arm));
     if bound.is_empty() {
         return Options {
-            only,
+            only: Some(unbound),
+            efficient: false,
             ..Options::unbound_only()
         };
     }
+    let mut at: BTreeMap<ThreadCount, Vec<Placement>> = BTreeMap::new();
+    for arm in &bound {
+        at.entry(arm.threads).or_default().push(arm.placement);
+    }
+    let two_races = unbound.len() > 1;
     Options {
-        only,
+        only: Some(if two_races {
+            bound.union(&unbound).copied().collect()
+        } else {
+            bound
+        }),
         placements: Placements {
-            at: bound,
+            at,
             ..Placements::default()
         },
-        then: if medians.keys().all(|arm| is_bound(*arm)) {
-            After::Nothing
-        } else {
+        then: if two_races {
             After::UnboundRace
+        } else {
+            After::Nothing
         },
         ..Options::counts_only()
     }
@@ -157,17 +165,16 @@ fn score(
     machine: &RecordedMachine,
 ) -> Option<Score> {
     let chosen = verdict.latency?.arm;
-    let of = |threads| {
-        let arm = Arm { threads, ..chosen };
-        medians.get(&arm).copied()
+    let alike = |arm: &Arm| is_bound(*arm) == is_bound(chosen);
+    let fastest = |is: &dyn Fn(&Arm) -> bool| {
+        let some = medians.iter().filter(|(arm, _)| alike(arm) && is(arm));
+        some.min_by(|a, b| a.1.total_cmp(b.1))
     };
-    let (best, best_seconds) = medians
-        .iter()
-        .filter(|(arm, _)| arm.placement == chosen.placement)
-        .min_by(|a, b| a.1.total_cmp(b.1))?;
+    let of = |threads| fastest(&|arm| arm.threads == threads).map(|(_, seconds)| *seconds);
+    let (best, best_seconds) = fastest(&|_| true)?;
     let layout = machine.layout();
     Some(Score {
-        chosen: of(chosen.threads)?,
+        chosen: *medians.get(&chosen)?,
         best: best.threads,
         best_seconds: *best_seconds,
         physical: of(layout.physical.min(layout.logical)),

@@ -1,6 +1,8 @@
 //! `threadtune replay`: decides from recorded measurements instead of the machine.
 
-use crate::bench::{RecordedMachine, RecordedWorkload, Recording, ReplayOptions, Times, replay};
+use crate::bench::{
+    LEAST_BLOCKS, RecordedMachine, RecordedWorkload, Recording, ReplayOptions, Times, replay,
+};
 use crate::report::{replay_json, replay_table};
 use crate::units::Nanos;
 use anyhow::Context as _;
@@ -16,7 +18,7 @@ const NOISE: f64 = 0.02;
 #[command(after_help = "\
 Recordings, told apart by their header:
   workload,threads,seconds   one row a timing; what `tune --record` writes. Columns `placement`, `flagged`, `calls` and
-                             `block` are understood, others ignored; where there is `block`, whole blocks are drawn
+                             `block` are understood, others ignored; with five blocks or more, whole blocks are drawn
   m,k,n,1,2,3,…              one row a matrix product, microseconds at each count of threads
 
 The machine file is TOML:
@@ -43,10 +45,11 @@ pub struct ReplayArgs {
     /// Seed of the draws and of the order of measurements.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Virtual seconds that a workload may take.
+    /// About the most virtual seconds for a workload (a race under way may take a quarter more).
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
     budget: f64,
-    /// How calls scatter where one value a count was recorded: coefficient of variation, lognormal [default: 0.02].
+    /// How calls scatter where one value a count was recorded: coefficient of variation, lognormal, beside a little
+    /// drift and few outliers [default: 0.02].
     #[arg(long, value_name = "CV", value_parser = spread)]
     noise: Option<f64>,
     /// Print one JSON object.
@@ -60,11 +63,12 @@ impl ReplayArgs {
         let (recording, machine) = match self.read() {
             Ok(read) => read,
             Err(error) => {
-                log::error!("{error:#}");
+                log::error!("{error}");
                 return Ok(ExitCode::from(2));
             }
         };
         self.warn_of_unknown_noise(&recording);
+        Self::warn_of_few_blocks(&recording);
         let options = ReplayOptions {
             seed: self.seed,
             time_budget: Nanos::from_secs_f64(self.budget),
@@ -102,6 +106,23 @@ impl ReplayArgs {
             log::warn!(
                 "{} of {} workloads ({}, …) hold counts with one timing only: how they scatter is not known, and they are taken for exact",
                 exact.len(),
+                recording.workloads.len(),
+                first.name
+            );
+        }
+    }
+
+    /// Drift stays in only where blocks are drawn whole.
+    fn warn_of_few_blocks(recording: &Recording) {
+        let few: Vec<&RecordedWorkload> = recording
+            .workloads
+            .iter()
+            .filter(|w| (1..LEAST_BLOCKS).contains(&w.blocks()))
+            .collect();
+        if let Some(first) = few.first() {
+            log::warn!(
+                "{} of {} workloads ({}, …) hold fewer than {LEAST_BLOCKS} blocks: none is drawn whole, so drift between them counts as scatter",
+                few.len(),
                 recording.workloads.len(),
                 first.name
             );

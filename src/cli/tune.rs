@@ -62,10 +62,10 @@ pub struct TuneArgs {
     /// Seed of the order of measurements.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Spend at most this long on the whole run, e.g. 90 (seconds) or 5m; the profile names what that cut short.
+    /// Begin nothing more after this long, e.g. 90 (seconds) or 5m; the profile names what that cut short.
     #[arg(long, value_name = "SECONDS", value_parser = duration::limit)]
     budget: Option<Duration>,
-    /// Spend at most this long on a workload; what is undecided then is marked so.
+    /// About the most time for a workload (a race under way may take a quarter more); what is undecided then is marked so.
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = duration::limit)]
     workload_budget: Duration,
     /// Give a workload up when its worker does not answer for so many seconds.
@@ -108,10 +108,6 @@ impl TuneArgs {
                 return Ok(ExitCode::SUCCESS);
             }
         }
-        let recorder = match &self.record {
-            Some(path) => Some(record::begin(path, &around)?),
-            None => None,
-        };
         let stop = StopRequest::register()?;
         warn_of_busy_machine();
         let settings = WorkerSettings {
@@ -137,7 +133,10 @@ impl TuneArgs {
             pool_bytes,
             &allowance,
         );
-        let mut measurer = Measurer::start(settings, site, recorder)?;
+        let mut measurer = Measurer::start(settings, site)?;
+        if let Some(path) = &self.record {
+            measurer.record_to(record::begin(path, &around)?);
+        }
         if let Some(note) = &measurer.greeting().note {
             log::warn!("measuring with rayon's threads: {note}");
         }

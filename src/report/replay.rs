@@ -3,6 +3,7 @@
 use super::columns::aligned;
 use super::table::{plain, stop_word};
 use crate::bench::{Replayed, Score};
+use crate::machine::Placement;
 use crate::stats::{geometric_mean, quantile};
 use crate::units::ThreadCount;
 use serde::Serialize;
@@ -40,6 +41,7 @@ pub struct ReplaySummary {
 struct Row<'a> {
     workload: &'a str,
     threads: Option<ThreadCount>,
+    placement: Option<Placement>,
     stop: String,
     p_within: f64,
     ties: &'a [ThreadCount],
@@ -203,6 +205,7 @@ fn row(replayed: &Replayed) -> Row<'_> {
     Row {
         workload: &replayed.name,
         threads: verdict.latency.map(|choice| choice.arm.threads),
+        placement: verdict.latency.map(|choice| choice.arm.placement),
         stop: verdict.stop.to_string(),
         p_within: verdict.p_within,
         ties: &verdict.ties,

@@ -21,12 +21,17 @@ impl Allowance {
         (left > Nanos::ZERO).then(|| left.min(self.workload))
     }
 
-    /// Was a workload that ended so left undecided when it could take only so long, less than its own limit?
+    /// Was a workload left undecided because it could take only so long, less than its own limit?
     ///
-    /// A disturbed one, too: with all its time it would have waited for the disturbance to pass. One that failed was
-    /// not short of time.
-    pub fn cuts_short(&self, stop: &StopReason, allowed: Nanos) -> bool {
-        matches!(stop, StopReason::Budget | StopReason::Contaminated) && allowed < self.workload
+    /// A disturbed one only if it used all of that: then it might have waited for the disturbance to pass. One that
+    /// failed was not short of time.
+    pub fn cuts_short(&self, stop: &StopReason, allowed: Nanos, spent: Nanos) -> bool {
+        allowed < self.workload
+            && match stop {
+                StopReason::Budget => true,
+                StopReason::Contaminated => spent >= allowed,
+                _ => false,
+            }
     }
 }
 
@@ -61,17 +66,21 @@ mod tests {
 
     #[test]
     fn only_what_got_less_than_its_own_limit_and_stayed_undecided_is_cut_short() {
-        for stop in [StopReason::Budget, StopReason::Contaminated] {
-            assert!(ALLOWANCE.cuts_short(&stop, Nanos(59)), "{stop}");
-            assert!(!ALLOWANCE.cuts_short(&stop, Nanos(60)), "{stop}");
-        }
+        let cuts = |stop: &StopReason, allowed, spent| {
+            ALLOWANCE.cuts_short(stop, Nanos(allowed), Nanos(spent))
+        };
+        assert!(cuts(&StopReason::Budget, 59, 20));
+        assert!(!cuts(&StopReason::Budget, 60, 60));
+        assert!(cuts(&StopReason::Contaminated, 59, 59));
+        assert!(!cuts(&StopReason::Contaminated, 59, 20), "given up early");
+        assert!(!cuts(&StopReason::Contaminated, 60, 60));
         for stop in [
             StopReason::Eps,
             StopReason::Separated,
             StopReason::Single,
             StopReason::Failed("gone".to_owned()),
         ] {
-            assert!(!ALLOWANCE.cuts_short(&stop, Nanos(1)), "{stop}");
+            assert!(!cuts(&stop, 1, 1), "{stop}");
         }
     }
 }

@@ -54,6 +54,27 @@ fn an_unusable_recording_is_an_error_with_file_line_and_column() {
         &["r.csv"],
         "r.csv, line 3, column 1 (`workload`): this cell is not UTF-8 text",
     );
+    for (content, place) in [
+        ("\n\nworkload,threads,seconds\n\na,1,1\n\n\na,2,x\n", 8),
+        ("workload,threads,seconds\r\n\r\na,1,1\r\na,2,x\r\n", 4),
+        ("workload,threads,seconds\r\ra,2,x\r", 3),
+        ("workload,threads,seconds\n\"a\nb\",1,1\na,2,x\n", 2),
+        ("\u{feff}workload,threads,seconds\na,2,x\n", 2),
+    ] {
+        files.write("r.csv", content);
+        let output = files.replay(&["r.csv"]);
+        let stderr = text(&output.stderr);
+        assert!(
+            stderr.contains(&format!("r.csv, line {place}, column")),
+            "{content:?}: {stderr}"
+        );
+        assert_eq!(output.status.code(), Some(2));
+    }
+    files.write("r.csv", "workload,threads,seconds\na\u{1b}[31m,1,1\n");
+    files.refuses(
+        &["r.csv"],
+        "r.csv, line 2, column 1 (`workload`): this cell holds a control character",
+    );
     let missing = files.replay(&["absent.csv"]);
     assert!(
         text(&missing.stderr).contains("cannot read absent.csv: No such file"),

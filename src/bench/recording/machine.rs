@@ -75,11 +75,16 @@ impl RecordedMachine {
 
     /// Reads a machine file.
     pub fn read(path: &Path) -> Result<Self, RecordingError> {
-        let text = fs::read_to_string(path).map_err(|source| RecordingError::Io {
+        let bytes = fs::read(path).map_err(|source| RecordingError::Io {
             path: path.to_owned(),
             source,
         })?;
-        Self::parse(&text).map_err(|(byte, problem)| {
+        let text = String::from_utf8_lossy(&bytes);
+        let parsed = match std::str::from_utf8(&bytes) {
+            Ok(text) => Self::parse(text),
+            Err(error) => Err((error.valid_up_to(), "this is not UTF-8 text".to_owned())),
+        };
+        parsed.map_err(|(byte, problem)| {
             let before = &text[..text.floor_char_boundary(byte)];
             let line_begin = before.rfind('\n').map_or(0, |at| at + 1);
             RecordingError::Text {
@@ -127,13 +132,15 @@ impl RecordedMachine {
                 cores,
             )?,
         };
-        let least = efficiency_cores + 1;
+        let all = topology.logical();
+        let logical_cpus = optional(file.logical_cpus.as_ref(), "logical_cpus", all, 1, all)?;
+        let most = cores.min(logical_cpus);
         let physical_cores = optional(
             file.physical_cores.as_ref(),
             "physical_cores",
-            cores,
-            least,
-            cores,
+            most,
+            1,
+            most,
         )?;
         Ok(Self {
             topology,
@@ -144,13 +151,7 @@ impl RecordedMachine {
                 1,
                 MAX_CPUS,
             )?,
-            logical_cpus: optional(
-                file.logical_cpus.as_ref(),
-                "logical_cpus",
-                topology.logical(),
-                1,
-                topology.logical(),
-            )?,
+            logical_cpus,
             physical_cores,
         })
     }
@@ -180,11 +181,13 @@ impl RecordedMachine {
     /// The numbers from which candidates follow.
     pub fn layout(&self) -> Layout {
         let whole = self.topology.layout();
-        let physical = self.physical_cores;
+        let physical = self.physical_cores.max(1);
+        let efficiency_cores = whole.efficiency_cores.min(physical - 1);
         Layout {
             logical: ThreadCount::clamped(self.logical_cpus as usize),
             physical: ThreadCount::clamped(physical as usize),
-            performance_cores: physical.saturating_sub(whole.efficiency_cores),
+            performance_cores: physical - efficiency_cores,
+            efficiency_cores,
             ..whole
         }
     }

@@ -18,7 +18,7 @@ use crate::tune::Arm;
 use crate::units::ThreadCount;
 use crate::workload::UnknownWorkload;
 use sheet::Sheet;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// The workloads of some files, each name once.
@@ -72,6 +72,21 @@ struct Origin {
     column: usize,
     /// The column's name.
     name: String,
+}
+
+impl RecordedWorkload {
+    /// How many blocks were recorded.
+    pub fn blocks(&self) -> usize {
+        let Times::Repeated(arms) = &self.times else {
+            return 0;
+        };
+        let blocks: BTreeSet<&String> = arms
+            .values()
+            .flatten()
+            .filter_map(|repetition| repetition.block.as_ref())
+            .collect();
+        blocks.len()
+    }
 }
 
 impl Recording {

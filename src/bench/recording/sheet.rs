@@ -3,7 +3,7 @@
 use super::{Origin, RecordingError};
 use crate::units::{MAX_CPUS, ThreadCount};
 use csv::{ByteRecord, ReaderBuilder, Trim};
-use std::io;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A whole table: every row has as many cells as the header.
@@ -48,24 +48,26 @@ impl<'a> Row<'a> {
 impl Sheet {
     /// Reads a file whole: a header and at least one row, nothing ragged.
     pub fn read(path: &Path) -> Result<Self, RecordingError> {
+        let bytes = fs::read(path).map_err(|source| RecordingError::Io {
+            path: path.to_owned(),
+            source,
+        })?;
         let mut reader = ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
             .trim(Trim::All)
-            .from_path(path)
-            .map_err(|error| unreadable(path, error))?;
+            .from_reader(bytes.as_slice());
         let mut sheet = Self {
             path: path.to_owned(),
             header_line: 1,
             header: Vec::new(),
             rows: Vec::new(),
         };
-        let mut record = ByteRecord::new();
-        while reader
-            .read_byte_record(&mut record)
-            .map_err(|error| unreadable(path, error))?
-        {
-            let line = record.position().map_or(0, csv::Position::line);
+        let mut lines = Lines::of(&bytes);
+        // Of bytes in memory and rows of any length every record is readable.
+        for record in reader.byte_records().map_while(Result::ok) {
+            let begin = record.position().map_or(0, csv::Position::byte);
+            let line = lines.of_record(begin as usize);
             let cells = sheet.cells(line, &record)?;
             if sheet.header.is_empty() {
                 sheet.header_line = line;
@@ -82,10 +84,12 @@ impl Sheet {
         record
             .iter()
             .enumerate()
-            .map(|(i, cell)| {
-                let text = std::str::from_utf8(cell);
-                text.map(str::to_owned)
-                    .map_err(|_| self.error(line, i, "this cell is not UTF-8 text".to_owned()))
+            .map(|(i, cell)| match std::str::from_utf8(cell) {
+                Ok(text) if text.chars().any(char::is_control) => {
+                    Err(self.error(line, i, "this cell holds a control character".to_owned()))
+                }
+                Ok(text) => Ok(text.to_owned()),
+                Err(_) => Err(self.error(line, i, "this cell is not UTF-8 text".to_owned())),
             })
             .collect()
     }
@@ -219,7 +223,7 @@ impl Cell<'_> {
         let text = self.filled()?;
         let time: Option<f64> = text.parse().ok();
         // Beyond these no clock measures, and arithmetic with them overflows.
-        time.filter(|time| (1e-12..=1e12).contains(time))
+        time.filter(|time| (1e-12..=1e8).contains(time))
             .ok_or_else(|| {
                 self.error(format!(
                     "`{text}` is no time; a positive number is expected"
@@ -259,13 +263,34 @@ impl Cell<'_> {
     }
 }
 
-fn unreadable(path: &Path, error: csv::Error) -> RecordingError {
-    let source = match error.into_kind() {
-        csv::ErrorKind::Io(source) => source,
-        other => io::Error::other(format!("{other:?}")),
-    };
-    RecordingError::Io {
-        path: path.to_owned(),
-        source,
+/// Counts lines from the beginning of a file on; they end in LF, CR LF or CR.
+struct Lines<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    line: u64,
+}
+
+impl<'a> Lines<'a> {
+    fn of(bytes: &'a [u8]) -> Self {
+        Self {
+            bytes,
+            at: 0,
+            line: 1,
+        }
+    }
+
+    /// The line of the record that begins at this byte or after the blank lines there; later than the last one asked.
+    fn of_record(&mut self, begin: usize) -> u64 {
+        while let Some(byte) = self.bytes.get(self.at) {
+            let ends = match byte {
+                b'\n' => true,
+                b'\r' => self.bytes.get(self.at + 1) != Some(&b'\n'),
+                _ if self.at >= begin => break,
+                _ => false,
+            };
+            self.line += u64::from(ends);
+            self.at += 1;
+        }
+        self.line
     }
 }

@@ -7,12 +7,17 @@ use anyhow::Context as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Begins the recording and writes its machine file.
+/// Begins the recording and writes the machine file beside it.
 pub fn begin(path: &Path, around: &Surroundings) -> anyhow::Result<Recorder> {
-    let machine = machine_path(path);
-    let text = RecordedMachine::of(&around.layout, around.numa_nodes()).to_toml();
-    fs::write(&machine, text).with_context(|| format!("cannot write {}", machine.display()))?;
-    Recorder::create(path).with_context(|| format!("cannot write {}", path.display()))
+    let recorder =
+        Recorder::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+    // A pipe or a device gets no companion.
+    if path.is_file() {
+        let machine = machine_path(path);
+        let text = RecordedMachine::of(&around.layout, around.numa_nodes()).to_toml();
+        fs::write(&machine, text).with_context(|| format!("cannot write {}", machine.display()))?;
+    }
+    Ok(recorder)
 }
 
 /// Ends the recording and says how to use it.

@@ -94,7 +94,10 @@ impl<'a> Run<'a> {
     /// Saves what was found out about a workload, unless the profile knows more.
     fn keep(&mut self, tuned: Tuned, spent: Duration) -> anyhow::Result<()> {
         let Tuned { entry, allowed } = tuned;
-        let is_cut = self.allowance.cuts_short(&entry.stop, allowed);
+        let spent_tuning = Nanos::from_secs_f64(entry.seconds);
+        let is_cut = self
+            .allowance
+            .cuts_short(&entry.stop, allowed, spent_tuning);
         let old = self.profile.entry(&entry.name);
         let fresh = if selection::says_less(&entry, is_cut, old) {
             log::warn!(
