@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::thread;
 use threadtune::bench::simulated::{Disturbance, Machine, NoiseKind, SimulatedBench, TOPOLOGIES};
 use threadtune::profile::StopReason;
-use threadtune::stats::quantile;
+use threadtune::stats::{geometric_mean, quantile};
 use threadtune::tune::{Bench, Options, Tuning, Verdict};
 use threadtune::units::{Calls, Nanos, ThreadCount};
 
@@ -115,9 +115,8 @@ fn share<T>(cases: &[T], is: impl Fn(&T) -> bool) -> f64 {
     cases.iter().filter(|case| is(case)).count() as f64 / cases.len().max(1) as f64
 }
 
-fn geometric_mean(values: impl Iterator<Item = f64>) -> f64 {
-    let (sum, n) = values.fold((0.0, 0.0), |(sum, n), v: f64| (sum + v.ln(), n + 1.0));
-    (sum / f64::max(n, 1.0)).exp()
+fn geometric_mean_of(values: impl Iterator<Item = f64>) -> f64 {
+    geometric_mean(&values.collect::<Vec<_>>()).expect("there are cases")
 }
 
 /// The figures of the gates.
@@ -145,7 +144,7 @@ impl Rates {
             inconclusive: share(cases, |c| !c.stop.is_conclusive()),
             best_raced: share(cases, |c| c.best_raced),
             best_tied: share(&raced, |c| c.best_tied),
-            cost: geometric_mean(cases.iter().map(|c| c.cost)),
+            cost: geometric_mean_of(cases.iter().map(|c| c.cost)),
         }
     }
 
@@ -198,7 +197,7 @@ fn print_costs(cases: &[Case], seeds: std::ops::Range<u64>, least: f64) -> f64 {
     let by_hand = for_seeds(seeds, |seed| {
         exhaustive(&Machine::generate(seed), seed, least)
     });
-    let ratio = geometric_mean(
+    let ratio = geometric_mean_of(
         by_hand
             .iter()
             .zip(cases)
@@ -266,7 +265,7 @@ fn two_races_and_the_efficient_count_keep_their_promises() {
     ];
     println!(
         "whole procedure: within 2 %, conclusive, efficient within 5 %, inconclusive {rates:.4?}, cost {:.3} s",
-        geometric_mean(cases.iter().map(|c| c.3))
+        geometric_mean_of(cases.iter().map(|c| c.3))
     );
     assert!(rates[0] >= 0.99 && rates[1] >= 0.994);
     assert!(rates[2] >= 0.975, "delta / 2 is what the duels may err");

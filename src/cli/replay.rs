@@ -5,7 +5,7 @@ use crate::bench::{
 };
 use crate::report::{replay_json, replay_table};
 use crate::units::Nanos;
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -17,15 +17,18 @@ const NOISE: f64 = 0.02;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Recordings, told apart by their header:
-  workload,threads,seconds   one row a timing; what `tune --record` writes. Columns `placement`, `flagged`, `calls` and
-                             `block` are understood, others ignored; with five blocks or more, whole blocks are drawn
-  m,k,n,1,2,3,…              one row a matrix product, microseconds at each count of threads
+  workload,threads,seconds  one row a timing; what `tune --record` writes
+                            `placement`, `flagged`, `calls` and `block` are
+                            understood, other columns ignored; blocks are
+                            drawn whole where there are five or more
+  m,k,n,1,2,3,…             one row a matrix product, microseconds at each
+                            count of threads
 
 The machine file is TOML:
   packages = 2               # these two must be there
   cores_per_package = 24
   threads_per_core = 2       # default 1
-  cores_per_llc = 24         # cores that share a last-level cache; default: those of a package
+  cores_per_llc = 24         # share a last-level cache; default: a package's
   numa_nodes = 4             # default: one a package
   efficiency_cores = 0       # of the whole machine, beside the others
   logical_cpus = 96          # these two where a CPU budget left fewer than all
@@ -135,7 +138,9 @@ impl ReplayArgs {
         recording.check_against(&machine)?;
         if !self.workloads.is_empty() {
             for name in &self.workloads {
-                recording.get(name)?;
+                if let Err(unknown) = recording.get(name) {
+                    bail!("{unknown}; {}", held(&recording));
+                }
             }
             recording
                 .workloads
@@ -158,4 +163,20 @@ fn number(text: &str, least: f64, most: f64) -> Result<f64, String> {
     number
         .filter(|n| (least..=most).contains(n))
         .ok_or_else(|| format!("a number from {least} to {most} is expected"))
+}
+
+/// The first names of a recording, for who asked for another.
+fn held(recording: &Recording) -> String {
+    let names: Vec<&str> = recording
+        .workloads
+        .iter()
+        .map(|w| w.name.as_str())
+        .collect();
+    let (first, more) = names.split_at(names.len().min(5));
+    let more = if more.is_empty() {
+        String::new()
+    } else {
+        format!(" and {} more", more.len())
+    };
+    format!("the recordings hold {}{more}", first.join(", "))
 }

@@ -122,7 +122,10 @@ fn one_workload_is_decided_as_it_is_among_all() {
     let one = files.json(&["r.csv", "--workload", "b"]);
     assert_eq!(one["workloads"].as_array().unwrap().len(), 1);
     assert_eq!(one["workloads"][0], all["workloads"][1]);
-    files.refuses(&["r.csv", "-w", "c"], "unknown workload `c`");
+    files.refuses(
+        &["r.csv", "-w", "c"],
+        "unknown workload `c`; the recordings hold a, b",
+    );
 }
 
 #[test]
