@@ -193,6 +193,7 @@ mod tests {
             (1, 10.0, 1),
             (2, 1.0, 50),
             (2, 10.0, 50),
+            (2, 100.0, 50),
         ]);
         let mut bench = RecordedBench::new(&arms, 1);
         let mut sample = |threads, calls| {
@@ -202,10 +203,11 @@ mod tests {
         let means: Vec<f64> = (0..20).map(|_| sample(1, 4)).collect();
         assert!(means.iter().any(|mean| *mean > 1.5), "{means:?}");
         assert!((0..20).all(|_| sample(1, 101) == 1.0));
-        // Two of them make a hundred calls.
-        let of_two: Vec<f64> = (0..20).map(|_| sample(2, 100)).collect();
-        assert!(of_two.iter().all(|mean| [1.0, 5.5, 10.0].contains(mean)));
-        assert!(of_two.contains(&5.5));
+        // Two of them make a hundred calls, so that all means of two come up; a median of a hundred would be 10.
+        let of_two: Vec<f64> = (0..60).map(|_| sample(2, 100)).collect();
+        for mean in [1.0, 5.5, 10.0, 50.5, 55.0, 100.0] {
+            assert!(of_two.contains(&mean), "{mean}: {of_two:?}");
+        }
     }
 
     #[test]
