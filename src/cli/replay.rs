@@ -71,7 +71,6 @@ impl ReplayArgs {
             }
         };
         self.warn_of_unknown_noise(&recording);
-        Self::warn_of_few_blocks(&recording);
         let options = ReplayOptions {
             seed: self.seed,
             time_budget: Nanos::from_secs_f64(self.budget),
@@ -100,36 +99,19 @@ impl ReplayArgs {
                 "--noise changes nothing here: these recordings hold the scatter themselves"
             );
         }
-        let exact: Vec<&RecordedWorkload> = recording
-            .workloads
-            .iter()
-            .filter(|w| matches!(&w.times, Times::Repeated(arms) if arms.values().any(|r| r.len() == 1)))
-            .collect();
-        if let Some(first) = exact.first() {
-            log::warn!(
-                "{} of {} workloads ({}, …) hold counts with one timing only: how they scatter is not known, and they are taken for exact",
-                exact.len(),
-                recording.workloads.len(),
-                first.name
-            );
-        }
-    }
-
-    /// Drift stays in only where blocks are drawn whole.
-    fn warn_of_few_blocks(recording: &Recording) {
-        let few: Vec<&RecordedWorkload> = recording
-            .workloads
-            .iter()
-            .filter(|w| (1..LEAST_BLOCKS).contains(&w.blocks()))
-            .collect();
-        if let Some(first) = few.first() {
-            log::warn!(
-                "{} of {} workloads ({}, …) hold fewer than {LEAST_BLOCKS} blocks: none is drawn whole, so drift between them counts as scatter",
-                few.len(),
-                recording.workloads.len(),
-                first.name
-            );
-        }
+        warn_of(
+            recording,
+            |w| matches!(&w.times, Times::Repeated(arms) if arms.values().any(|r| r.len() == 1)),
+            "hold counts with one timing only: how they scatter is not known, and they are taken for exact",
+        );
+        // Drift stays in only where blocks are drawn whole.
+        warn_of(
+            recording,
+            |w| (1..LEAST_BLOCKS).contains(&w.blocks()),
+            &format!(
+                "hold fewer than {LEAST_BLOCKS} blocks: none is drawn whole, so drift between them counts as scatter"
+            ),
+        );
     }
 
     fn read(&self) -> anyhow::Result<(Recording, RecordedMachine)> {
@@ -163,6 +145,19 @@ fn number(text: &str, least: f64, most: f64) -> Result<f64, String> {
     number
         .filter(|n| (least..=most).contains(n))
         .ok_or_else(|| format!("a number from {least} to {most} is expected"))
+}
+
+/// Says how many workloads are such, and names the first.
+fn warn_of(recording: &Recording, is: impl Fn(&RecordedWorkload) -> bool, what: &str) {
+    let such: Vec<&RecordedWorkload> = recording.workloads.iter().filter(|w| is(w)).collect();
+    if let Some(first) = such.first() {
+        log::warn!(
+            "{} of {} workloads ({}, …) {what}",
+            such.len(),
+            recording.workloads.len(),
+            first.name
+        );
+    }
 }
 
 /// The first names of a recording, for who asked for another.

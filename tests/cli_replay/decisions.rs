@@ -257,3 +257,15 @@ fn what_is_not_known_about_scatter_is_said() {
         "{stderr}"
     );
 }
+
+#[test]
+fn few_blocks_are_said_to_be_drawn_apart() {
+    let files = Files::new();
+    for (blocks, warned) in [(4, true), (5, false)] {
+        let rows = long("a", &FOUR_IS_BEST, blocks, |_| 1.0, true);
+        files.write("r.csv", format!("workload,threads,seconds,block\n{rows}"));
+        let stderr = text(&files.replay(&["r.csv"]).stderr);
+        let says = "1 of 1 workloads (a, …) hold fewer than 5 blocks";
+        assert_eq!(stderr.contains(says), warned, "{blocks}: {stderr}");
+    }
+}
