@@ -13,13 +13,11 @@ pub struct Layout {
     pub logical: ThreadCount,
     /// Cores of every kind, at most `logical`.
     pub physical: ThreadCount,
-    /// Cores of the strongest kind (all cores on a machine of one kind).
-    pub performance_cores: u32,
-    /// Cores of the other kinds.
-    pub efficiency_cores: u32,
-    /// Performance cores of one package.
+    /// Cores of each kind, strongest first; they sum up to `physical`. One number on a machine of one kind.
+    pub cores_of_kinds: Vec<u32>,
+    /// Cores of the strongest kind in one package.
     pub cores_per_package: u32,
-    /// Hardware threads of a performance core.
+    /// Hardware threads of a core of the strongest kind.
     pub threads_per_core: u32,
     /// Cores that share one last-level cache.
     pub cores_per_llc: u32,
@@ -33,13 +31,24 @@ impl Layout {
         let logical = ThreadCount::clamped(cpus.len()).min(limit);
         let cap = |cores: usize| cores.min(logical.as_usize()) as u32;
         let physical = cap(topology.cores_within(cpus));
-        let strongest = topology
+        let kinds: Vec<CpuSet> = topology
             .kinds
             .iter()
             .map(|kind| kind.cpus.intersection(cpus))
-            .find(|kind| !kind.is_empty())
-            .unwrap_or_else(|| cpus.clone());
-        let performance_cores = cap(topology.cores_within(&strongest)).clamp(1, physical.max(1));
+            .filter(|kind| !kind.is_empty())
+            .collect();
+        let strongest = kinds.first().unwrap_or(cpus);
+        // Fewer threads than cores are given to the strongest first.
+        let mut left = physical;
+        let cores_of_kinds: Vec<u32> = kinds
+            .iter()
+            .map(|kind| {
+                let cores = cap(topology.cores_within(kind)).min(left);
+                left -= cores;
+                cores
+            })
+            .filter(|cores| *cores > 0)
+            .collect();
         let most = |groups: &mut dyn Iterator<Item = &CpuSet>, within: &CpuSet| {
             groups
                 .map(|group| topology.cores_within(&group.intersection(within)))
@@ -50,17 +59,16 @@ impl Layout {
         let threads_per_core = topology
             .cores
             .iter()
-            .map(|core| core.intersection(&strongest).len())
+            .map(|core| core.intersection(strongest).len())
             .max()
             .unwrap_or(1)
             .max(1);
         Self {
             logical,
             physical: ThreadCount::clamped(physical as usize),
-            performance_cores,
-            efficiency_cores: physical.saturating_sub(performance_cores),
-            cores_per_package: most(&mut topology.packages.iter(), &strongest)
-                .unwrap_or(performance_cores),
+            cores_per_package: most(&mut topology.packages.iter(), strongest)
+                .unwrap_or(physical.max(1)),
+            cores_of_kinds,
             threads_per_core: threads_per_core as u32,
             cores_per_llc: most(&mut topology.llc.iter().map(|group| &group.cpus), cpus)
                 .unwrap_or(physical.max(1)),

@@ -4,7 +4,7 @@ use super::topology::Topology;
 use crate::units::{CpuSet, ThreadCount};
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// Which CPUs the threads of a team get.
@@ -104,10 +104,21 @@ impl CpuOrder {
         order.iter().copied().take(threads.as_usize()).collect()
     }
 
-    /// Do `close` and `spread` choose different CPUs for this count?
-    pub fn placements_differ(&self, threads: ThreadCount) -> bool {
-        let set = |placement| CpuSet::from_iter(self.cpus_for(placement, threads));
-        set(Placement::Close) != set(Placement::Spread)
+    /// The counts for which `close` and `spread` choose different CPUs, ascending.
+    pub fn differing(&self) -> Vec<ThreadCount> {
+        // What only one of the two orders has taken so far.
+        let mut unshared = BTreeSet::new();
+        let pairs = self.close.iter().zip(&self.spread).enumerate();
+        pairs
+            .filter_map(|(before, (close, spread))| {
+                for cpu in [close, spread] {
+                    if !unshared.remove(cpu) {
+                        unshared.insert(*cpu);
+                    }
+                }
+                (!unshared.is_empty()).then(|| ThreadCount::clamped(before + 1))
+            })
+            .collect()
     }
 }
 

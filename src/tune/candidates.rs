@@ -27,15 +27,13 @@ pub fn grid(layout: &Layout) -> Vec<ThreadCount> {
 }
 
 /// Counts that fill a level of the machine, or stay just below it.
-fn structural(layout: &Layout) -> [u32; 12] {
+fn structural(layout: &Layout) -> Vec<u32> {
     let all = layout.logical.get();
     let physical = physical(layout).get();
-    let performance = layout.performance_cores;
-    [
+    let mut counts = kind_boundaries(&layout.cores_of_kinds);
+    counts.extend([
         all,
         physical,
-        performance,
-        performance.saturating_add(layout.efficiency_cores / 2),
         physical / 2,
         physical.saturating_mul(3) / 4,
         physical - 1,
@@ -46,7 +44,21 @@ fn structural(layout: &Layout) -> [u32; 12] {
             .saturating_mul(layout.threads_per_core),
         layout.cores_per_llc,
         layout.cores_per_llc.saturating_mul(2),
-    ]
+    ]);
+    counts
+}
+
+/// Counts that use up a kind of cores, and those that take half of the next kind as well.
+fn kind_boundaries(cores_of_kinds: &[u32]) -> Vec<u32> {
+    let (mut counts, mut before) = (Vec::new(), 0_u32);
+    for cores in cores_of_kinds {
+        if before > 0 {
+            counts.push(before.saturating_add(cores / 2));
+        }
+        before = before.saturating_add(*cores);
+        counts.push(before);
+    }
+    counts
 }
 
 /// All physical cores, at most all logical CPUs.
@@ -58,12 +70,11 @@ pub(super) fn physical(layout: &Layout) -> ThreadCount {
 mod tests {
     use super::*;
 
-    fn layout(logical: usize, physical: usize, [pc, e, c, smt, llc]: [u32; 5]) -> Layout {
+    fn layout(logical: usize, physical: usize, kinds: &[u32], [c, smt, llc]: [u32; 3]) -> Layout {
         Layout {
             logical: ThreadCount::clamped(logical),
             physical: ThreadCount::clamped(physical),
-            performance_cores: pc,
-            efficiency_cores: e,
+            cores_of_kinds: kinds.to_vec(),
             cores_per_package: c,
             threads_per_core: smt,
             cores_per_llc: llc,
@@ -76,9 +87,9 @@ mod tests {
 
     #[test]
     fn small_machines_try_every_count() {
-        assert_eq!(counts(&layout(1, 1, [1, 0, 1, 1, 1])), [1]);
+        assert_eq!(counts(&layout(1, 1, &[1], [1, 1, 1])), [1]);
         assert_eq!(
-            counts(&layout(8, 4, [4, 0, 4, 2, 4])),
+            counts(&layout(8, 4, &[4], [4, 2, 4])),
             [1, 2, 3, 4, 5, 6, 7, 8]
         );
     }
@@ -86,7 +97,7 @@ mod tests {
     #[test]
     fn two_packages_of_24_cores_with_two_threads() {
         assert_eq!(
-            counts(&layout(96, 48, [48, 0, 24, 2, 24])),
+            counts(&layout(96, 48, &[48], [24, 2, 24])),
             [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 36, 47, 48, 64, 72, 96]
         );
     }
@@ -94,14 +105,23 @@ mod tests {
     #[test]
     fn hybrid_of_8_performance_and_16_efficiency_cores() {
         assert_eq!(
-            counts(&layout(32, 24, [8, 16, 8, 2, 8])),
+            counts(&layout(32, 24, &[8, 16], [8, 2, 8])),
             [1, 2, 3, 4, 6, 8, 12, 16, 18, 23, 24, 28, 32]
         );
     }
 
     #[test]
+    fn three_kinds_add_the_end_and_the_middle_of_each() {
+        // Six performance cores with two threads, eight efficiency cores, two slow ones.
+        assert_eq!(
+            counts(&layout(22, 16, &[6, 8, 2], [6, 2, 14])),
+            [1, 2, 3, 4, 6, 8, 10, 12, 14, 15, 16, 19, 22]
+        );
+    }
+
+    #[test]
     fn contradicting_layouts_stay_inside_the_budget() {
-        let odd = layout(10, 64, [u32::MAX, u32::MAX, u32::MAX, u32::MAX, u32::MAX]);
+        let odd = layout(10, 64, &[u32::MAX; 3], [u32::MAX; 3]);
         assert_eq!(counts(&odd), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
         assert_eq!(physical(&odd).get(), 10);
     }

@@ -120,7 +120,7 @@ fn check_invariants(name: &str, root: &Path, topology: &Topology) {
     let layout = Layout::of(topology, &budget.cpus, budget.limit);
     assert!(layout.physical <= layout.logical, "{name}");
     assert_eq!(
-        layout.performance_cores + layout.efficiency_cores,
+        layout.cores_of_kinds.iter().sum::<u32>(),
         layout.physical.get(),
         "{name}"
     );

@@ -1,6 +1,7 @@
 //! Machines as trees of sysfs and procfs files: small ones made up here, and real ones where they are at hand.
 
 mod budgets;
+mod candidates;
 mod captured;
 mod damaged;
 mod made_up;

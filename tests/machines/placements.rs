@@ -64,8 +64,10 @@ fn spread_deals_over_packages_then_cache_groups() {
     );
     let budget = CpuSet::parse_list("0-15").unwrap();
     let order = CpuOrder::of(&t, &budget);
-    let differ: Vec<usize> = (1..=16)
-        .filter(|n| order.placements_differ(ThreadCount::clamped(*n)))
+    let differ: Vec<u32> = order
+        .differing()
+        .into_iter()
+        .map(ThreadCount::get)
         .collect();
     assert_eq!(differ, [2, 3, 4, 5, 6, 10, 11, 12, 13, 14]);
 }
@@ -100,7 +102,7 @@ fn layouts_count_what_lies_inside_the_budget() {
     let t = server();
     let all = layout(&t, "0-15", 16);
     assert_eq!((all.logical.get(), all.physical.get()), (16, 8));
-    assert_eq!((all.performance_cores, all.efficiency_cores), (8, 0));
+    assert_eq!(all.cores_of_kinds, [8]);
     assert_eq!(
         (
             all.cores_per_package,
@@ -134,21 +136,16 @@ fn layouts_count_what_lies_inside_the_budget() {
 fn layouts_of_hybrid_machines_split_the_cores_by_kind() {
     let all = layout(&hybrid(), "0-7", 8);
     assert_eq!(
-        (
-            all.physical.get(),
-            all.performance_cores,
-            all.efficiency_cores
-        ),
-        (6, 2, 4)
+        (all.physical.get(), all.cores_of_kinds.as_slice()),
+        (6, [2, 4].as_slice())
     );
     assert_eq!((all.threads_per_core, all.cores_per_llc), (2, 6));
     let small = layout(&hybrid(), "4-7", 8);
     assert_eq!(
-        (
-            small.performance_cores,
-            small.efficiency_cores,
-            small.threads_per_core
-        ),
-        (4, 0, 1)
+        (small.cores_of_kinds.as_slice(), small.threads_per_core),
+        ([4].as_slice(), 1)
     );
+    // Fewer threads than cores: the strongest get them.
+    assert_eq!(layout(&hybrid(), "0-7", 5).cores_of_kinds, [2, 3]);
+    assert_eq!(layout(&hybrid(), "0-7", 2).cores_of_kinds, [2]);
 }

@@ -150,8 +150,7 @@ pub fn layout(logical: u32, physical: u32) -> Layout {
     Layout {
         logical: count(logical),
         physical: count(physical),
-        performance_cores: physical,
-        efficiency_cores: 0,
+        cores_of_kinds: vec![physical],
         cores_per_package: physical,
         threads_per_core: logical / physical,
         cores_per_llc: physical,

@@ -58,11 +58,13 @@ impl RecordedMachine {
     /// The machine under a CPU budget of this layout.
     pub fn of(layout: &Layout, numa_nodes: usize) -> Self {
         let cores_per_package = layout.cores_per_package.max(1);
+        let performance = layout.cores_of_kinds.first().copied().unwrap_or(1);
         let topology = Topology {
-            packages: layout.performance_cores.div_ceil(cores_per_package).max(1),
+            packages: performance.div_ceil(cores_per_package).max(1),
             cores_per_package,
             threads_per_core: layout.threads_per_core.max(1),
-            efficiency_cores: layout.efficiency_cores,
+            // The file knows two kinds: what is not of the strongest is taken together.
+            efficiency_cores: layout.physical.get().saturating_sub(performance),
             cores_per_llc: layout.cores_per_llc.max(1),
         };
         Self {
@@ -182,12 +184,14 @@ impl RecordedMachine {
     pub fn layout(&self) -> Layout {
         let whole = self.topology.layout();
         let physical = self.physical_cores.max(1);
-        let efficiency_cores = whole.efficiency_cores.min(physical - 1);
+        let efficiency_cores = self.topology.efficiency_cores.min(physical - 1);
         Layout {
             logical: ThreadCount::clamped(self.logical_cpus as usize),
             physical: ThreadCount::clamped(physical as usize),
-            performance_cores: physical - efficiency_cores,
-            efficiency_cores,
+            cores_of_kinds: [physical - efficiency_cores, efficiency_cores]
+                .into_iter()
+                .filter(|cores| *cores > 0)
+                .collect(),
             ..whole
         }
     }

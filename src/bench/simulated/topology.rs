@@ -77,8 +77,10 @@ impl Topology {
         Layout {
             logical: ThreadCount::clamped(self.logical() as usize),
             physical: ThreadCount::clamped(self.physical() as usize),
-            performance_cores: self.performance_cores(),
-            efficiency_cores: self.efficiency_cores,
+            cores_of_kinds: [self.performance_cores(), self.efficiency_cores]
+                .into_iter()
+                .filter(|cores| *cores > 0)
+                .collect(),
             cores_per_package: self.cores_per_package,
             threads_per_core: self.threads_per_core,
             cores_per_llc: self.cores_per_llc,

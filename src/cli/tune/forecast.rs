@@ -99,8 +99,7 @@ mod tests {
         Layout {
             logical: count,
             physical: count,
-            performance_cores: count.get(),
-            efficiency_cores: 0,
+            cores_of_kinds: vec![count.get()],
             cores_per_package: count.get(),
             threads_per_core: 1,
             cores_per_llc: count.get(),
