@@ -6,9 +6,10 @@
 use std::collections::BTreeMap;
 use std::thread;
 use threadtune::bench::simulated::{Disturbance, Machine, NoiseKind, SimulatedBench, TOPOLOGIES};
+use threadtune::machine::Placement;
 use threadtune::profile::StopReason;
 use threadtune::stats::{geometric_mean, quantile};
-use threadtune::tune::{Bench, Options, Tuning, Verdict};
+use threadtune::tune::{Arm, Bench, Options, Tuning, Verdict};
 use threadtune::units::{Calls, Nanos, ThreadCount};
 
 /// Seeds of the gates; those below 50 000 are for development.
@@ -87,12 +88,16 @@ fn exhaustive(machine: &Machine, seed: u64, least: f64) -> (f64, f64) {
     let mut best = (f64::INFINITY, ThreadCount::ONE);
     for n in 1..=machine.topology.logical() {
         let count = ThreadCount::clamped(n as usize);
+        let arm = Arm {
+            threads: count,
+            placement: Placement::Close,
+        };
         let begin = clock(&bench);
-        let one = bench.sample(count, Calls::ONE, false).seconds_per_call;
+        let one = bench.sample(arm, Calls::ONE, false).seconds_per_call;
         let calls = Calls::new((0.002 / one + 0.5) as u32);
         let (mut sum, mut squares, mut n) = (0.0, 0.0, 0.0);
         let mean = loop {
-            let seconds = bench.sample(count, calls, false).seconds_per_call;
+            let seconds = bench.sample(arm, calls, false).seconds_per_call;
             n += 1.0;
             sum += seconds;
             squares += seconds * seconds;

@@ -4,6 +4,7 @@
 //! What decides may use [`SimulatedBench`] through its trait only; [`Machine::true_seconds`] is for scoring.
 
 mod disturbance;
+mod placed;
 mod scaling;
 mod topology;
 mod variate;
@@ -11,10 +12,11 @@ mod variate;
 pub use disturbance::{Disturbance, NoiseKind};
 pub use topology::{TOPOLOGIES, Topology};
 
-use crate::machine::Layout;
+use crate::machine::{Layout, Placement};
 use crate::tune::{Arm, Bench, BenchError, Interference, Sample};
 use crate::units::{Calls, Nanos, ThreadCount};
 use disturbance::State;
+use placed::Placed;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 use scaling::{Scaling, true_curve};
@@ -45,22 +47,35 @@ pub struct Machine {
     pub topology: Topology,
     /// The noise.
     pub disturbance: Disturbance,
-    /// Seconds a call, from one thread to all logical CPUs.
+    /// Seconds a call of threads placed close, from one thread to all logical CPUs.
     times: Vec<f64>,
+    /// What other placements change; nothing, unless drawn.
+    placed: Option<Placed>,
 }
 
 impl Machine {
     /// The case of this seed.
     pub fn generate(seed: u64) -> Self {
+        Self::draw(seed, false)
+    }
+
+    /// The case of this seed, with truths of their own for threads that are spread and threads that are not bound.
+    pub fn generate_placed(seed: u64) -> Self {
+        Self::draw(seed, true)
+    }
+
+    fn draw(seed: u64, placed: bool) -> Self {
         let mut rng = Pcg64::seed_from_u64(seed);
         let topology = TOPOLOGIES[rng.random_range(0..TOPOLOGIES.len())];
         let scaling = Scaling::draw(&topology, &mut rng);
         let times = true_curve(&topology, &scaling, &mut rng);
         let disturbance = Disturbance::draw(&topology, scaling.is_static(), &mut rng);
+        let placed = placed.then(|| Placed::draw(&topology, &scaling, &times, &mut rng));
         Self {
             topology,
             disturbance,
             times,
+            placed,
         }
     }
 
@@ -70,6 +85,7 @@ impl Machine {
             topology,
             disturbance,
             times,
+            placed: None,
         }
     }
 
@@ -78,10 +94,20 @@ impl Machine {
         self.topology.layout()
     }
 
-    /// The true seconds a call without noise; of the largest count known beyond that.
+    /// The true seconds a call of threads placed close, without noise; of the largest count known beyond that.
     pub fn true_seconds(&self, count: ThreadCount) -> f64 {
-        let i = (count.as_usize() - 1).min(self.times.len().saturating_sub(1));
-        self.times.get(i).copied().unwrap_or(f64::NAN)
+        self.true_seconds_of(Arm {
+            threads: count,
+            placement: Placement::Close,
+        })
+    }
+
+    /// The true seconds a call without noise; of the largest count known beyond that.
+    pub fn true_seconds_of(&self, arm: Arm) -> f64 {
+        let placed = self.placed.as_ref().and_then(|p| p.curve(arm.placement));
+        let times = placed.unwrap_or(&self.times);
+        let i = (arm.threads.as_usize() - 1).min(times.len().saturating_sub(1));
+        times.get(i).copied().unwrap_or(f64::NAN)
     }
 
     /// The fastest count.
@@ -104,8 +130,8 @@ pub struct SimulatedBench<'a> {
     machine: &'a Machine,
     rng: Pcg64,
     state: State,
-    /// The count that ran last.
-    awake: Option<ThreadCount>,
+    /// The arm that ran last.
+    awake: Option<Arm>,
     /// Probability that a disturbed sample is flagged.
     sensitivity: f64,
     false_alarm: f64,
@@ -136,11 +162,11 @@ impl<'a> SimulatedBench<'a> {
 
     /// One sample, as the worker takes it: wakes the team where the count changed, then times `calls` calls; their
     /// median from five on if `median`, else their mean.
-    pub fn sample(&mut self, count: ThreadCount, calls: Calls, median: bool) -> Sample {
+    pub fn sample(&mut self, arm: Arm, calls: Calls, median: bool) -> Sample {
         let noise = &self.machine.disturbance;
-        let truth = self.machine.true_seconds(count);
-        let threads = f64::from(count.get());
-        let woken = self.wake(count, truth);
+        let truth = self.machine.true_seconds_of(arm);
+        let threads = f64::from(arm.threads.get());
+        let woken = self.wake(arm, truth);
         let k = f64::from(calls.get());
         let duration = k * truth;
         let pieces = (duration / 0.01).ceil().clamp(1.0, 8.0);
@@ -174,13 +200,13 @@ impl<'a> SimulatedBench<'a> {
     }
 
     /// Wakes the team if another ran last; the seconds of that which fall into the first call.
-    fn wake(&mut self, count: ThreadCount, truth: f64) -> f64 {
-        if self.awake == Some(count) {
+    fn wake(&mut self, arm: Arm, truth: f64) -> f64 {
+        if self.awake == Some(arm) {
             return 0.0;
         }
-        self.awake = Some(count);
+        self.awake = Some(arm);
         let noise = &self.machine.disturbance;
-        let (factor, _) = self.state.factor(noise, f64::from(count.get()));
+        let (factor, _) = self.state.factor(noise, f64::from(arm.threads.get()));
         if truth >= LONG_CALL {
             let rest = 1e-4 * noise.warm_up;
             self.state
@@ -218,7 +244,7 @@ impl Bench for SimulatedBench<'_> {
     fn block(&mut self, plan: &[(Arm, Calls)]) -> Result<Vec<Sample>, BenchError> {
         Ok(plan
             .iter()
-            .map(|(arm, calls)| self.sample(arm.threads, *calls, true))
+            .map(|(arm, calls)| self.sample(*arm, *calls, true))
             .collect())
     }
 

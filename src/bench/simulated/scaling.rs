@@ -81,8 +81,9 @@ impl Scaling {
         self.equal_shares
     }
 
-    /// Seconds a call on `n` threads: performance cores first, then efficiency cores, then siblings.
-    fn seconds(&self, topology: &Topology, n: u32) -> f64 {
+    /// Seconds a call on `n` threads: performance cores first, then efficiency cores, then siblings; `hands` deals
+    /// the performance cores to the packages.
+    pub fn seconds(&self, topology: &Topology, n: u32, hands: Hands) -> f64 {
         let threads = f64::from(n);
         let on_performance = n.min(topology.performance_cores());
         let on_efficiency = (n - on_performance).min(topology.efficiency_cores);
@@ -108,36 +109,68 @@ impl Scaling {
             let one_tile = self.tiles.map_or(0.0, f64::recip);
             ((1.0 + 0.5 * (imbalance - 1.0)) / together).max(one_tile)
         } / clock;
-        let packages = on_performance
-            .div_ceil(topology.cores_per_package)
-            .clamp(1, topology.packages);
-        let memory = self.memory / self.bandwidth(topology, on_performance, packages, siblings);
+        let in_packages = hands.deal(topology, on_performance);
+        let memory = self.memory / self.bandwidth(topology, &in_packages, siblings);
         let parallel = (compute.powi(4) + memory.powi(4)).sqrt().sqrt();
         let mut seconds = self.alone * (self.serial / clock + (1.0 - self.serial) * parallel);
-        if packages > 1 {
+        if in_packages.len() > 1 {
             let cores = f64::from(topology.cores_per_package);
-            let reach = 1.0 - (-(strong - cores) / (0.2 * cores)).exp();
+            let outside = strong - f64::from(in_packages[0]);
+            let reach = 1.0 - (-outside / (0.2 * cores)).exp();
             let share = if self.memory_bound { 1.0 } else { 0.3 };
             seconds *= 1.0 + self.numa * reach * share;
         }
-        if n > 1 {
-            let [once, doubling, each] = self.fork;
-            seconds += once + doubling * threads.log2() + each * threads;
+        seconds + self.fork_seconds(n)
+    }
+
+    /// Seconds to fork and join so many threads.
+    pub fn fork_seconds(&self, n: u32) -> f64 {
+        if n < 2 {
+            return 0.0;
         }
-        seconds
+        let threads = f64::from(n);
+        let [once, doubling, each] = self.fork;
+        once + doubling * threads.log2() + each * threads
+    }
+
+    /// Roughness of the curve, in log time.
+    pub fn roughness(&self) -> f64 {
+        self.rough
     }
 
     /// Memory bandwidth against that of one core.
-    fn bandwidth(&self, topology: &Topology, cores: u32, packages: u32, siblings: f64) -> f64 {
+    fn bandwidth(&self, topology: &Topology, in_packages: &[u32], siblings: f64) -> f64 {
         let of_cores = |n: f64| 1.0 - (-n / self.saturating).exp();
-        let total: f64 = (0..packages)
-            .map(|i| {
-                let rest = cores.saturating_sub(i * topology.cores_per_package);
-                of_cores(f64::from(rest.min(topology.cores_per_package)))
-            })
+        let total: f64 = in_packages
+            .iter()
+            .map(|cores| of_cores(f64::from(*cores)))
             .sum();
         let performance = f64::from(topology.performance_cores().max(1));
         total / of_cores(1.0) * (1.0 - 0.03 * siblings / performance)
+    }
+}
+
+/// How performance cores are dealt to packages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hands {
+    /// One package after another.
+    Filled,
+    /// In turn.
+    Even,
+}
+
+impl Hands {
+    /// The cores in use of each package that has any in use; at least one package.
+    fn deal(self, topology: &Topology, cores: u32) -> Vec<u32> {
+        let (each, packages) = (topology.cores_per_package, topology.packages);
+        match self {
+            Self::Filled => (0..cores.div_ceil(each).clamp(1, packages))
+                .map(|i| cores.saturating_sub(i * each).min(each))
+                .collect(),
+            Self::Even => (0..cores.clamp(1, packages))
+                .map(|i| cores / packages + u32::from(i < cores % packages))
+                .collect(),
+        }
     }
 }
 
@@ -146,7 +179,7 @@ pub(super) fn true_curve(topology: &Topology, scaling: &Scaling, rng: &mut Pcg64
     let all = topology.logical();
     let mut times: Vec<f64> = (1..=all)
         .map(|n| {
-            let mut seconds = scaling.seconds(topology, n);
+            let mut seconds = scaling.seconds(topology, n, Hands::Filled);
             if n == all && all > 2 {
                 // The last CPU is shared with the rest of the system.
                 seconds *= 1.0 + (0.01 * normal(rng)).abs();
