@@ -4,7 +4,9 @@ use super::recorder::Recorder;
 use super::worker::{WorkerBench, WorkerError, WorkerProcess, WorkerSettings};
 use crate::machine::{CpuOrder, Layout, Placement};
 use crate::profile::Entry;
-use crate::tune::{Arm, BenchError, Options, Progress, Step, Subject, Tuning, failed_entry};
+use crate::tune::{
+    Arm, BenchError, Options, Placements, Progress, Step, Subject, Tuning, failed_entry,
+};
 use crate::units::{CpuSet, Nanos, ThreadCount};
 use crate::worker::protocol::{Greeting, Open};
 use crate::workload::{Residency, Workload};
@@ -137,6 +139,7 @@ impl Measurer {
             options.time_budget = options.time_budget.min(Nanos(left.as_nanos() as u64));
         }
         let order = &self.site.order;
+        options.placements = Placements::of_order(order);
         let cpus = |arm: Arm| match arm.placement {
             // All of them; threads start as far apart as the kernel starts a program's, on the idlest CPUs.
             Placement::Unbound => {

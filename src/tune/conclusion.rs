@@ -1,6 +1,7 @@
 //! What the finished parts of a tuning say together.
 
 use super::efficient::Efficient;
+use super::screen::Screen;
 use super::tuning::{Finished, Tuning};
 use super::verdict::{Baseline, Choice, FewestThreads, Timed, Timing, Verdict};
 use super::{After, Arm};
@@ -8,6 +9,7 @@ use crate::machine::Placement;
 use crate::profile::StopReason;
 use crate::units::ThreadCount;
 use std::collections::BTreeSet;
+use std::iter;
 
 impl Tuning {
     /// The verdict, from whatever was measured.
@@ -27,7 +29,7 @@ impl Tuning {
                 None => 0.0,
             },
             samples: self.samples,
-            rejected: self.screen.rejected
+            rejected: self.screens().map(|screen| screen.rejected).sum::<u64>()
                 + [&self.first, &self.second]
                     .into_iter()
                     .flatten()
@@ -91,6 +93,11 @@ impl Tuning {
         Choice::of(arm, &self.logs(arm).0)
     }
 
+    /// What was screened, bound and unbound.
+    fn screens(&self) -> impl Iterator<Item = &Screen> {
+        iter::once(&self.screen).chain(&self.unbound)
+    }
+
     /// The log times that tell most about an arm, and whether they come from a race.
     fn logs(&self, arm: Arm) -> (Vec<f64>, bool) {
         let races = [&self.second, &self.first]
@@ -108,7 +115,10 @@ impl Tuning {
             .filter(|(racer, _)| racer.arm == arm)
             .map(|(_, logs)| logs.clone());
         let raced = races.chain(duels).find(|logs| !logs.is_empty());
-        let screened = self.screen.known.get(arm).map(|samples| &samples.clean);
+        let screened = self
+            .screens()
+            .find_map(|screen| screen.known.get(arm))
+            .map(|samples| &samples.clean);
         match (raced, screened) {
             (Some(raced), Some(screened)) if raced.len() < screened.len().min(3) => {
                 (screened.clone(), true)
@@ -147,7 +157,7 @@ impl Tuning {
                 Some(paired.mean.exp()).filter(|_| paired.standard_error.is_finite())?
             }
             None => {
-                let arms = self.screen.known.arms().iter();
+                let arms = self.screens().flat_map(|screen| screen.known.arms());
                 let screened = arms.filter(|samples| samples.arm.threads == threads);
                 let seconds = screened
                     .filter_map(|samples| Some(Timing::of(&samples.clean)?.seconds_per_call))
@@ -176,7 +186,10 @@ impl Tuning {
     }
 
     fn curve(&self) -> Vec<Timed> {
-        let screened = self.screen.known.arms().iter().map(|samples| samples.arm);
+        let screened = self
+            .screens()
+            .flat_map(|screen| screen.known.arms())
+            .map(|samples| samples.arm);
         let second = self
             .second
             .iter()

@@ -3,7 +3,8 @@
 use super::Arm;
 use super::blocks::Racer;
 use super::constants::{
-    BLOCKS_WANTED, EFFICIENT_LOSS, LEAST_BLOCKS, LOOKS, RACERS_LEAST, SECOND_RACERS,
+    BLOCKS_WANTED, EFFICIENT_LOSS, LEAST_BLOCKS, LOOKS, RACERS_LEAST, SECOND_RACERS, UNBOUND_NEAR,
+    UNBOUND_SCREEN_SHARE,
 };
 use super::efficient::Efficient;
 use super::race::Race;
@@ -48,19 +49,52 @@ impl Tuning {
         Race::new(racers, delta, end, &self.options, &mut self.rng)
     }
 
-    /// The counts that the first race (or screening, if there was none) found best, best first.
-    pub(super) fn best_counts(&self) -> Vec<ThreadCount> {
-        let mut counts: Vec<ThreadCount> = Vec::new();
-        let order = match &self.first {
+    /// Counts that may be good unbound, as unbound arms: those of the first race (or of screening, if there was none),
+    /// best first, then those whose best bound time is near, as many as there is room for.
+    pub(super) fn unbound_candidates(&self) -> Vec<Racer> {
+        let known = &self.screen.known;
+        let raced = match &self.first {
             Some(first) => first.order(),
             None => self.front.clone(),
         };
-        for racer in order {
-            if !counts.contains(&racer.arm.threads) && counts.len() < SECOND_RACERS {
-                counts.push(racer.arm.threads);
+        let mut near = known.curve();
+        let limit = known.best().map_or(f64::NEG_INFINITY, |best| {
+            best + (4.0 * known.spread()).max(UNBOUND_NEAR)
+        });
+        near.retain(|(_, log)| *log <= limit);
+        near.sort_by(|a, b| a.1.total_cmp(&b.1));
+        let mut counts: Vec<ThreadCount> = Vec::new();
+        let near = near.into_iter().map(|(count, _)| count);
+        for count in raced.iter().map(|racer| racer.arm.threads).chain(near) {
+            if !counts.contains(&count) {
+                counts.push(count);
             }
         }
-        counts
+        let mut racers = self.unbound(counts);
+        let left = (self.options.time_budget - self.spent).as_secs_f64();
+        let mut room = left * UNBOUND_SCREEN_SHARE;
+        let affordable = racers
+            .iter()
+            .take_while(|racer| {
+                room -= known.cost(racer);
+                room >= 0.0
+            })
+            .count();
+        racers.truncate(affordable.max(SECOND_RACERS));
+        racers
+    }
+
+    /// The racers of the unbound race: what screening found best unbound, and the count that is best bound; without
+    /// that screening the best bound ones.
+    pub(super) fn unbound_racers(&self) -> Vec<Racer> {
+        let candidates = self.unbound_candidates();
+        match &self.unbound {
+            Some(screen) => {
+                let best_bound = candidates.first().map(|racer| racer.arm.threads);
+                screen.known.racers(SECOND_RACERS, best_bound.as_slice())
+            }
+            None => candidates.into_iter().take(SECOND_RACERS).collect(),
+        }
     }
 
     /// These counts as unbound arms.

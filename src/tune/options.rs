@@ -1,7 +1,7 @@
 //! What a caller decides about a tuning.
 
 use super::Arm;
-use crate::machine::Placement;
+use crate::machine::{CpuOrder, Placement};
 use crate::units::{Nanos, ThreadCount};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -138,6 +138,19 @@ impl Default for Placements {
 }
 
 impl Placements {
+    /// `close` and `spread` at the counts at which they are different CPUs, `close` at the others.
+    pub fn of_order(order: &CpuOrder) -> Self {
+        let both = vec![Placement::Close, Placement::Spread];
+        Self {
+            at: order
+                .differing()
+                .into_iter()
+                .map(|count| (count, both.clone()))
+                .collect(),
+            ..Self::default()
+        }
+    }
+
     /// The placements of this count; `close` where the lists hold none.
     fn of(&self, count: ThreadCount) -> &[Placement] {
         match self.at.get(&count).unwrap_or(&self.usual).as_slice() {

@@ -35,7 +35,9 @@ pub enum Stage {
     Narrowing,
     /// The race of the screened arms.
     Race,
-    /// The race of the best counts with unbound threads.
+    /// Screening of the counts near the best with unbound threads.
+    UnboundScreening,
+    /// The race of the best of them.
     UnboundRace,
     /// The search for the fewest threads within 5 %.
     Efficient,
@@ -61,6 +63,7 @@ impl Tuning {
                 0.4 * self.screen.fraction(),
             ),
             Phase::FirstRace(race) => (Stage::Race, 0.4 + 0.3 * racing(race)),
+            Phase::UnboundScreening(_) => (Stage::UnboundScreening, 0.7),
             Phase::SecondRace(race) => (Stage::UnboundRace, 0.7 + 0.2 * racing(race)),
             Phase::Efficient(efficient) => (Stage::Efficient, 0.9 + 0.1 * efficient.fraction()),
             Phase::Done => (Stage::Done, 1.0),

@@ -1,6 +1,6 @@
 //! Screening: cheap samples of many counts, in stages, each of which fills a queue of arms.
 
-use super::blocks::{Answer, Request};
+use super::blocks::{Answer, Racer, Request};
 use super::candidates::{grid, physical};
 use super::constants::{
     EVERY_COUNT, LONG_CALLS, MOST_CALLS, NARROW, RETRIES, SCREEN_SHARE, SMALL_SECONDS, ZOOM_ROUNDS,
@@ -70,6 +70,8 @@ pub(super) struct Screen {
     pub incomplete: bool,
     /// Samples thrown away.
     pub rejected: u64,
+    /// The moment at which screening must have ended.
+    end: Nanos,
     grid: Vec<ThreadCount>,
     queue: VecDeque<Arm>,
     current: Option<(Arm, Phase)>,
@@ -92,10 +94,31 @@ impl Screen {
             stage: ScreenStage::Down(Ladder::new(&grid, top)),
             incomplete: false,
             rejected: 0,
+            end: context.options.share(SCREEN_SHARE),
             grid,
             queue: VecDeque::new(),
             current: None,
         };
+        screen.proceed(context);
+        screen
+    }
+
+    /// Screening of these arms alone: a sample of each, then the narrowing passes, until `end`.
+    pub fn of_arms(racers: &[Racer], end: Nanos, context: &mut Context) -> Self {
+        let mut screen = Self {
+            known: Screened::default(),
+            stage: ScreenStage::Narrow(1),
+            incomplete: false,
+            rejected: 0,
+            end,
+            grid: Vec::new(),
+            queue: racers.iter().map(|racer| racer.arm).collect(),
+            current: None,
+        };
+        for racer in racers {
+            screen.known.insert(racer.arm, racer.calls);
+        }
+        screen.queue.make_contiguous().shuffle(context.rng);
         screen.proceed(context);
         screen
     }
@@ -162,7 +185,7 @@ impl Screen {
             return None;
         }
         self.rejected += 1;
-        if tries >= RETRIES || context.spent >= deadline(context.options) {
+        if tries >= RETRIES || context.spent >= self.end {
             self.known.add_flagged(arm, sample);
             return None;
         }
@@ -175,7 +198,7 @@ impl Screen {
 
     /// Brings the next arm to hand, through as many stages as needed.
     fn proceed(&mut self, context: &mut Context) {
-        if context.spent >= deadline(context.options) {
+        if context.spent >= self.end {
             self.incomplete |= self.is_searching();
             self.stage = ScreenStage::Finished;
             self.queue.clear();
@@ -233,7 +256,7 @@ impl Screen {
             }
             ScreenStage::Dense => {
                 self.stage = ScreenStage::Zoom(0);
-                let room = deadline(options) - context.spent;
+                let room = self.end - context.spent;
                 let dense = dense(&self.known, room, options);
                 self.incomplete |= !dense.is_whole;
                 arms_of(options, dense.counts)
@@ -279,7 +302,7 @@ impl Screen {
 
     /// How many counts of the grid can be afforded.
     fn pace(&self, context: &Context) -> Pace {
-        let room = deadline(context.options).as_secs_f64();
+        let room = self.end.as_secs_f64();
         match self.known.best() {
             Some(best) if best.exp() * LONG_CALLS > room => Pace::Thinned,
             _ if every_count(context.layout) => Pace::EveryCount,
@@ -331,11 +354,6 @@ fn arms_of(options: &Options, counts: impl IntoIterator<Item = ThreadCount>) -> 
 /// Is every count of this machine in the grid?
 fn every_count(layout: &Layout) -> bool {
     layout.logical.get() <= EVERY_COUNT
-}
-
-/// The moment at which screening must have ended.
-fn deadline(options: &Options) -> Nanos {
-    options.share(SCREEN_SHARE)
 }
 
 /// How many calls of this length fill so many seconds, 1 to 100 000.

@@ -1,7 +1,7 @@
 //! What screening knows: a few samples of many arms, and the estimates that follow from them.
 
 use super::blocks::Racer;
-use super::constants::{OPTIMISM, RACERS_LEAST, RACERS_MOST};
+use super::constants::{OPTIMISM, RACERS_LEAST};
 use super::{Arm, Sample};
 use crate::stats::median;
 use crate::units::{Calls, ThreadCount};
@@ -158,9 +158,9 @@ impl Screened {
         }
     }
 
-    /// The arms that race, best first: those near the best, at least three and at most six, then the best placement
+    /// The arms that race, best first: those near the best, at least three and at most so many, then the best placement
     /// of each of the counts in `always`.
-    pub fn racers(&self, always: [ThreadCount; 2]) -> Vec<Racer> {
+    pub fn racers(&self, most: usize, always: &[ThreadCount]) -> Vec<Racer> {
         let best = self.best();
         let mut order: Vec<(f64, &ArmSamples)> = self
             .arms
@@ -180,18 +180,18 @@ impl Screened {
             .iter()
             .map(|(_, s)| *s)
             .filter(|s| near(s))
-            .take(RACERS_MOST)
+            .take(most)
             .collect();
         if chosen.len() < RACERS_LEAST {
             chosen = order.iter().map(|(_, s)| *s).take(RACERS_LEAST).collect();
         }
         for count in always {
-            if chosen.iter().all(|s| s.arm.threads != count) {
+            if chosen.iter().all(|s| s.arm.threads != *count) {
                 chosen.extend(
                     order
                         .iter()
                         .map(|(_, s)| *s)
-                        .find(|s| s.arm.threads == count),
+                        .find(|s| s.arm.threads == *count),
                 );
             }
         }

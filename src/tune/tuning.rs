@@ -2,7 +2,7 @@
 
 use super::blocks::{Answer, Racer, Request};
 use super::candidates::physical;
-use super::constants::{FIRST_RACE_SHARE, REPORTED_BLOCKS};
+use super::constants::{FIRST_RACE_SHARE, RACERS_MOST, REPORTED_BLOCKS, SECOND_RACERS};
 use super::efficient::Efficient;
 use super::race::{Race, RaceOutcome};
 use super::screen::{Context, Screen};
@@ -29,6 +29,8 @@ pub struct Tuning {
     pub(super) front: Vec<Racer>,
     /// The race of the screened arms.
     pub(super) first: Option<Finished>,
+    /// Screening of the counts near the best, unbound; absent where those are few enough to race at once.
+    pub(super) unbound: Option<Screen>,
     /// The race of the best counts, unbound.
     pub(super) second: Option<Finished>,
     pub(super) efficient: Option<Efficient>,
@@ -47,6 +49,7 @@ pub(super) struct Finished {
 pub(super) enum Phase {
     Screening,
     FirstRace(Race),
+    UnboundScreening(Screen),
     SecondRace(Race),
     Efficient(Efficient),
     Done,
@@ -84,6 +87,7 @@ impl Tuning {
             screen,
             front: Vec::new(),
             first: None,
+            unbound: None,
             second: None,
             efficient: None,
             phase: Phase::Screening,
@@ -133,6 +137,7 @@ impl Tuning {
     pub(super) fn request(&self) -> Option<Request> {
         match &self.phase {
             Phase::Screening => self.screen.request(),
+            Phase::UnboundScreening(screen) => screen.request(),
             Phase::FirstRace(race) | Phase::SecondRace(race) => Some(race.request()),
             Phase::Efficient(efficient) => Some(efficient.request()),
             Phase::Done => None,
@@ -140,19 +145,26 @@ impl Tuning {
     }
 
     fn absorb(&mut self, answer: Answer) {
+        let mut context = Context {
+            layout: &self.layout,
+            options: &self.options,
+            spent: self.spent,
+            rng: &mut self.rng,
+        };
         match std::mem::replace(&mut self.phase, Phase::Screening) {
             Phase::Screening => {
-                self.screen.absorb(
-                    &answer,
-                    &mut Context {
-                        layout: &self.layout,
-                        options: &self.options,
-                        spent: self.spent,
-                        rng: &mut self.rng,
-                    },
-                );
+                self.screen.absorb(&answer, &mut context);
                 if self.screen.request().is_none() {
                     self.after_screening();
+                }
+            }
+            Phase::UnboundScreening(mut screen) => {
+                screen.absorb(&answer, &mut context);
+                if screen.request().is_none() {
+                    self.unbound = Some(screen);
+                    self.after_unbound_screening();
+                } else {
+                    self.phase = Phase::UnboundScreening(screen);
                 }
             }
             Phase::FirstRace(mut race) => match race.absorb(answer, self.spent, &mut self.rng) {
@@ -188,7 +200,7 @@ impl Tuning {
             return self.finish();
         }
         let always = [physical(&self.layout), self.layout.logical];
-        self.front = known.racers(always);
+        self.front = known.racers(RACERS_MOST, &always);
         if self.front.len() == 1 && !self.is_single() {
             return self.finish();
         }
@@ -202,12 +214,33 @@ impl Tuning {
         }
     }
 
-    /// The best counts race as unbound arms, if the options say so and the time holds it.
+    /// Counts that may be good unbound are screened so, if the options ask for it and they are more than can race.
     fn after_first_race(&mut self) {
         if self.options.then == After::Nothing {
             return self.after_races();
         }
-        let mut racers = self.unbound(self.best_counts());
+        let candidates = self.unbound_candidates();
+        if candidates.len() <= SECOND_RACERS {
+            return self.after_unbound_screening();
+        }
+        // The candidates were chosen to fit; this is for the repeats of what is good or disturbed.
+        let end = self.spent + Nanos((self.options.time_budget - self.spent).0 / 4);
+        let screen = Screen::of_arms(
+            &candidates,
+            end,
+            &mut Context {
+                layout: &self.layout,
+                options: &self.options,
+                spent: self.spent,
+                rng: &mut self.rng,
+            },
+        );
+        self.phase = Phase::UnboundScreening(screen);
+    }
+
+    /// The best counts race as unbound arms, if the time holds it.
+    fn after_unbound_screening(&mut self) {
+        let mut racers = self.unbound_racers();
         let best = racers.len();
         let all = self.layout.logical;
         if racers.iter().all(|racer| racer.arm.threads != all) {

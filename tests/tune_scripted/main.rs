@@ -2,6 +2,7 @@
 
 mod choices;
 mod long_calls;
+mod placements;
 mod recorded;
 mod resume;
 mod script;

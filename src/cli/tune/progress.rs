@@ -115,6 +115,7 @@ fn doing(progress: &Progress) -> String {
     let what = match progress.stage {
         Stage::Ladder | Stage::Dense | Stage::Narrowing => "screening",
         Stage::Race => "racing bound",
+        Stage::UnboundScreening => "screening unbound",
         Stage::UnboundRace => "racing unbound",
         Stage::Efficient => "looking for fewer than",
         Stage::Done => "done",
