@@ -1,7 +1,7 @@
 //! Which values of a well-formed profile are out of range. Pure.
 
-use super::locate::Step::{self, Index, Key};
 use super::schema::{CurvePoint, Entry, Profile};
+use crate::document::locate::Step::{self, Index, Key};
 use std::collections::HashSet;
 
 /// A value out of range: where it stands, and what is wrong with it.

@@ -1,5 +1,6 @@
 //! What can be wrong with a profile file; each text names the file, the place in it and what to do next.
 
+use crate::document::read::ReadError;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -99,6 +100,27 @@ impl StoreError {
     /// Is the file simply not there?
     pub fn is_absent(&self) -> bool {
         matches!(self, Self::Absent { .. })
+    }
+
+    /// What went wrong with reading this file.
+    pub(super) fn reading(path: &Path, error: ReadError) -> Self {
+        let path = path.to_owned();
+        match error {
+            ReadError::Absent => Self::Absent { path },
+            ReadError::Io { action, source } => Self::Io {
+                action,
+                path,
+                source,
+            },
+            ReadError::NotRegular { what } => Self::NotRegular { path, what },
+            ReadError::TooLarge { bytes, limit } => Self::TooLarge { path, bytes, limit },
+            ReadError::NotText { line } => Self::Malformed {
+                path,
+                line,
+                key: None,
+                message: "the text is not UTF-8".to_owned(),
+            },
+        }
     }
 
     /// An [`StoreError::Io`], or [`StoreError::Absent`] where the file to be read does not exist.

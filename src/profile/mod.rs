@@ -6,7 +6,6 @@ mod error;
 mod excerpt;
 mod extras;
 mod layout;
-mod locate;
 pub mod lookup;
 mod merge;
 mod read;

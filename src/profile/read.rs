@@ -3,12 +3,10 @@
 use super::check::check;
 use super::error::StoreError;
 use super::excerpt::excerpt;
-use super::locate::{Step, dotted, key_at, last_line, line_of, line_of_bytes, line_of_path};
 use super::schema::{Profile, SCHEMA};
-use rustix::fs::{CWD, FileType, Mode, OFlags};
+use crate::document::locate::{Step, dotted, key_at, last_line, line_of, line_of_path};
+use crate::document::read;
 use serde::Deserialize;
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 use toml::de::{DeTable, DeValue};
 
@@ -34,66 +32,9 @@ pub fn load_entries(path: &Path, names: &[String]) -> Result<Profile, StoreError
     parse(path, &text)
 }
 
-/// The whole of a regular file of at most [`MAX_BYTES`], opened without blocking (a FIFO would wait for a writer).
+/// The text of a profile's file.
 pub(super) fn read_text(path: &Path) -> Result<String, StoreError> {
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let fd = rustix::fs::openat(CWD, path, flags, Mode::empty()).map_err(|errno| match errno {
-        rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR => StoreError::Absent {
-            path: path.to_owned(),
-        },
-        // What `open` says of a socket.
-        rustix::io::Errno::NXIO => StoreError::NotRegular {
-            path: path.to_owned(),
-            what: "a socket",
-        },
-        other => StoreError::io("open", path)(other),
-    })?;
-    let stat = rustix::fs::fstat(&fd).map_err(StoreError::io("examine", path))?;
-    regular(path, FileType::from_raw_mode(stat.st_mode))?;
-    let too_large = |bytes| StoreError::TooLarge {
-        path: path.to_owned(),
-        bytes,
-        limit: MAX_BYTES,
-    };
-    let size = u64::try_from(stat.st_size).unwrap_or(0);
-    if size > MAX_BYTES {
-        return Err(too_large(size));
-    }
-    let mut bytes = Vec::with_capacity(size as usize + 1);
-    File::from(fd)
-        .take(MAX_BYTES + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|source| StoreError::Io {
-            action: "read",
-            path: path.to_owned(),
-            source,
-        })?;
-    // It may have grown since it was examined.
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(too_large(bytes.len() as u64));
-    }
-    String::from_utf8(bytes).map_err(|error| {
-        let valid = error.utf8_error().valid_up_to();
-        let line = line_of_bytes(error.as_bytes(), valid);
-        malformed(path, line, None, "the text is not UTF-8".to_owned())
-    })
-}
-
-/// Rejects what is no regular file.
-pub(super) fn regular(path: &Path, kind: FileType) -> Result<(), StoreError> {
-    let what = match kind {
-        FileType::RegularFile => return Ok(()),
-        FileType::Directory => "a directory",
-        FileType::Fifo => "a FIFO",
-        FileType::Socket => "a socket",
-        FileType::Symlink => "a symbolic link",
-        FileType::CharacterDevice | FileType::BlockDevice => "a device",
-        FileType::Unknown => "of an unknown kind",
-    };
-    Err(StoreError::NotRegular {
-        path: path.to_owned(),
-        what,
-    })
+    read::read_text(path, MAX_BYTES).map_err(|error| StoreError::reading(path, error))
 }
 
 /// Parses and checks the text of a profile; `path` is for the errors only.

@@ -3,8 +3,9 @@
 use super::error::StoreError;
 use super::extras::Extras;
 use super::layout::to_text;
-use super::read::{parse, read_text, regular};
+use super::read::{parse, read_text};
 use super::schema::Profile;
+use crate::document::read::regular;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
@@ -48,7 +49,8 @@ pub fn check_writable(path: &Path) -> Result<(), StoreError> {
 /// What the file at `path` holds beyond the schema; an error only where writing would lose more than it should.
 fn extras_of_existing(path: &Path) -> Result<Extras, StoreError> {
     match rustix::fs::statat(CWD, path, AtFlags::empty()) {
-        Ok(stat) => regular(path, FileType::from_raw_mode(stat.st_mode))?,
+        Ok(stat) => regular(FileType::from_raw_mode(stat.st_mode))
+            .map_err(|error| StoreError::reading(path, error))?,
         Err(_) => return Ok(Extras::default()),
     }
     let Ok(text) = read_text(path) else {

@@ -6,7 +6,7 @@ use toml::de::{DeTable, DeValue};
 
 /// One step of a path into a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     /// Into a table.
     Key(&'static str),
     /// Into an array, from 0.
@@ -14,7 +14,7 @@ pub(super) enum Step {
 }
 
 /// A path as an error prints it: `workload[3].latency.median_us`.
-pub(super) fn dotted(path: &[Step]) -> String {
+pub(crate) fn dotted(path: &[Step]) -> String {
     let mut text = String::new();
     for step in path {
         match step {
@@ -39,24 +39,24 @@ fn push_index(text: &mut String, index: usize) {
 }
 
 /// The line, from 1, on which this byte of the text lies.
-pub(super) fn line_of(text: &str, byte: usize) -> usize {
+pub(crate) fn line_of(text: &str, byte: usize) -> usize {
     line_of_bytes(text.as_bytes(), byte)
 }
 
 /// The same for bytes that are no text.
-pub(super) fn line_of_bytes(bytes: &[u8], byte: usize) -> usize {
+pub(crate) fn line_of_bytes(bytes: &[u8], byte: usize) -> usize {
     bytes[..byte.min(bytes.len())]
         .split(|b| *b == b'\n')
         .count()
 }
 
 /// The last line of a text, from 1.
-pub(super) fn last_line(text: &str) -> usize {
+pub(crate) fn last_line(text: &str) -> usize {
     line_of(text, text.trim_end().len())
 }
 
 /// The line of the value at a path, or of the deepest table on the way that exists.
-pub(super) fn line_of_path(text: &str, path: &[Step]) -> usize {
+pub(crate) fn line_of_path(text: &str, path: &[Step]) -> usize {
     let Ok(root) = DeTable::parse(text) else {
         return 1;
     };
@@ -85,7 +85,7 @@ pub(super) fn line_of_path(text: &str, path: &[Step]) -> usize {
 }
 
 /// The dotted path of the innermost key whose value covers a span.
-pub(super) fn key_at(text: &str, span: &Range<usize>) -> Option<String> {
+pub(crate) fn key_at(text: &str, span: &Range<usize>) -> Option<String> {
     let Ok(root) = DeTable::parse(text) else {
         return key_of_line(text, span.start);
     };
