@@ -11,6 +11,7 @@
 //!   - `worker::kernel`: what is computed
 //! - `tune`: how a count is chosen from samples (pure)
 //! - `profile`: schema, atomic files, and which count a profile gives (`lookup`, pure)
+//! - `configuration`: what the user and the administrator asked for, in `threadtune.toml`
 //! - `environment`: which variables each runtime obeys; from a count to assignments and arguments (pure)
 //! - `machine`: what this machine is: topology, CPU budget, fingerprint, load; every reader takes a root path
 //! - `workload`: shapes and the catalogue (pure)
@@ -23,6 +24,7 @@
 
 pub mod bench;
 pub mod cli;
+pub mod configuration;
 mod document;
 pub mod environment;
 pub mod launch;

@@ -1,9 +1,10 @@
 //! `threadtune budget`: how many CPUs a program started here may use, and why.
 
-use crate::machine::{Budget, Topology, affinity};
-use crate::units::MAX_CPUS;
-use anyhow::Context as _;
+use super::configuration;
+use crate::configuration::Configuration;
+use crate::machine::{Budget, Host, Memory};
 use clap::Args;
+use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -17,7 +18,7 @@ pub struct BudgetArgs {
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
-    /// Read a recorded tree of sysfs and procfs instead of this machine.
+    /// Read a recorded tree of sysfs and procfs instead of this machine; its configuration and environment are unknown.
     #[arg(long, value_name = "DIR", default_value = "/")]
     root: PathBuf,
 }
@@ -25,11 +26,23 @@ pub struct BudgetArgs {
 impl BudgetArgs {
     /// Runs the subcommand.
     pub fn run(&self) -> anyhow::Result<ExitCode> {
-        let budget = read(&self.root)?;
+        let is_live = self.root == Path::new("/");
+        let configuration = match is_live.then(configuration::sound) {
+            None => Configuration::default(),
+            Some(Some(configuration)) => configuration,
+            Some(None) => return Ok(ExitCode::from(2)),
+        };
+        let env = |name: &str| std::env::var(name).ok();
+        let Host { topology, budget } =
+            Host::read(&self.root, configuration.reserve.as_ref(), env)?;
+        if let Err(error) = &topology {
+            log::warn!("{error}; counting {} CPUs", budget.cpus.len());
+        }
+        let memory = || Memory::read(&self.root, topology.as_ref().ok());
         let text = if self.json {
-            serde_json::to_string(&budget)? + "\n"
+            as_json(&budget, &memory())?.to_string() + "\n"
         } else if self.explain {
-            explain(&budget)
+            explain(&budget, &memory())
         } else {
             for note in &budget.notes {
                 log::warn!("{note}");
@@ -41,27 +54,20 @@ impl BudgetArgs {
     }
 }
 
-/// The budget of this process, or of the one whose tree was recorded.
-fn read(root: &Path) -> anyhow::Result<Budget> {
-    if root != Path::new("/") {
-        let topology = match Topology::read(root) {
-            Ok(topology) => topology,
-            // A tree of control groups only: what they allow is all that can be told.
-            Err(error) if root.join("proc/self/cgroup").exists() => {
-                log::warn!("{error}; counting from {MAX_CPUS} CPUs");
-                Topology::flat((0..MAX_CPUS).collect())
-            }
-            Err(error) => return Err(error.into()),
-        };
-        return Ok(Budget::read(root, &topology, None, |_| None));
-    }
-    let mask = affinity::current().context("cannot read the affinity mask of this process")?;
-    let topology = Topology::read(root).unwrap_or_else(|_| Topology::flat(mask.clone()));
-    let env = |name: &str| std::env::var(name).ok();
-    Ok(Budget::read(root, &topology, Some(&mask), env))
+fn as_json(budget: &Budget, memory: &Memory) -> serde_json::Result<Value> {
+    let mut object = serde_json::to_value(budget)?;
+    let limit = memory.limit.as_ref();
+    object["memory"] = json!({
+        "total_bytes": memory.total,
+        "available_bytes": memory.available,
+        "limit_bytes": limit.map(|(_, bytes)| bytes),
+        "limit_source": limit.map(|(source, _)| source),
+        "pool_limit_bytes": memory.pool_limit(),
+    });
+    Ok(object)
 }
 
-fn explain(budget: &Budget) -> String {
+fn explain(budget: &Budget, memory: &Memory) -> String {
     let mut text = format!(
         "{} threads on CPUs {}, decided by {}\n",
         budget.limit, budget.cpus, budget.by
@@ -76,8 +82,32 @@ fn explain(budget: &Budget) -> String {
             limit.kind, limit.threads, limit.value, limit.source
         );
     }
+    let _ = writeln!(text, "{}", in_words(memory));
     for note in &budget.notes {
         let _ = writeln!(text, "note: {note}");
     }
     text
+}
+
+/// What there is, what limits it, and what follows for the copies of weights that `tune` rotates over.
+fn in_words(memory: &Memory) -> String {
+    let mut words: Vec<String> = [(memory.total, "in all"), (memory.available, "available")]
+        .into_iter()
+        .filter_map(|(bytes, what)| Some(format!("{} {what}", mebibytes(bytes?))))
+        .collect();
+    if let Some((source, bytes)) = &memory.limit {
+        words.push(format!("at most {} ({source})", mebibytes(*bytes)));
+    }
+    if words.is_empty() {
+        words.push("unknown".to_owned());
+    }
+    format!(
+        "memory: {}; pooled weights may take {}",
+        words.join(", "),
+        mebibytes(memory.pool_limit())
+    )
+}
+
+fn mebibytes(bytes: u64) -> String {
+    format!("{} MiB", bytes >> 20)
 }

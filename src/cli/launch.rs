@@ -1,5 +1,6 @@
 //! `threadtune launch`: starts a program with the number of threads that suits its work.
 
+use super::configuration;
 use super::output::print;
 use super::this_machine::ThisMachine;
 use crate::launch::{Plan, Request, exec, plan};
@@ -75,7 +76,8 @@ enum ObjectiveArg {
 impl LaunchArgs {
     /// Becomes the program; comes back only if nothing is to be started, or cannot be.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let machine = ThisMachine::read();
+        let (configuration, problems) = configuration::read();
+        let machine = ThisMachine::configured(&configuration);
         let request = Request {
             workloads: self.workloads.clone(),
             shape: self.shape,
@@ -93,6 +95,8 @@ impl LaunchArgs {
             &machine.cpus,
             &|name| std::env::var_os(name),
         );
+        plan.warnings
+            .splice(..0, problems.iter().map(ToString::to_string));
         if !plan.warnings.is_empty() {
             let warning = plan.warnings.join("; ");
             if self.strict {

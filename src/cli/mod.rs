@@ -1,6 +1,7 @@
 //! One file per subcommand: arguments in, text out; decisions live below.
 
 mod budget;
+mod configuration;
 pub mod launch;
 pub mod logging;
 mod output;

@@ -1,5 +1,6 @@
 //! `threadtune show`: a profile as a table, one workload as a curve, either as JSON or CSV.
 
+use super::configuration;
 use super::output::print;
 use super::this_machine::ThisMachine;
 use crate::profile::{Directories, Entry, Profile, load};
@@ -64,7 +65,11 @@ impl ShowArgs {
         if let Some(path) = &self.profile {
             return Ok(load(path)?);
         }
-        let machine = ThisMachine::read();
+        let (configuration, problems) = configuration::read();
+        for problem in &problems {
+            warn!("{problem}");
+        }
+        let machine = ThisMachine::configured(&configuration);
         let id = machine
             .id
             .context("this machine could not be identified; name a file with --profile")?;

@@ -1,7 +1,8 @@
 //! What a launch needs to know of this machine, and no more: it must not take a millisecond.
 
+use crate::configuration::Configuration;
 use crate::launch::Cpus;
-use crate::machine::{Budget, CpuInfo, Fingerprint, Topology, affinity};
+use crate::machine::{Budget, CpuInfo, Fingerprint, Host, Topology};
 use crate::units::ThreadCount;
 use std::path::Path;
 
@@ -12,33 +13,41 @@ pub struct ThisMachine {
     pub id: Option<String>,
     /// The CPUs that this process may use.
     pub cpus: Cpus,
+    /// How its CPUs hang together.
+    pub topology: Option<Topology>,
+    /// What this process may use, and why.
+    pub budget: Option<Budget>,
 }
 
 impl ThisMachine {
-    /// Reads the live machine; what cannot be read stays unknown.
+    /// Reads the live machine, nothing being configured; what cannot be read stays unknown.
     pub fn read() -> Self {
+        Self::configured(&Configuration::default())
+    }
+
+    /// Reads the live machine under a configuration.
+    pub fn configured(configuration: &Configuration) -> Self {
         let root = Path::new("/");
-        let mask = affinity::current().ok();
-        let known = Topology::read(root).ok();
-        let id = known
-            .as_ref()
-            .map(|topology| Fingerprint::of(topology, &CpuInfo::read(root)).id);
-        let topology = known
-            .clone()
-            .or_else(|| Some(Topology::flat(mask.clone()?)));
-        let Some(topology) = topology else {
+        let env = |name: &str| std::env::var(name).ok();
+        let Ok(host) = Host::read(root, configuration.reserve.as_ref(), env) else {
             return Self::default();
         };
-        let env = |name: &str| std::env::var(name).ok();
-        let budget = Budget::read(root, &topology, mask.as_ref(), env);
-        let physical = known.map(|known| ThreadCount::clamped(known.cores_within(&budget.cpus)));
+        let (topology, budget) = (host.topology.ok(), host.budget);
+        let id = topology
+            .as_ref()
+            .map(|topology| Fingerprint::of(topology, &CpuInfo::read(root)).id);
+        let physical = topology
+            .as_ref()
+            .map(|topology| ThreadCount::clamped(topology.cores_within(&budget.cpus)));
         Self {
             id,
             cpus: Cpus {
-                allowed: Some(budget.cpus),
+                allowed: Some(budget.cpus.clone()),
                 limit: Some(budget.limit),
                 physical,
             },
+            topology,
+            budget: Some(budget),
         }
     }
 }

@@ -9,6 +9,7 @@ mod run;
 mod selection;
 mod signals;
 
+use super::configuration;
 use super::logging::PROGRESS;
 use crate::bench::{Measurer, Site, WorkerSettings};
 use crate::machine::LoadWatch;
@@ -96,7 +97,10 @@ impl TuneArgs {
                 return Ok(ExitCode::from(2));
             }
         };
-        let around = Surroundings::read()?;
+        let Some(configuration) = configuration::sound() else {
+            return Ok(ExitCode::from(2));
+        };
+        let around = Surroundings::read(&configuration)?;
         let path = self.profile_path(&around)?;
         check_writable(&path)
             .context("the profile could not be written, so nothing is measured")?;

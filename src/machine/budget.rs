@@ -1,9 +1,11 @@
 //! How many CPUs this process may use, which ones, and which limit decides.
 //!
-//! Affinity ∩ cpuset gives the CPUs; quotas, Slurm and other ranks on the node cap how many threads may run on them.
+//! Affinity ∩ cpuset gives the CPUs; quotas, the configured reserve, limits on tasks, Slurm and other ranks on the node
+//! cap how many threads may run on them.
 
 use super::cgroup::{self, Cgroups, Group, Version};
 use super::ranks;
+use super::tasks;
 use super::topology::Topology;
 use super::tree::Tree;
 use crate::units::{CpuSet, ThreadCount};
@@ -23,6 +25,12 @@ pub enum LimitKind {
     Cpuset,
     /// A CPU quota of control groups.
     Quota,
+    /// The CPUs that the configuration leaves to others.
+    Reserve,
+    /// How many tasks control groups may hold.
+    Pids,
+    /// How many tasks the user may have.
+    Processes,
     /// The CPUs that Slurm gave each task.
     Slurm,
     /// Other ranks of the same program on this node.
@@ -36,10 +44,22 @@ impl fmt::Display for LimitKind {
             Self::Affinity => "affinity",
             Self::Cpuset => "cpuset",
             Self::Quota => "quota",
+            Self::Reserve => "reserve",
+            Self::Pids => "pids",
+            Self::Processes => "processes",
             Self::Slurm => "slurm",
             Self::Ranks => "ranks",
         })
     }
+}
+
+/// CPUs that are left to others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reserve {
+    /// How many.
+    pub cpus: usize,
+    /// The file and key that say so.
+    pub source: String,
 }
 
 /// One limit that was found.
@@ -81,11 +101,13 @@ impl Budget {
     /// Resolves the budget under `root`.
     ///
     /// `affinity` is the mask of the live process, and must be `None` for a root other than `/`, where
-    /// `proc/self/status` of the tree stands in. `env` looks up environment variables.
+    /// `proc/self/status` of the tree stands in. `env` looks up environment variables. [`super::Host`] is the one way
+    /// in which the subcommands come here.
     pub fn read(
         root: &Path,
         topology: &Topology,
         affinity: Option<&CpuSet>,
+        reserve: Option<&Reserve>,
         env: impl Fn(&str) -> Option<String>,
     ) -> Self {
         let mut tree = Tree::new(root);
@@ -127,6 +149,11 @@ impl Budget {
                 budget.quota = Some(budget.quota.map_or(cpus, |least| least.min(cpus)));
             }
         }
+        if let Some(reserve) = reserve.filter(|reserve| reserve.cpus > 0) {
+            budget.reserve(reserve);
+        }
+        tasks::apply(&mut budget, &mut tree, &cgroups, topology.online.len());
+        // Ranks share all that was found so far.
         ranks::apply(&mut budget, topology, &shared, &env);
         budget.finish(tree.into_notes())
     }
@@ -209,6 +236,14 @@ impl Resolver {
             threads: ThreadCount::clamped(threads),
         });
         self.decide(kind, threads);
+    }
+
+    /// Leaves CPUs to others. It does not matter which: they are no part of the mask that programs see.
+    fn reserve(&mut self, reserve: &Reserve) {
+        let allowed = self.cpus.len();
+        let value = format!("{} of {allowed} CPUs left to others", reserve.cpus);
+        let threads = allowed.saturating_sub(reserve.cpus);
+        self.threads(LimitKind::Reserve, reserve.source.clone(), value, threads);
     }
 
     /// Remembers what was odd.

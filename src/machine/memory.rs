@@ -5,6 +5,9 @@ use super::topology::Topology;
 use super::tree::Tree;
 use std::path::Path;
 
+/// Where nothing tells how much memory there is, this much may be taken.
+const USABLE_UNKNOWN: u64 = 4 << 30;
+
 /// Memory in bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Memory {
@@ -17,8 +20,8 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Reads under `root`.
-    pub fn read(root: &Path, topology: &Topology) -> Self {
+    /// Reads under `root`; a topology names the NUMA nodes.
+    pub fn read(root: &Path, topology: Option<&Topology>) -> Self {
         let tree = Tree::new(root);
         let meminfo = tree.text("proc/meminfo").unwrap_or_default();
         let limit = Cgroups::read(&tree)
@@ -32,19 +35,27 @@ impl Memory {
             .flatten()
             .min_by_key(|(_, bytes)| *bytes);
         Self {
-            total: field(&meminfo, "MemTotal:").or_else(|| of_nodes(&tree, topology)),
+            total: field(&meminfo, "MemTotal:").or_else(|| of_nodes(&tree, topology?)),
             available: field(&meminfo, "MemAvailable:").or_else(|| field(&meminfo, "MemFree:")),
             limit,
         }
     }
 
-    /// What a process may still take: the lesser of what is available and what its control groups allow at all.
+    /// What a process may take: the lesser of what is available and what its control groups allow at all.
+    ///
+    /// What the group has in use is not taken off: most of `memory.current` is the cache of files, which the kernel
+    /// drops before it refuses anything, so the difference would be far too small.
     pub fn usable(&self) -> Option<u64> {
         let limit = self.limit.as_ref().map(|(_, bytes)| *bytes);
         [self.available.or(self.total), limit]
             .into_iter()
             .flatten()
             .min()
+    }
+
+    /// What a pool of weights may take: a quarter of what is usable, so that nobody else is pushed out.
+    pub fn pool_limit(&self) -> u64 {
+        self.usable().unwrap_or(USABLE_UNKNOWN) / 4
     }
 }
 

@@ -22,7 +22,7 @@ fn v2(files: &[(&str, &str)]) -> Made {
 
 fn budget_with(made: &Made, mask: Option<&str>, env: &[(&str, &str)]) -> Budget {
     let mask = mask.map(|list| CpuSet::parse_list(list).unwrap());
-    Budget::read(made.root(), &made.topology(), mask.as_ref(), |name| {
+    Budget::read(made.root(), &made.topology(), mask.as_ref(), None, |name| {
         let (_, value) = env.iter().find(|(n, _)| *n == name)?;
         Some((*value).to_owned())
     })
@@ -289,6 +289,6 @@ fn an_unknown_machine_still_has_a_budget() {
     let made = Made::of(&[("proc/self/mountinfo", V2), ("proc/self/cgroup", "0::/")]);
     made.write("sys/fs/cgroup/cpu.max", "300000 100000");
     let topology = Topology::flat((0..64).collect());
-    let b = Budget::read(made.root(), &topology, None, |_| None);
+    let b = Budget::read(made.root(), &topology, None, None, |_| None);
     assert_eq!(limit(&b), (3, LimitKind::Quota));
 }

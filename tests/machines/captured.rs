@@ -138,7 +138,7 @@ fn compare_topology(c: &mut Comparison, topology: &Topology) {
 
 fn compare_budget(c: &mut Comparison, topology: &Topology, root: &Path) {
     let m = c.machine;
-    let budget = Budget::read(root, topology, None, |_| None);
+    let budget = Budget::read(root, topology, None, None, |_| None);
     let allowed = text(m, "allowed_cpus").or(text(m, "cpus_online")).unwrap();
     c.field(
         "allowed_cpus",
@@ -147,7 +147,9 @@ fn compare_budget(c: &mut Comparison, topology: &Topology, root: &Path) {
     );
     let limit = m.get("cpu_limit").and_then(toml::Value::as_float);
     c.field("cpu_limit", &budget.quota, &limit);
-    let memory = Memory::read(root, topology).total.map(|bytes| bytes >> 10);
+    let memory = Memory::read(root, Some(topology))
+        .total
+        .map(|bytes| bytes >> 10);
     let recorded = m
         .get("mem_total_kib")
         .and_then(toml::Value::as_integer)
@@ -198,7 +200,7 @@ fn quota_cases_are_read_as_recorded() {
     let topology = Topology::flat((0..64).collect());
     for case in cases {
         let name = text(case, "name").unwrap();
-        let budget = Budget::read(&tree.path().join(name), &topology, None, |_| None);
+        let budget = Budget::read(&tree.path().join(name), &topology, None, None, |_| None);
         let quota = case.get("cpu_limit").and_then(toml::Value::as_float);
         assert_eq!(budget.quota, quota, "{name}");
         let allowed = text(case, "allowed_cpus").unwrap_or("0-63");

@@ -101,7 +101,7 @@ fn check_invariants(name: &str, root: &Path, topology: &Topology) {
     partitions("nodes", topology.nodes.iter().map(|n| &n.cpus).collect());
     partitions("llc", topology.llc.iter().map(|g| &g.cpus).collect());
 
-    let budget = Budget::read(root, topology, None, |_| Some("4096".to_owned()));
+    let budget = Budget::read(root, topology, None, None, |_| Some("4096".to_owned()));
     assert!(
         budget.cpus.is_subset(online) && !budget.cpus.is_empty(),
         "{name}"
@@ -130,7 +130,7 @@ fn check_invariants(name: &str, root: &Path, topology: &Topology) {
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'),
         "{name}: {id}"
     );
-    Memory::read(root, topology);
+    Memory::read(root, Some(topology));
 }
 
 #[test]

@@ -257,7 +257,7 @@ fn memory_is_the_least_of_what_is_free_and_what_groups_allow() {
     ] {
         made.write(path, text);
     }
-    let memory = Memory::read(made.root(), &made.topology());
+    let memory = Memory::read(made.root(), Some(&made.topology()));
     assert_eq!(memory.total, Some(1_024_000));
     assert_eq!(memory.available, Some(819_200));
     assert_eq!(memory.limit, Some(("cg/a/memory.max".to_owned(), 600_000)));

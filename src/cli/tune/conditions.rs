@@ -1,17 +1,15 @@
 //! The machine under the tuning, read once.
 
+use crate::configuration::Configuration;
 use crate::environment::assignments;
 use crate::machine::{
-    Budget, CpuInfo, CpuOrder, Fingerprint, Layout, Memory, Topology, affinity, governor,
+    Budget, CpuInfo, CpuOrder, Fingerprint, Host, Layout, Memory, Topology, governor,
     kernel_release,
 };
 use crate::profile::{BudgetRecord, Conditions};
 use anyhow::Context as _;
 use std::ffi::OsString;
 use std::path::Path;
-
-/// Where the memory of a workload cannot be told, it may take this much.
-const MEMORY_UNKNOWN: u64 = 1 << 30;
 
 /// A last-level cache whose size cannot be told is taken for this large: more than most.
 const CACHE_UNKNOWN: u64 = 64 << 20;
@@ -31,18 +29,16 @@ pub struct Surroundings {
 
 impl Surroundings {
     /// Reads the live machine.
-    pub fn read() -> anyhow::Result<Self> {
+    pub fn read(configuration: &Configuration) -> anyhow::Result<Self> {
         let root = Path::new("/");
-        let topology = Topology::read(root).context("the machine's CPUs cannot be read")?;
-        let mask = affinity::current().context("the own CPU mask cannot be read")?;
-        let budget = Budget::read(root, &topology, Some(&mask), |name| {
-            std::env::var(name).ok()
-        });
+        let env = |name: &str| std::env::var(name).ok();
+        let Host { topology, budget } = Host::read(root, configuration.reserve.as_ref(), env)?;
+        let topology = topology.context("the machine's CPUs cannot be read")?;
         for note in topology.notes.iter().chain(&budget.notes) {
             log::info!("{note}");
         }
         Ok(Self {
-            memory: Memory::read(root, &topology),
+            memory: Memory::read(root, Some(&topology)),
             fingerprint: Fingerprint::of(&topology, &CpuInfo::read(root)),
             layout: Layout::of(&topology, &budget.cpus, budget.limit),
             order: CpuOrder::of(&topology, &budget.cpus),
@@ -51,11 +47,9 @@ impl Surroundings {
         })
     }
 
-    /// A quarter of what may be taken, so that nobody else is pushed out.
+    /// What a pool of weights may take.
     pub fn memory_limit_bytes(&self) -> u64 {
-        self.memory
-            .usable()
-            .map_or(MEMORY_UNKNOWN, |bytes| bytes / 4)
+        self.memory.pool_limit()
     }
 
     /// Twice the last-level cache, so that what rotates through more than this comes from memory.
