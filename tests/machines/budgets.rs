@@ -1,16 +1,16 @@
 //! CPU budgets from made-up control groups, masks and environments.
 
 use crate::made_up::Made;
-use threadtune::machine::{Budget, LimitKind, Topology};
+use threadtune::machine::{Budget, Host, LimitKind, Reserve, Topology, affinity};
 use threadtune::units::CpuSet;
 
 const V2: &str = "5 4 0:4 / /sys/fs/cgroup rw shared:5 - cgroup2 cgroup2 rw";
 
-fn eight_cpus() -> Made {
+pub fn eight_cpus() -> Made {
     Made::machine("0-7", &["0", "1", "2", "3", "4", "5", "6", "7"])
 }
 
-fn v2(files: &[(&str, &str)]) -> Made {
+pub fn v2(files: &[(&str, &str)]) -> Made {
     let made = eight_cpus();
     made.write("proc/self/mountinfo", V2);
     made.write("proc/self/cgroup", "0::/a/b");
@@ -21,18 +21,27 @@ fn v2(files: &[(&str, &str)]) -> Made {
 }
 
 fn budget_with(made: &Made, mask: Option<&str>, env: &[(&str, &str)]) -> Budget {
+    reserving(made, mask, None, env)
+}
+
+fn reserving(made: &Made, mask: Option<&str>, cpus: Option<usize>, env: &[(&str, &str)]) -> Budget {
     let mask = mask.map(|list| CpuSet::parse_list(list).unwrap());
-    Budget::read(made.root(), &made.topology(), mask.as_ref(), None, |name| {
+    let reserve = cpus.map(|cpus| Reserve {
+        cpus,
+        source: "file: budget.reserve".to_owned(),
+    });
+    let (topology, mask, reserve) = (made.topology(), mask.as_ref(), reserve.as_ref());
+    Budget::read(made.root(), &topology, mask, reserve, |name| {
         let (_, value) = env.iter().find(|(n, _)| *n == name)?;
         Some((*value).to_owned())
     })
 }
 
-fn budget(made: &Made) -> Budget {
+pub fn budget(made: &Made) -> Budget {
     budget_with(made, None, &[])
 }
 
-fn limit(budget: &Budget) -> (u32, LimitKind) {
+pub fn limit(budget: &Budget) -> (u32, LimitKind) {
     (budget.limit.get(), budget.by)
 }
 
@@ -291,4 +300,71 @@ fn an_unknown_machine_still_has_a_budget() {
     let topology = Topology::flat((0..64).collect());
     let b = Budget::read(made.root(), &topology, None, None, |_| None);
     assert_eq!(limit(&b), (3, LimitKind::Quota));
+}
+
+#[test]
+fn a_reserve_leaves_cpus_of_the_mask_to_others() {
+    let made = v2(&[("cpuset.cpus.effective", "0-5")]);
+    let b = reserving(&made, Some("0-7"), Some(2), &[]);
+    assert_eq!(limit(&b), (4, LimitKind::Reserve));
+    assert_eq!(b.cpus.to_string(), "0-5", "any of them may be used");
+    let deciding = b.deciding().unwrap();
+    assert_eq!(deciding.source, "file: budget.reserve");
+    assert_eq!(deciding.value, "2 of 6 CPUs left to others");
+    for cpus in [5, 6, 7, 4096] {
+        let b = reserving(&made, Some("0-7"), Some(cpus), &[]);
+        assert_eq!(limit(&b), (1, LimitKind::Reserve), "{cpus}");
+    }
+    let b = reserving(&made, Some("0-7"), Some(0), &[]);
+    assert_eq!(limit(&b), (6, LimitKind::Cpuset));
+    assert!(b.limits.iter().all(|l| l.kind != LimitKind::Reserve));
+}
+
+#[test]
+fn a_quota_does_not_add_to_a_reserve() {
+    let made = v2(&[("cpu.max", "500000 100000")]);
+    let of = |cpus| limit(&reserving(&made, None, Some(cpus), &[]));
+    assert_eq!(of(2), (5, LimitKind::Quota));
+    assert_eq!(of(4), (4, LimitKind::Reserve));
+}
+
+#[test]
+fn ranks_share_what_the_reserve_and_limits_on_tasks_leave() {
+    let env = [("LOCAL_WORLD_SIZE", "2")];
+    let b = reserving(&eight_cpus(), None, Some(2), &env);
+    assert_eq!(limit(&b), (3, LimitKind::Ranks));
+    let made = v2(&[("pids.max", "100"), ("pids.current", "97")]);
+    let b = budget_with(&made, None, &env);
+    assert_eq!(limit(&b), (2, LimitKind::Ranks));
+}
+
+#[test]
+fn a_recorded_host_has_its_topology_or_counts_what_its_groups_allow() {
+    let read = |made: &Made| Host::read(made.root(), None, |_| Some("2".to_owned()));
+    let made = v2(&[("cpu.max", "300000 100000")]);
+    let host = read(&made).unwrap();
+    assert_eq!(host.topology.unwrap().online.len(), 8);
+    // The environment is the reader's, not the recorded process's.
+    assert_eq!(limit(&host.budget), (3, LimitKind::Quota));
+    std::fs::remove_dir_all(made.root().join("sys/devices")).unwrap();
+    let host = read(&made).unwrap();
+    assert!(host.topology.is_err());
+    assert_eq!(limit(&host.budget), (3, LimitKind::Quota));
+    assert_eq!(host.budget.cpus.len(), 4096);
+    std::fs::remove_file(made.root().join("proc/self/cgroup")).unwrap();
+    assert!(read(&made).is_err());
+}
+
+#[test]
+fn the_live_host_is_the_calling_threads() {
+    let host = Host::read(std::path::Path::new("/"), None, |_| None).unwrap();
+    let mask = affinity::current().unwrap();
+    assert!(host.budget.cpus.is_subset(&mask));
+    let limit = &host.budget.limits[1];
+    assert_eq!(limit.kind, LimitKind::Affinity);
+    assert_eq!(limit.source, "sched_getaffinity");
+    let one = Host::read(std::path::Path::new("/"), None, |name| {
+        (name == "SLURM_CPUS_PER_TASK").then(|| "1".to_owned())
+    });
+    assert_eq!(one.unwrap().budget.limit.get(), 1);
 }

@@ -262,6 +262,17 @@ fn memory_is_the_least_of_what_is_free_and_what_groups_allow() {
     assert_eq!(memory.available, Some(819_200));
     assert_eq!(memory.limit, Some(("cg/a/memory.max".to_owned(), 600_000)));
     assert_eq!(memory.usable(), Some(600_000));
+    assert_eq!(memory.pool_limit(), 150_000);
+    // Mostly the cache of files: what is in use takes nothing away.
+    made.write("cg/a/memory.current", "590000");
+    let topology = made.topology();
+    let pool_limit = || Memory::read(made.root(), Some(&topology)).pool_limit();
+    assert_eq!(pool_limit(), 150_000);
+    made.write("cg/a/memory.max", "max");
+    made.write("cg/a/b/memory.high", "max");
+    assert_eq!(pool_limit(), 204_800);
+    made.write("proc/meminfo", "torn");
+    assert_eq!(pool_limit(), 1 << 30);
 }
 
 #[test]

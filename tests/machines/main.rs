@@ -7,3 +7,4 @@ mod damaged;
 mod made_up;
 mod placements;
 mod recorded;
+mod tasks;
