@@ -1,11 +1,15 @@
 //! `threadtune budget` as a shell sees it: exit code and bytes.
 
+use rustix::fs::{CWD, FileType, Mode};
+use std::fs;
+use std::path::Path;
 use std::process::{Command, Output};
 use threadtune::machine::affinity;
 
 const THREADTUNE: &str = env!("CARGO_BIN_EXE_threadtune");
 
-fn run(program: &str, args: &[&str]) -> Output {
+/// A command that sees no launcher's variables and nobody's configuration.
+fn command(program: &str, args: &[&str]) -> Command {
     let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
@@ -16,11 +20,38 @@ fn run(program: &str, args: &[&str]) -> Output {
             command.env_remove(name);
         }
     }
-    command.args(args).output().unwrap()
+    command.args(args).env("XDG_CONFIG_HOME", "/nonexistent");
+    command
+}
+
+fn run(program: &str, args: &[&str]) -> Output {
+    command(program, args).output().unwrap()
+}
+
+/// `budget` with this directory as the home of the user's configuration.
+fn configured(directory: &Path, args: &[&str]) -> Output {
+    command(THREADTUNE, &["budget"])
+        .args(args)
+        .env("XDG_CONFIG_HOME", directory)
+        .output()
+        .unwrap()
 }
 
 fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// Writes files below a directory.
+fn write_all(directory: &Path, files: &[(&str, &str)]) {
+    for (path, text) in files {
+        let path = directory.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
 }
 
 #[test]
@@ -63,31 +94,38 @@ fn an_affinity_mask_is_the_budget_of_what_it_starts() {
 #[test]
 fn a_recorded_tree_is_read_instead_of_this_machine_and_its_environment() {
     let tree = tempfile::tempdir().unwrap();
-    for (path, text) in [
-        ("sys/devices/system/cpu/online", "0-63\n"),
-        ("proc/self/status", "Cpus_allowed_list:\t0-47\n"),
-        ("proc/self/cgroup", "0::/\n"),
-        (
-            "proc/self/mountinfo",
-            "5 4 0:4 / /cg rw - cgroup2 none rw\n",
-        ),
-        ("cg/cpu.max", "1250000 100000\n"),
-    ] {
-        let path = tree.path().join(path);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
-    }
+    write_all(
+        tree.path(),
+        &[
+            ("sys/devices/system/cpu/online", "0-63\n"),
+            ("proc/self/status", "Cpus_allowed_list:\t0-47\n"),
+            ("proc/self/cgroup", "0::/\n"),
+            (
+                "proc/self/mountinfo",
+                "5 4 0:4 / /cg rw - cgroup2 none rw\n",
+            ),
+            ("cg/cpu.max", "1250000 100000\n"),
+        ],
+    );
     let root = tree.path().to_str().unwrap();
+    // Neither this process's environment nor its configuration has to do with it.
+    let mine = tempfile::tempdir().unwrap();
+    write_all(mine.path(), &[("threadtune/threadtune.toml", "broken")]);
     let output = Command::new(THREADTUNE)
         .args(["budget", "--root", root])
         .env("SLURM_CPUS_PER_TASK", "2")
+        .env("XDG_CONFIG_HOME", mine.path())
         .output()
         .unwrap();
-    assert_eq!(stdout(&output), "12\n");
+    assert_eq!(
+        (stdout(&output), stderr(&output)),
+        ("12\n".into(), String::new())
+    );
 
-    std::fs::remove_dir_all(tree.path().join("sys")).unwrap();
+    fs::remove_dir_all(tree.path().join("sys")).unwrap();
     let output = run(THREADTUNE, &["budget", "--root", root]);
     assert_eq!(stdout(&output), "12\n");
+    assert!(stderr(&output).contains("counting 48 CPUs"), "{output:?}");
 }
 
 #[test]
@@ -107,4 +145,155 @@ fn a_closed_stdout_is_no_failure() {
     let script = format!("{THREADTUNE} budget --json | true; exit ${{PIPESTATUS[0]}}");
     let output = run("bash", &["-c", &script]);
     assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn memory_is_told_as_tune_reckons_with_it() {
+    let tree = tempfile::tempdir().unwrap();
+    write_all(
+        tree.path(),
+        &[
+            ("sys/devices/system/cpu/online", "0-3\n"),
+            (
+                "proc/meminfo",
+                "MemTotal: 16777216 kB\nMemAvailable: 12582912 kB\n",
+            ),
+            ("proc/self/cgroup", "0::/a\n"),
+            (
+                "proc/self/mountinfo",
+                "5 4 0:4 / /cg rw - cgroup2 none rw\n",
+            ),
+            ("cg/a/memory.max", "2147483648\n"),
+            ("cg/a/pids.max", "512\n"),
+            ("cg/a/pids.current", "510\n"),
+        ],
+    );
+    let root = tree.path().to_str().unwrap();
+    let output = run(THREADTUNE, &["budget", "--explain", "--root", root]);
+    assert_eq!(
+        stdout(&output),
+        "3 threads on CPUs 0-3, decided by pids\n\
+         \x20 online        4  CPUs 0-3 (sys/devices/system/cpu)\n\
+         * pids          3  pids.max of 512, 510 in use (cg/a/pids.max)\n\
+         memory: 16384 MiB in all, 12288 MiB available, at most 2048 MiB (cg/a/memory.max); \
+         pooled weights may take 512 MiB\n"
+    );
+    let output = run(THREADTUNE, &["budget", "--json", "--root", root]);
+    let json: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(json["by"], "pids");
+    assert_eq!(
+        json["memory"],
+        serde_json::json!({
+            "total_bytes": 17_179_869_184_u64,
+            "available_bytes": 12_884_901_888_u64,
+            "limit_bytes": 2_147_483_648_u64,
+            "limit_source": "cg/a/memory.max",
+            "pool_limit_bytes": 536_870_912,
+        })
+    );
+    write_all(
+        tree.path(),
+        &[("proc/meminfo", ""), ("cg/a/memory.max", "max\n")],
+    );
+    let output = run(THREADTUNE, &["budget", "--explain", "--root", root]);
+    assert!(
+        stdout(&output).ends_with("memory: unknown; pooled weights may take 1024 MiB\n"),
+        "{output:?}"
+    );
+}
+
+#[test]
+fn the_configured_reserve_is_a_limit_with_its_file() {
+    let home = tempfile::tempdir().unwrap();
+    write_all(
+        home.path(),
+        &[("threadtune/threadtune.toml", "[budget]\nreserve = 4096\n")],
+    );
+    assert_eq!(stdout(&configured(home.path(), &[])), "1\n");
+    let file = home.path().join("threadtune/threadtune.toml");
+    let text = stdout(&configured(home.path(), &["--explain"]));
+    let cpus = affinity::current().unwrap().len();
+    let line = format!(
+        " reserve       1  4096 of {cpus} CPUs left to others ({}: budget.reserve)",
+        file.display()
+    );
+    assert!(text.contains(&line), "{text}");
+}
+
+#[test]
+fn a_broken_configuration_is_wrong_usage_that_names_its_place() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("threadtune/threadtune.toml");
+    let refused = |says: &str| {
+        let output = configured(home.path(), &[]);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        assert_eq!(stdout(&output), "");
+        let stderr = stderr(&output);
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        assert!(stderr.contains(&*file.to_string_lossy()), "{stderr}");
+        assert!(stderr.contains(says), "{stderr}");
+    };
+    fs::create_dir_all(&file).unwrap();
+    refused("is a directory");
+    fs::remove_dir(&file).unwrap();
+    rustix::fs::mknodat(CWD, &file, FileType::Fifo, Mode::from_raw_mode(0o644), 0).unwrap();
+    refused("is a FIFO");
+    fs::remove_file(&file).unwrap();
+    fs::write(&file, "[budget]\nreserved = 1\n").unwrap();
+    refused("line 2, key `budget.reserved`: no such key (did you mean `budget.reserve`?)");
+    fs::write(&file, b"[budget]\n# \xff\n").unwrap();
+    refused("line 2: the text is not UTF-8");
+    fs::write(&file, "").unwrap();
+    assert!(configured(home.path(), &[]).status.success());
+}
+
+/// `budget --explain` under `ulimit -u 1`, started by these words.
+fn with_one_process(launcher: &[&str]) -> Output {
+    let script = format!("ulimit -u 1 && exec {THREADTUNE} budget --explain");
+    let words = [launcher, &["bash", "-c", &script]].concat();
+    run(words[0], &words[1..])
+}
+
+#[test]
+fn roots_limit_on_processes_does_not_bind() {
+    let read = |path| fs::read_to_string(path).unwrap_or_default();
+    let status = read("/proc/self/status");
+    let is_root = status.contains("\nUid:\t0\t");
+    if !is_root || !read("/proc/self/uid_map").ends_with(" 0 4294967295\n") {
+        eprintln!("skipped roots_limit_on_processes_does_not_bind: not root of the machine");
+        return;
+    }
+    let output = with_one_process(&[]);
+    assert!(output.status.success(), "{output:?}");
+    assert!(!stdout(&output).contains("processes"), "{output:?}");
+}
+
+#[test]
+fn a_users_limit_on_processes_binds() {
+    const NAME: &str = "a_users_limit_on_processes_binds";
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let output = if status.contains("\nUid:\t0\t") {
+        let nobody = [
+            "setpriv",
+            "--reuid=65534",
+            "--regid=65534",
+            "--clear-groups",
+        ];
+        let can = [&nobody[1..], &[THREADTUNE, "--version"]].concat();
+        let tried = command(nobody[0], &can).output();
+        if !tried.is_ok_and(|output| output.status.success()) {
+            eprintln!("skipped {NAME}: setpriv cannot start the binary as another user");
+            return;
+        }
+        with_one_process(&nobody)
+    } else if status.contains("\nCapEff:\t0000000000000000\n") {
+        with_one_process(&[])
+    } else {
+        eprintln!("skipped {NAME}: this user may have capabilities that exempt it");
+        return;
+    };
+    let text = stdout(&output);
+    let line = "processes     1  RLIMIT_NPROC of 1, ";
+    assert!(text.contains(line), "{output:?}");
+    assert!(text.contains(" in use (proc/self/limits)\n"), "{text}");
 }

@@ -41,6 +41,10 @@ impl Home {
             .join("native.toml")
     }
 
+    fn configuration(&self) -> PathBuf {
+        self.directory.path().join("threadtune/threadtune.toml")
+    }
+
     fn write(&self, text: &str) {
         fs::create_dir_all(self.profile().parent().unwrap()).unwrap();
         fs::write(self.profile(), text).unwrap();
@@ -53,6 +57,7 @@ impl Home {
             .env_clear()
             .env("PATH", "/usr/local/bin:/usr/bin:/bin")
             .env("XDG_STATE_HOME", self.directory.path())
+            .env("XDG_CONFIG_HOME", self.directory.path())
             .arg("launch");
         command
     }
@@ -383,6 +388,51 @@ fn the_budget_of_one_cpu_is_one_thread() {
 }
 
 #[test]
+fn the_configured_reserve_is_left_to_others() {
+    let home = Home::with_profile();
+    fs::write(home.configuration(), "[budget]\nreserve = 4096\n").unwrap();
+    for workload in ["matmul-256", "gemv-2048x2048"] {
+        let (count, lines) = started(home.launch().args(["-w", workload]));
+        assert_eq!(count, "1", "{workload}: {lines:?}");
+    }
+    let output = home.launch().args(["--json"]).output().unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["budget"]["limit"], 1);
+}
+
+#[test]
+fn whatever_lies_in_the_configurations_place_the_program_starts() {
+    let home = Home::with_profile();
+    let path = home.configuration();
+    let one_warning = |expected: &str| {
+        let (count, lines) = started(home.launch().args(["-w", "gemm-bf16-64"]));
+        assert_eq!((count.as_str(), lines.len()), ("1", 1), "{lines:?}");
+        assert!(lines[0].contains(&*path.to_string_lossy()), "{lines:?}");
+        assert!(lines[0].contains(expected), "{lines:?}");
+        let strict = home.launch().args(["--strict", "--", "true"]).output();
+        assert_eq!(strict.unwrap().status.code(), Some(125), "{expected}");
+    };
+    rustix::fs::mknodat(CWD, &path, FileType::Fifo, Mode::from_raw_mode(0o644), 0).unwrap();
+    one_warning("is a FIFO");
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    one_warning("is a directory");
+    fs::remove_dir(&path).unwrap();
+    File::create(&path).unwrap().set_len(100_000_000).unwrap();
+    one_warning("has 100000000 bytes");
+    fs::write(&path, "[budget]\nreserve = -1\n").unwrap();
+    one_warning("line 2, key `budget.reserve`: -1 is no number of CPUs");
+    // As if the file were empty, and no more than that: what is sound in it does not count either.
+    fs::write(&path, "[budget]\nreserve = 4096\nextra = 1\n").unwrap();
+    one_warning("line 3, key `budget.extra`: no such key");
+    let output = home.launch().arg("--json").output().unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let allowed = ThisMachine::read().cpus.limit.unwrap();
+    assert_eq!(json["budget"]["limit"], allowed.get());
+    assert_eq!(json["warnings"].as_array().unwrap().len(), 1, "{json}");
+}
+
+#[test]
 fn the_program_starts_with_default_signals_and_any_streams() {
     let home = Home::with_profile();
     // Compared with a direct start: whoever runs the tests may ignore signals of its own.
@@ -400,7 +450,11 @@ fn the_program_starts_with_default_signals_and_any_streams() {
         "{{ {} launch -- yes; echo $? >&2; }} | head -n 1",
         env!("CARGO_BIN_EXE_threadtune")
     );
-    let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+    let output = Command::new("sh")
+        .args(["-c", &script])
+        .env("XDG_CONFIG_HOME", "/nonexistent")
+        .output()
+        .unwrap();
     let last = text(&output.stderr).lines().last().unwrap();
     assert_eq!(last, (128 + 13).to_string());
     let program = env!("CARGO_BIN_EXE_threadtune");
@@ -408,6 +462,7 @@ fn the_program_starts_with_default_signals_and_any_streams() {
         let script = format!("exec {program} launch -- sh -c 'exit 7' {closed}");
         let status = Command::new("sh")
             .args(["-c", &script])
+            .env("XDG_CONFIG_HOME", "/nonexistent")
             .stderr(Stdio::null())
             .status()
             .unwrap();

@@ -143,6 +143,29 @@ fn usage_errors_exit_2_and_bad_files_1() {
 }
 
 #[test]
+fn a_broken_configuration_is_a_warning() {
+    let home = tempfile::tempdir().unwrap();
+    fs::create_dir(home.path().join("threadtune")).unwrap();
+    let file = home.path().join("threadtune/threadtune.toml");
+    fs::write(&file, "[budget]\nreserve = []\n").unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_threadtune"))
+        .env_clear()
+        .env("XDG_CONFIG_HOME", home.path())
+        .env("XDG_STATE_HOME", home.path())
+        .arg("show")
+        .output()
+        .unwrap();
+    // There is no profile to show, which is another matter.
+    assert_eq!(output.status.code(), Some(1));
+    let lines: Vec<&str> = text(&output.stderr).lines().collect();
+    let place = format!("{}, line 2, key `budget.reserve`", file.display());
+    assert!(lines[0].starts_with("threadtune: warning: "), "{lines:?}");
+    assert!(lines[0].contains(&place), "{lines:?}");
+    assert!(lines[1].contains("threadtune tune"), "{lines:?}");
+    assert_eq!(lines.len(), 2, "{lines:?}");
+}
+
+#[test]
 fn a_reader_that_leaves_is_success_and_a_full_disk_is_not() {
     // The reading end is closed before anything is written.
     let (reader, writer) = std::io::pipe().unwrap();

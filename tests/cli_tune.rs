@@ -6,6 +6,7 @@ mod tuned_home;
 
 use std::fs;
 use std::process::Command;
+use threadtune::machine::affinity;
 use threadtune::profile::{Entry, StopReason};
 use tuned_home::*;
 
@@ -243,6 +244,7 @@ fn unknown_workloads_and_bad_catalogues_are_wrong_usage() {
     }
     let output = Command::new(env!("CARGO_BIN_EXE_threadtune"))
         .args(["tune", "matmul-265"])
+        .env("XDG_CONFIG_HOME", home.directory.path())
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(2));
@@ -257,6 +259,38 @@ fn unknown_workloads_and_bad_catalogues_are_wrong_usage() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn a_broken_configuration_is_wrong_usage_and_nothing_is_measured() {
+    let home = Home::new();
+    let file = home.directory.path().join("threadtune/threadtune.toml");
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(&file, "[budget]\nreserve = \"all\"\n").unwrap();
+    let output = home.tune(TINY).output().unwrap();
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    let place = format!("{}, line 2, key `budget.reserve`", file.display());
+    assert!(stderr.contains(&place), "{stderr}");
+    assert!(!home.profile_path().exists());
+}
+
+#[test]
+fn the_configured_reserve_bounds_what_is_measured() {
+    let home = Home::new();
+    let file = home.directory.path().join("threadtune/threadtune.toml");
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(&file, "[budget]\nreserve = 4096\n").unwrap();
+    let output = home.tune(TINY).arg("a").output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let profile = home.profile();
+    assert_eq!(profile.conditions.budget.limit.get(), 1);
+    let counts = profile.workloads[0].curve.iter().map(|p| p.threads.get());
+    assert_eq!(counts.max(), Some(1));
+    if affinity::current().unwrap().len() > 1 {
+        assert_eq!(profile.conditions.budget.by, "reserve");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::configuration;
 use crate::configuration::Configuration;
 use crate::machine::{Budget, Host, Memory};
 use clap::Args;
-use serde_json::{Value, json};
+use serde::Serialize;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -40,7 +40,7 @@ impl BudgetArgs {
         }
         let memory = || Memory::read(&self.root, topology.as_ref().ok());
         let text = if self.json {
-            as_json(&budget, &memory())?.to_string() + "\n"
+            as_json(&budget, &memory())? + "\n"
         } else if self.explain {
             explain(&budget, &memory())
         } else {
@@ -54,17 +54,36 @@ impl BudgetArgs {
     }
 }
 
-fn as_json(budget: &Budget, memory: &Memory) -> serde_json::Result<Value> {
-    let mut object = serde_json::to_value(budget)?;
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Report<'a> {
+    #[serde(flatten)]
+    budget: &'a Budget,
+    memory: MemoryReport<'a>,
+}
+
+/// Memory; what is unknown is null.
+#[derive(Serialize)]
+struct MemoryReport<'a> {
+    total_bytes: Option<u64>,
+    available_bytes: Option<u64>,
+    limit_bytes: Option<u64>,
+    limit_source: Option<&'a str>,
+    pool_limit_bytes: u64,
+}
+
+fn as_json(budget: &Budget, memory: &Memory) -> serde_json::Result<String> {
     let limit = memory.limit.as_ref();
-    object["memory"] = json!({
-        "total_bytes": memory.total,
-        "available_bytes": memory.available,
-        "limit_bytes": limit.map(|(_, bytes)| bytes),
-        "limit_source": limit.map(|(source, _)| source),
-        "pool_limit_bytes": memory.pool_limit(),
-    });
-    Ok(object)
+    serde_json::to_string(&Report {
+        budget,
+        memory: MemoryReport {
+            total_bytes: memory.total,
+            available_bytes: memory.available,
+            limit_bytes: limit.map(|(_, bytes)| *bytes),
+            limit_source: limit.map(|(source, _)| source.as_str()),
+            pool_limit_bytes: memory.pool_limit(),
+        },
+    })
 }
 
 fn explain(budget: &Budget, memory: &Memory) -> String {

@@ -8,7 +8,7 @@ use crate::units::MAX_CPUS;
 use crate::workload::closest;
 use serde::Deserialize;
 use std::path::Path;
-use toml::de::DeTable;
+use toml::de::{DeTable, DeValue};
 
 /// Every key there is, in the order of the example. Keys are looked for here before values are looked at, so that an
 /// unknown one gets an answer that helps.
@@ -17,13 +17,13 @@ const KEYS: [&str; 1] = ["budget.reserve"];
 const RESERVE: [Step; 2] = [Key("budget"), Key("reserve")];
 
 #[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default, expecting = "a table")]
+#[serde(deny_unknown_fields, default)]
 struct File {
     budget: BudgetTable,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default, expecting = "a table")]
+#[serde(deny_unknown_fields, default)]
 struct BudgetTable {
     /// Wider than what is allowed, so that the error about a number out of range can say what is.
     reserve: Option<i64>,
@@ -45,10 +45,11 @@ pub fn parse(path: &Path, text: &str) -> Result<Configuration, ConfigurationErro
         malformed(line, key, error.message().replace('\n', " "))
     };
     let root = DeTable::parse(text).map_err(|error| fail(&error))?;
-    if let Some((key, byte)) = unknown(root.get_ref(), "") {
+    if let Some(stray) = stray(root.get_ref(), "") {
         // Quoted keys may hold anything.
-        let shown = key.chars().filter(|c| !c.is_control()).take(60).collect();
-        return Err(malformed(line_of(text, byte), Some(shown), not_a_key(&key)));
+        let name = stray.name.chars().filter(|c| !c.is_control()).take(60);
+        let line = line_of(text, stray.byte);
+        return Err(malformed(line, Some(name.collect()), stray.message));
     }
     let file =
         File::deserialize(toml::de::Deserializer::from(root)).map_err(|error| fail(&error))?;
@@ -69,31 +70,34 @@ pub fn parse(path: &Path, text: &str) -> Result<Configuration, ConfigurationErro
     Ok(Configuration { reserve })
 }
 
-/// The first key, in the order of the text, that is neither known nor leads to one that is, and where it stands.
-fn unknown(table: &DeTable<'_>, above: &str) -> Option<(String, usize)> {
+/// A key that has no place where it stands.
+struct Stray {
+    name: String,
+    byte: usize,
+    message: String,
+}
+
+/// The first one in the order of the text. What leads to a key is a table: a sequence of values would be taken for one.
+fn stray(table: &DeTable<'_>, above: &str) -> Option<Stray> {
     table
         .iter()
         .filter_map(|(key, value)| {
-            let name = match above {
-                "" => key.get_ref().to_string(),
-                above => format!("{above}.{}", key.get_ref()),
+            let name = format!("{above}{}", key.get_ref());
+            let inside = name.clone() + ".";
+            let message = match value.get_ref() {
+                _ if KEYS.contains(&name.as_str()) => return None,
+                _ if !KEYS.iter().any(|known| known.starts_with(&inside)) => not_a_key(&name),
+                DeValue::Table(inner) => return stray(inner, &inside),
+                _ => "a table was expected".to_owned(),
             };
-            if KEYS.contains(&name.as_str()) {
-                None
-            } else if !KEYS.iter().any(|known| {
-                known
-                    .strip_prefix(&name)
-                    .is_some_and(|k| k.starts_with('.'))
-            }) {
-                Some((name, key.span().start))
-            } else {
-                value
-                    .get_ref()
-                    .as_table()
-                    .and_then(|inner| unknown(inner, &name))
-            }
+            let byte = key.span().start;
+            Some(Stray {
+                name,
+                byte,
+                message,
+            })
         })
-        .min_by_key(|(_, byte)| *byte)
+        .min_by_key(|stray| stray.byte)
 }
 
 fn not_a_key(name: &str) -> String {
@@ -156,8 +160,21 @@ mod tests {
                 "line 1, key `budget.reserve`",
                 "invalid type: map",
             ),
-            ("budget = 2\n", "line 1, key `budget`", "expected a table"),
-            ("[[budget]]\n", "line 1, key `budget`", "expected a table"),
+            (
+                "budget = 2\n",
+                "line 1, key `budget`",
+                "a table was expected",
+            ),
+            (
+                "[[budget]]\n",
+                "line 1, key `budget`",
+                "a table was expected",
+            ),
+            (
+                "budget = [2]\n",
+                "line 1, key `budget`",
+                "a table was expected",
+            ),
             (
                 "[budget]\nreserv = 1\n",
                 "line 2, key `budget.reserv`",

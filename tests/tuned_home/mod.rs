@@ -55,12 +55,10 @@ impl Home {
     /// `tune` with a short budget: on a busy machine it must end, undecided or not.
     pub fn tune(&self, catalog: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_threadtune"));
-        command.env("XDG_STATE_HOME", self.directory.path()).args([
-            "tune",
-            "--workload-budget",
-            "2",
-            "--catalog",
-        ]);
+        command
+            .env("XDG_STATE_HOME", self.directory.path())
+            .env("XDG_CONFIG_HOME", self.directory.path())
+            .args(["tune", "--workload-budget", "2", "--catalog"]);
         command.arg(self.catalog(catalog));
         command
     }
