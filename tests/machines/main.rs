@@ -4,6 +4,7 @@ mod budgets;
 mod candidates;
 mod captured;
 mod damaged;
+mod hosts;
 mod made_up;
 mod placements;
 mod recorded;
