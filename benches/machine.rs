@@ -80,7 +80,7 @@ fn read(tree: &mut Tree) {
     };
     tree.topology_ms.push(begin.elapsed().as_secs_f64() * 1e3);
     let mask = affinity::current().ok().filter(|_| live);
-    let budget = Budget::read(&tree.root, &topology, mask.as_ref(), |_| None);
+    let budget = Budget::read(&tree.root, &topology, mask.as_ref(), None, |_| None);
     let id = Fingerprint::of(&topology, &CpuInfo::read(&tree.root)).id;
     let order = CpuOrder::of(&topology, &budget.cpus);
     std::hint::black_box((id, order.differing()));

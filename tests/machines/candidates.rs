@@ -56,7 +56,7 @@ fn candidates_of_recorded_machines_are_as_reviewed() {
     for machine in tables(&truth, "machine") {
         let tree = unpack(text(machine, "file").unwrap());
         let topology = Topology::read(tree.path()).unwrap();
-        let budget = Budget::read(tree.path(), &topology, None, |_| None);
+        let budget = Budget::read(tree.path(), &topology, None, None, |_| None);
         found += &describe(text(machine, "name").unwrap(), &topology, &budget);
     }
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
