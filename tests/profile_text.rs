@@ -167,6 +167,25 @@ fn values_out_of_range_are_named_with_line_and_key() {
 }
 
 #[test]
+fn a_pinned_verdict_binds_each_of_its_threads_to_a_cpu() {
+    for (from, to, key) in [
+        ("\"close\"", "\"unbound\"", "placement"),
+        ("cpus = \"0-5\"", "cpus = \"0-4,8-7\"", "cpus"),
+        ("cpus = \"0-5\"", "cpus = \"1-5\"", "cpus"),
+        ("cpus = \"0-5\"", "cpus = \"\"", "cpus"),
+    ] {
+        let (line, found, message) = place(&edited(from, to));
+        assert_eq!(
+            found,
+            format!("workload[0].pinned.{key}"),
+            "{to}: {message}"
+        );
+        assert_eq!(line, line_with(TEXT, "pinned = { threads = 6"), "{to}");
+        assert!(!message.is_empty());
+    }
+}
+
+#[test]
 fn names_cut_short_are_an_array_of_names() {
     for (value, key) in [
         ("\"matmul-256\"", "cut_short"),

@@ -1,7 +1,8 @@
 //! Which values of a well-formed profile are out of range. Pure.
 
-use super::schema::{CurvePoint, Entry, Profile};
+use super::schema::{CurvePoint, Entry, Pinned, Profile};
 use crate::document::locate::Step::{self, Index, Key};
+use crate::machine::Placement;
 use std::collections::HashSet;
 
 /// A value out of range: where it stands, and what is wrong with it.
@@ -55,6 +56,7 @@ fn check_entry(entry: &Entry) -> Checked {
     }
     if let Some(pinned) = &entry.pinned {
         timing("pinned", pinned.median_us, Some(pinned.ci95_us))?;
+        bound(pinned).map_err(|(key, m)| violation(&[Key("pinned"), Key(key)], m))?;
     }
     if let Some(first) = entry.first_call_us {
         positive(first).map_err(|m| violation(&[Key("first_call_us")], m))?;
@@ -78,6 +80,22 @@ fn check_entry(entry: &Entry) -> Checked {
     }
     at_least_zero(entry.seconds).map_err(|m| violation(&[Key("seconds")], m))?;
     entry.curve.iter().enumerate().try_for_each(check_point)
+}
+
+/// A program is pinned by these: they must be what their names say.
+fn bound(pinned: &Pinned) -> Result<(), (&'static str, String)> {
+    if pinned.placement == Placement::Unbound {
+        let message = "`close` or `spread` was expected, as these threads are bound".to_owned();
+        return Err(("placement", message));
+    }
+    if pinned.cpus.len() < pinned.threads.as_usize() {
+        let message = format!(
+            "`{}` names fewer CPUs than {} threads, which get one each",
+            pinned.cpus, pinned.threads
+        );
+        return Err(("cpus", message));
+    }
+    Ok(())
 }
 
 fn check_point((index, point): (usize, &CurvePoint)) -> Checked {
