@@ -25,6 +25,15 @@ pub fn curve(entry: &Entry, width: usize) -> String {
             plain(&entry.stop.to_string()),
         ));
     }
+    if let Some(pinned) = &entry.pinned {
+        lines.push(format!(
+            "pinned: {} threads, {} per call, {} on CPUs {}",
+            pinned.threads,
+            time(pinned.median_us),
+            pinned.placement,
+            pinned.cpus,
+        ));
+    }
     if !entry.stop.is_conclusive() {
         lines.push(remark(entry));
     }
@@ -118,7 +127,18 @@ mod tests {
             .filter(|line| line.starts_with(['*', '=']))
             .map(|line| &line[..6])
             .collect();
-        assert_eq!(marks, ["*    3", "=    4", "*    3", "=    4"]);
+        // Bound threads are fastest spread: nothing is marked among those that are close.
+        assert_eq!(marks, ["*    3", "=    4", "*    4"]);
+        let groups: Vec<&str> = text
+            .lines()
+            .filter(|line| ["unbound", "close", "spread"].contains(line))
+            .collect();
+        assert_eq!(groups, ["unbound", "close", "spread"]);
+        assert!(text.ends_with("██\n"), "{text}");
+        assert_eq!(
+            text.lines().nth(2),
+            Some("pinned: 4 threads, 450 µs per call, spread on CPUs 0,2,4,6")
+        );
     }
 
     #[test]

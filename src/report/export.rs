@@ -133,6 +133,26 @@ mod tests {
     }
 
     #[test]
+    fn placements_of_one_count_are_told_apart() {
+        let profile = made_up();
+        let text = profile_csv(&[&profile.workloads[1]]).unwrap();
+        let of_four: Vec<&str> = text.lines().filter(|line| line.contains(",4,")).collect();
+        assert_eq!(
+            of_four,
+            [
+                "gemv-2048x2048,gemv:2048x2048:f32,close,4,510,504.9,515.1,40,true,false,true,true,eps",
+                "gemv-2048x2048,gemv:2048x2048:f32,unbound,4,515,509.85,520.15,40,true,false,true,true,eps",
+                "gemv-2048x2048,gemv:2048x2048:f32,spread,4,450,445.5,454.5,40,true,true,true,true,eps",
+            ]
+        );
+        let json: serde_json::Value =
+            serde_json::from_str(&entry_json(&profile.workloads[1]).unwrap()).unwrap();
+        assert_eq!(json["pinned"]["placement"], "spread");
+        assert_eq!(json["curve"][13]["placement"], "spread");
+        assert_eq!(json["curve"][13]["cpus"], "0,2,4,6");
+    }
+
+    #[test]
     fn fields_are_quoted_where_they_must_be() {
         let mut entry = made_up().workloads[4].clone();
         entry.name = "a,\"b\"".to_owned();
