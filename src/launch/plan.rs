@@ -2,7 +2,7 @@
 
 use crate::environment::{self, Placeholder, assignments, expand};
 use crate::profile::Profile;
-use crate::profile::lookup::{Basis, Choice, Objective, Weighted, choose};
+use crate::profile::lookup::{Basis, Choice, Objective, Terms, Weighted, choose};
 use crate::units::{CpuSet, ThreadCount};
 use crate::workload::Shape;
 use std::ffi::OsString;
@@ -148,8 +148,12 @@ fn answer(
     cpus: &Cpus,
 ) -> Option<Choice> {
     // Without a known budget the profile's own is the best guess of what this machine allows.
-    let budget = cpus.limit.unwrap_or(profile.conditions.budget.limit);
-    choose(profile, wanted, objective, budget)
+    let terms = Terms {
+        objective,
+        limit: cpus.limit.unwrap_or(profile.conditions.budget.limit),
+        pin: None,
+    };
+    choose(profile, wanted, &terms)
 }
 
 fn remarks(choice: &Choice) -> Vec<String> {

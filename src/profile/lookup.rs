@@ -1,17 +1,21 @@
-//! Which count a profile gives for some workloads inside a CPU budget. Pure.
+//! Which count a profile gives for some workloads inside a CPU budget, and for threads that are to be bound also
+//! which placement. Pure.
 //!
-//! A workload's own verdict is used where it fits the budget. Where it does not, its curve is asked: the fastest
-//! count among those that fit, which is rarely the verdict cut down to the budget. A program that is not pinned runs
-//! unbound, so unbound timings decide where there are any that fit; else bound ones (`close` before `spread`) do.
+//! A workload's own verdict is used where it fits the budget. Where it does not, its curve is asked: the fastest arm
+//! (count and placement) among those that fit, which is rarely the verdict cut down to the budget. Only timings that
+//! were taken alike are compared, so they come in pools, and a pool says what a program gets that follows it. A
+//! program that is not pinned runs unbound: unbound timings decide where there are any that fit, else bound ones
+//! (`close` before `spread`) stand in. For one that is pinned only bound timings tell; where none fits, the answer is
+//! that for an unbound program, and its placement says so.
 //!
-//! For a mix, the count with the least weighted mean of time / best time over all its workloads wins. Nothing is
-//! interpolated: only counts at which every workload of the mix was timed take part. Unbound timings exist for a few
-//! counts only, so they decide a mix only if no fewer counts are common to them than to the bound ones. If no count
-//! is common at all, the workload of the greatest weight (the first of those) decides alone.
+//! For a mix, the arm with the least weighted mean of time / best time over all its workloads wins. Nothing is
+//! interpolated: only arms at which every workload of the mix was timed take part. Unbound timings exist for a few
+//! counts only, so they decide a mix only if no fewer counts are common to them than to the bound ones. If no arm is
+//! common at all, the workload of the greatest weight (the first of those) decides alone.
 
-use super::schema::{CurvePoint, Entry, Profile};
+use super::schema::{Entry, Profile};
 use crate::machine::Placement;
-use crate::units::ThreadCount;
+use crate::units::{CpuSet, ThreadCount};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How much slower than the fastest an efficient count may be.
@@ -36,6 +40,17 @@ pub struct Weighted {
     pub weight: f64,
 }
 
+/// What a choice has to be good for, and what it has to keep to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terms<'a> {
+    /// What the count should be good for.
+    pub objective: Objective,
+    /// The most threads: the CPU budget.
+    pub limit: ThreadCount,
+    /// The CPUs of the budget, where the threads are to be bound to some of them.
+    pub pin: Option<&'a CpuSet>,
+}
+
 /// Where a count comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Basis {
@@ -56,6 +71,10 @@ pub enum Basis {
 pub struct Choice {
     /// Threads, at most the budget.
     pub threads: ThreadCount,
+    /// How they are placed; `unbound` although they are to be bound where the profile has no bound timing that fits.
+    pub placement: Placement,
+    /// The very CPUs on which the verdict was found, where the terms allow all of them.
+    pub cpus: Option<CpuSet>,
     /// Where the count comes from.
     pub basis: Basis,
     /// The workloads that decided.
@@ -66,14 +85,9 @@ pub struct Choice {
     pub unknown: Vec<String>,
 }
 
-/// The count for some workloads, or for the default mix (every f32 workload, equal weights) if none is named or known.
-/// Nothing comes back from a profile that has timed nothing of the kind.
-pub fn choose(
-    profile: &Profile,
-    wanted: &[Weighted],
-    objective: Objective,
-    budget: ThreadCount,
-) -> Option<Choice> {
+/// The choice for some workloads, or for the default mix (every f32 workload, equal weights) if none is named or
+/// known. Nothing comes back from a profile that has timed nothing of the kind.
+pub fn choose(profile: &Profile, wanted: &[Weighted], terms: &Terms) -> Option<Choice> {
     let mut unknown = Vec::new();
     let mut mix: Vec<(&Entry, f64)> = Vec::new();
     for Weighted { name, weight } in wanted {
@@ -85,14 +99,29 @@ pub fn choose(
     if mix.is_empty() {
         mix = default_mix(profile);
     }
-    let (threads, basis) = match mix.as_slice() {
-        [] => return None,
-        [(entry, _)] => of_one(entry, objective, budget),
-        _ => of_mix(&mix, objective, budget),
+    if mix.is_empty() {
+        return None;
+    }
+    let unbound = Terms {
+        pin: None,
+        ..*terms
     };
+    let Answer { arm, cpus, basis } =
+        of(&mix, terms)
+            .or_else(|| of(&mix, &unbound))
+            .unwrap_or(Answer {
+                arm: Arm {
+                    threads: terms.limit,
+                    placement: Placement::Unbound,
+                },
+                cpus: None,
+                basis: Basis::WholeBudget,
+            });
     let name = |entry: &Entry| entry.name.clone();
     Some(Choice {
-        threads,
+        threads: arm.threads,
+        placement: arm.placement,
+        cpus,
         basis,
         workloads: mix.iter().map(|(entry, _)| name(entry)).collect(),
         inconclusive: mix
@@ -117,39 +146,114 @@ fn default_mix(profile: &Profile) -> Vec<(&Entry, f64)> {
         .collect()
 }
 
-fn of_one(entry: &Entry, objective: Objective, budget: ThreadCount) -> (ThreadCount, Basis) {
-    let verdict = match objective {
-        Objective::Latency => entry.latency.as_ref().map(|l| l.threads),
-        Objective::Efficient => entry.efficient.as_ref().map(|e| e.threads),
-    };
-    if let Some(threads) = verdict.filter(|threads| *threads <= budget) {
-        return (threads, Basis::Verdict);
+/// A count with the way its threads are placed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Arm {
+    threads: ThreadCount,
+    placement: Placement,
+}
+
+/// What was found among the timings that the terms let take part.
+struct Answer {
+    arm: Arm,
+    cpus: Option<CpuSet>,
+    basis: Basis,
+}
+
+/// Timings that are compared with each other: the placement under which they were taken, and the one that a program
+/// gets which follows them. Where two give the same arm the later one counts.
+type Pool = &'static [(Placement, Placement)];
+
+const UNBOUND: Pool = &[(Placement::Unbound, Placement::Unbound)];
+const STAND_INS: Pool = &[
+    (Placement::Spread, Placement::Unbound),
+    (Placement::Close, Placement::Unbound),
+];
+const CLOSE: Pool = &[(Placement::Close, Placement::Close)];
+const SPREAD: Pool = &[(Placement::Spread, Placement::Spread)];
+const BOUND: Pool = &[
+    (Placement::Close, Placement::Close),
+    (Placement::Spread, Placement::Spread),
+];
+
+impl Terms<'_> {
+    /// The pools that may decide, the better one first.
+    fn pools(&self) -> &'static [Pool] {
+        match self.pin {
+            None => &[UNBOUND, STAND_INS],
+            Some(_) => &[BOUND],
+        }
     }
-    let times = Some(times(entry, Class::Unbound, budget))
-        .filter(|times| !times.is_empty())
-        .unwrap_or_else(|| times(entry, Class::Bound, budget));
-    pick(&times, objective).map_or((budget, Basis::WholeBudget), |threads| {
-        (threads, Basis::Curve)
+}
+
+fn of(mix: &[(&Entry, f64)], terms: &Terms) -> Option<Answer> {
+    match mix {
+        [(entry, _)] => of_one(entry, terms),
+        _ => of_mix(mix, terms),
+    }
+}
+
+fn of_one(entry: &Entry, terms: &Terms) -> Option<Answer> {
+    if let Some(verdict) = verdict(entry, terms).filter(|v| v.arm.threads <= terms.limit) {
+        return Some(verdict);
+    }
+    let arm = kind_of_verdict(entry, terms)
+        .iter()
+        .chain(terms.pools())
+        .find_map(|pool| pick(&times(entry, pool, terms.limit), terms.objective))?;
+    Some(Answer {
+        arm,
+        cpus: None,
+        basis: Basis::Curve,
     })
 }
 
-fn of_mix(
-    mix: &[(&Entry, f64)],
-    objective: Objective,
-    budget: ThreadCount,
-) -> (ThreadCount, Basis) {
-    let unbound = common(mix, Class::Unbound, budget);
-    let bound = common(mix, Class::Bound, budget);
-    let class = if unbound.len() >= bound.len() {
-        Class::Unbound
-    } else {
-        Class::Bound
+fn verdict(entry: &Entry, terms: &Terms) -> Option<Answer> {
+    let (threads, placement, cpus) = match (terms.pin, terms.objective) {
+        (None, Objective::Latency) => (entry.latency.as_ref()?.threads, Placement::Unbound, None),
+        (None, Objective::Efficient) => {
+            (entry.efficient.as_ref()?.threads, Placement::Unbound, None)
+        }
+        (Some(allowed), Objective::Latency) => {
+            let pinned = entry.pinned.as_ref()?;
+            // The list that was timed is taken whole or not at all: what a smaller budget leaves of it holds fewer CPUs
+            // than threads, and they are no longer near or far in the way that was timed.
+            let cpus = Some(&pinned.cpus).filter(|cpus| cpus.is_subset(allowed));
+            (pinned.threads, pinned.placement, cpus.cloned())
+        }
+        // Few threads were proven to be enough where they are unbound; what binding does to them is on the curve.
+        (Some(_), Objective::Efficient) => return None,
     };
-    let counts = match class {
-        Class::Unbound => unbound,
-        Class::Bound => bound,
-    };
-    let mut slowness: BTreeMap<ThreadCount, f64> = counts.iter().map(|n| (*n, 0.0)).collect();
+    Some(Answer {
+        arm: Arm { threads, placement },
+        cpus,
+        basis: Basis::Verdict,
+    })
+}
+
+/// The pool of the verdict's kind of placement, where its CPUs are not all allowed.
+///
+/// Whether neighbours or distant CPUs serve it better is a trait of the work, which other CPUs of the machine leave as
+/// it is; so it goes before a count of the other kind that was a little faster on CPUs that are out of reach.
+fn kind_of_verdict(entry: &Entry, terms: &Terms) -> Option<Pool> {
+    let pinned = entry.pinned.as_ref()?;
+    if pinned.cpus.is_subset(terms.pin?) {
+        return None;
+    }
+    match pinned.placement {
+        Placement::Unbound => None,
+        Placement::Close => Some(CLOSE),
+        Placement::Spread => Some(SPREAD),
+    }
+}
+
+fn of_mix(mix: &[(&Entry, f64)], terms: &Terms) -> Option<Answer> {
+    let (pool, arms) = terms
+        .pools()
+        .iter()
+        .map(|pool| (pool, common(mix, pool, terms.limit)))
+        .reduce(|a, b| if b.1.len() > a.1.len() { b } else { a })?;
+    let mut slowness: BTreeMap<Arm, f64> = arms.iter().map(|arm| (*arm, 0.0)).collect();
     // Relative to the largest first: the sum of two huge weights is infinite.
     let largest = mix
         .iter()
@@ -157,70 +261,71 @@ fn of_mix(
         .fold(f64::MIN_POSITIVE, f64::max);
     let total: f64 = mix.iter().map(|(_, weight)| weight / largest).sum();
     for (entry, weight) in mix {
-        let times = times(entry, class, budget);
+        let times = times(entry, pool, terms.limit);
         let best = times.values().copied().fold(f64::INFINITY, f64::min);
-        for (count, sum) in &mut slowness {
-            *sum += weight / largest / total * (times[count] / best);
+        for (arm, sum) in &mut slowness {
+            *sum += weight / largest / total * (times[arm] / best);
         }
     }
-    if let Some(threads) = pick(&slowness, objective) {
-        return (threads, Basis::Mix);
+    if let Some(arm) = pick(&slowness, terms.objective) {
+        return Some(Answer {
+            arm,
+            cpus: None,
+            basis: Basis::Mix,
+        });
     }
-    let heaviest = mix
+    let (heaviest, _) = mix
         .iter()
         .copied()
-        .reduce(|a, b| if b.1 > a.1 { b } else { a });
-    match heaviest.map(|(entry, _)| of_one(entry, objective, budget)) {
-        Some((threads, basis)) if basis != Basis::WholeBudget => (threads, Basis::Heaviest),
-        _ => (budget, Basis::WholeBudget),
-    }
+        .reduce(|a, b| if b.1 > a.1 { b } else { a })?;
+    of_one(heaviest, terms).map(|answer| Answer {
+        basis: Basis::Heaviest,
+        ..answer
+    })
 }
 
-/// How the threads of timings that are compared with each other were placed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Class {
-    Unbound,
-    Bound,
+/// Time per call in microseconds by arm, as far as the budget goes.
+fn times(entry: &Entry, pool: Pool, limit: ThreadCount) -> BTreeMap<Arm, f64> {
+    pool.iter()
+        .flat_map(|(timed, placement)| {
+            let points = entry.curve.iter();
+            points
+                .filter(|point| point.placement == *timed && point.threads <= limit)
+                .map(|point| {
+                    let arm = Arm {
+                        threads: point.threads,
+                        placement: *placement,
+                    };
+                    (arm, point.median_us)
+                })
+        })
+        .collect()
 }
 
-/// Time per call in microseconds by count, as far as the budget goes.
-fn times(entry: &Entry, class: Class, budget: ThreadCount) -> BTreeMap<ThreadCount, f64> {
-    let with = |placement: Placement| {
-        entry
-            .curve
-            .iter()
-            .filter(move |p: &&CurvePoint| p.placement == placement && p.threads <= budget)
-            .map(|p| (p.threads, p.median_us))
-    };
-    match class {
-        Class::Unbound => with(Placement::Unbound).collect(),
-        // Of two placements of one count `close` replaces `spread`.
-        Class::Bound => with(Placement::Spread)
-            .chain(with(Placement::Close))
-            .collect(),
-    }
-}
-
-/// The counts that all workloads of a mix were timed at.
-fn common(mix: &[(&Entry, f64)], class: Class, budget: ThreadCount) -> BTreeSet<ThreadCount> {
+/// The arms that all workloads of a mix were timed at.
+fn common(mix: &[(&Entry, f64)], pool: Pool, limit: ThreadCount) -> BTreeSet<Arm> {
     mix.iter()
-        .map(|(entry, _)| times(entry, class, budget).into_keys().collect())
-        .reduce(|a: BTreeSet<ThreadCount>, b| a.intersection(&b).copied().collect())
+        .map(|(entry, _)| times(entry, pool, limit).into_keys().collect())
+        .reduce(|a: BTreeSet<Arm>, b| a.intersection(&b).copied().collect())
         .unwrap_or_default()
 }
 
-/// The count that an objective prefers, given something that should be small.
-fn pick(times: &BTreeMap<ThreadCount, f64>, objective: Objective) -> Option<ThreadCount> {
-    let (fastest, least) = times
-        .iter()
-        .map(|(count, time)| (*count, *time))
-        .reduce(|a, b| if b.1 < a.1 { b } else { a })?;
+/// The arm that an objective prefers, given something that should be small.
+fn pick(times: &BTreeMap<Arm, f64>, objective: Objective) -> Option<Arm> {
+    let fastest = |times: &mut dyn Iterator<Item = (&Arm, &f64)>| {
+        times
+            .map(|(arm, time)| (*arm, *time))
+            .reduce(|a, b| if b.1 < a.1 { b } else { a })
+    };
+    let (best, least) = fastest(&mut times.iter())?;
     match objective {
-        Objective::Latency => Some(fastest),
-        Objective::Efficient => times
-            .iter()
-            .find(|(_, time)| **time <= least * EFFICIENT)
-            .map(|(count, _)| *count),
+        Objective::Latency => Some(best),
+        Objective::Efficient => {
+            let enough = |time: f64| time <= least * EFFICIENT;
+            let (few, _) = times.iter().find(|(_, time)| enough(**time))?;
+            let mut alike = times.iter().filter(|(arm, _)| arm.threads == few.threads);
+            fastest(&mut alike).map(|(arm, _)| arm)
+        }
     }
 }
 

@@ -23,9 +23,36 @@ fn mix(names: &[(&str, f64)]) -> Vec<Weighted> {
         .collect()
 }
 
-fn chosen(names: &[(&str, f64)], objective: Objective, budget: usize) -> (u32, Basis) {
-    let choice = choose(&profile(), &mix(names), objective, count(budget)).unwrap();
+fn unbound(objective: Objective, limit: usize) -> Terms<'static> {
+    Terms {
+        objective,
+        limit: count(limit),
+        pin: None,
+    }
+}
+
+fn chosen(names: &[(&str, f64)], objective: Objective, limit: usize) -> (u32, Basis) {
+    let choice = choose(&profile(), &mix(names), &unbound(objective, limit)).unwrap();
+    assert_eq!((choice.placement, choice.cpus), (Placement::Unbound, None));
     (choice.threads.get(), choice.basis)
+}
+
+/// The choice for threads that are bound inside these CPUs, at most `limit` of them: count, placement, basis and the
+/// verdict's list where that is taken.
+fn pinned(
+    profile: &Profile,
+    names: &[(&str, f64)],
+    objective: Objective,
+    (allowed, limit): (&str, usize),
+) -> (u32, Placement, Basis, String) {
+    let terms = Terms {
+        objective,
+        limit: count(limit),
+        pin: Some(&allowed.parse().unwrap()),
+    };
+    let choice = choose(profile, &mix(names), &terms).unwrap();
+    let cpus = choice.cpus.map(|cpus| cpus.to_string()).unwrap_or_default();
+    (choice.threads.get(), choice.placement, choice.basis, cpus)
 }
 
 const MATMUL: (&str, f64) = ("matmul-256", 1.0);
@@ -83,7 +110,7 @@ fn a_mix_takes_the_least_weighted_relative_time() {
 
 #[test]
 fn the_default_mix_is_all_f32_workloads_that_were_timed() {
-    let choice = choose(&profile(), &[], Objective::Latency, count(8)).unwrap();
+    let choice = choose(&profile(), &[], &unbound(Objective::Latency, 8)).unwrap();
     assert_eq!(
         choice.workloads,
         ["matmul-256", "gemv-2048x2048", "llama3.2-1b/decode"]
@@ -97,12 +124,12 @@ fn the_default_mix_is_all_f32_workloads_that_were_timed() {
 fn a_name_without_a_timing_gives_the_default_mix_and_is_reported() {
     for name in ["no-such-thing", "softmax-512x512"] {
         let wanted = mix(&[(name, 1.0)]);
-        let choice = choose(&profile(), &wanted, Objective::Latency, count(8)).unwrap();
+        let choice = choose(&profile(), &wanted, &unbound(Objective::Latency, 8)).unwrap();
         assert_eq!(choice.unknown, [name]);
         assert_eq!(choice.workloads.len(), 3);
     }
     let wanted = mix(&[("no-such-thing", 5.0), MATMUL]);
-    let choice = choose(&profile(), &wanted, Objective::Latency, count(8)).unwrap();
+    let choice = choose(&profile(), &wanted, &unbound(Objective::Latency, 8)).unwrap();
     assert_eq!((choice.threads.get(), choice.workloads.len()), (6, 1));
 }
 
@@ -116,7 +143,7 @@ fn workloads_without_a_common_count_leave_it_to_the_heaviest() {
         .curve
         .retain(|point| point.threads != count(4));
     let wanted = mix(&[GEMV, ("llama3.2-1b/decode", 2.0)]);
-    let choice = choose(&profile, &wanted, Objective::Latency, count(8)).unwrap();
+    let choice = choose(&profile, &wanted, &unbound(Objective::Latency, 8)).unwrap();
     assert_eq!((choice.threads.get(), choice.basis), (4, Basis::Heaviest));
 }
 
@@ -137,8 +164,7 @@ fn unbound_timings_decide_a_mix_where_they_cover_as_many_counts() {
     let choice = choose(
         &profile,
         &mix(&[MATMUL, GEMV]),
-        Objective::Latency,
-        count(8),
+        &unbound(Objective::Latency, 8),
     )
     .unwrap();
     assert_eq!((choice.threads.get(), choice.basis), (5, Basis::Mix));
@@ -148,5 +174,118 @@ fn unbound_timings_decide_a_mix_where_they_cover_as_many_counts() {
 fn a_profile_without_timings_has_no_answer() {
     let mut profile = profile();
     profile.workloads.clear();
-    assert_eq!(choose(&profile, &[], Objective::Latency, count(8)), None);
+    assert_eq!(choose(&profile, &[], &unbound(Objective::Latency, 8)), None);
+}
+
+#[test]
+fn close_stands_in_before_spread_for_an_unbound_program() {
+    let mut profile = profile();
+    let entry = &mut profile.workloads[1];
+    entry.latency = None;
+    entry.curve.retain(|point| {
+        point.placement != Placement::Unbound && [2, 4].contains(&point.threads.get())
+    });
+    let of = |profile: &Profile| {
+        let terms = unbound(Objective::Latency, 8);
+        let choice = choose(profile, &mix(&[GEMV]), &terms).unwrap();
+        (choice.threads.get(), choice.placement)
+    };
+    // close: 520 at 2 and 510 at 4; were 4 timed spread only, its 450 would count.
+    profile.workloads[1]
+        .curve
+        .iter_mut()
+        .filter(|point| (point.threads, point.placement) == (count(4), Placement::Close))
+        .for_each(|point| point.median_us = 530.0);
+    assert_eq!(of(&profile), (2, Placement::Unbound));
+    profile.workloads[1]
+        .curve
+        .retain(|point| (point.threads, point.placement) != (count(4), Placement::Close));
+    assert_eq!(of(&profile), (4, Placement::Unbound));
+}
+
+#[test]
+fn a_pinned_verdict_brings_its_own_cpus_where_all_are_allowed() {
+    use Placement::{Close, Spread};
+    let of = |workload, room| pinned(&profile(), &[workload], Objective::Latency, room);
+    let verdict = Basis::Verdict;
+    assert_eq!(of(MATMUL, ("0-7", 8)), (6, Close, verdict, "0-5".into()));
+    assert_eq!(of(MATMUL, ("0-5", 6)), (6, Close, verdict, "0-5".into()));
+    assert_eq!(of(GEMV, ("0-7", 8)), (4, Spread, verdict, "0,2,4,6".into()));
+    // As many CPUs, but others: the count and the kind hold, the list does not.
+    assert_eq!(of(GEMV, ("0-3", 4)), (4, Spread, verdict, String::new()));
+    assert_eq!(of(GEMV, ("0-5", 6)), (4, Spread, verdict, String::new()));
+    assert_eq!(of(MATMUL, ("2-7", 6)), (6, Close, verdict, String::new()));
+}
+
+#[test]
+fn fewer_cpus_than_pinned_threads_keep_the_kind_and_ask_the_curve() {
+    use Placement::{Close, Spread};
+    let of = |room| pinned(&profile(), &[GEMV], Objective::Latency, room);
+    let curve = |threads, kind| (threads, kind, Basis::Curve, String::new());
+    // close, 500 µs at 3, is faster than spread, 511 at 2, and yet gives way where CPUs are out of reach …
+    assert_eq!(of(("0-2", 3)), curve(2, Spread));
+    assert_eq!(of(("5-7", 3)), curve(2, Spread));
+    // … and not where only fewer threads are allowed on the same CPUs.
+    assert_eq!(of(("0-7", 3)), curve(3, Close));
+    // No spread timing is that small.
+    assert_eq!(of(("4", 1)), curve(1, Close));
+    let matmul = |room| pinned(&profile(), &[MATMUL], Objective::Latency, room);
+    // At 4 spread is faster (151 against 180), but 3 close are the fastest.
+    assert_eq!(matmul(("0-7", 4)), curve(3, Close));
+    assert_eq!(matmul(("0-1", 2)), curve(2, Close));
+    assert_eq!(matmul(("0-7", 2)), curve(2, Spread));
+}
+
+#[test]
+fn few_pinned_threads_are_read_off_the_bound_curve() {
+    use Placement::Spread;
+    let of = |room| pinned(&profile(), &[GEMV], Objective::Efficient, room);
+    // The unbound verdict is 2; bound, 450 µs at 4 leave nothing smaller within 5 %.
+    assert_eq!(of(("0-7", 8)), (4, Spread, Basis::Curve, String::new()));
+    // Below 4 the least is 500; both arms of 2 are near it, and spread (511) is faster than close (520).
+    assert_eq!(of(("0-7", 3)), (2, Spread, Basis::Curve, String::new()));
+}
+
+#[test]
+fn a_pinned_mix_takes_the_arm_with_the_least_weighted_relative_time() {
+    use Placement::{Close, Spread};
+    let of = |names: &[(&str, f64)], room| pinned(&profile(), names, Objective::Latency, room);
+    let mixed = |threads, kind| (threads, kind, Basis::Mix, String::new());
+    // matmul relative to 100, gemv to 450. close: 1.0 + 1.33 at 6; spread: 1.51 + 1.0 at 4.
+    assert_eq!(of(&[MATMUL, GEMV], ("0-7", 8)), mixed(6, Close));
+    let much_gemv = [MATMUL, ("gemv-2048x2048", 3.0)];
+    // Thrice gemv: 1.51 + 3.0 at 4 spread, 1.4 + 3.33 at 3 close, 1.0 + 4.0 at 6 close.
+    assert_eq!(of(&much_gemv, ("0-7", 8)), mixed(4, Spread));
+    // decode was timed close only: 2, 4 and 8 are common.
+    assert_eq!(of(&[], ("0-7", 8)), mixed(4, Close));
+    let mut profile = profile();
+    profile.workloads[0]
+        .curve
+        .retain(|point| point.placement != Spread);
+    profile.workloads[1]
+        .curve
+        .retain(|point| point.placement != Close);
+    let both = pinned(&profile, &much_gemv, Objective::Latency, ("0-7", 8));
+    assert_eq!(both, (4, Spread, Basis::Heaviest, "0,2,4,6".into()));
+}
+
+#[test]
+fn without_bound_timings_a_pinned_program_gets_the_unbound_choice() {
+    let mut profile = profile();
+    for entry in &mut profile.workloads {
+        entry.pinned = None;
+        entry
+            .curve
+            .retain(|point| point.placement == Placement::Unbound);
+    }
+    for names in [&[MATMUL][..], &[GEMV], &[MATMUL, GEMV], &[]] {
+        for objective in [Objective::Latency, Objective::Efficient] {
+            for limit in 1..=8 {
+                let free = choose(&profile, &mix(names), &unbound(objective, limit)).unwrap();
+                let bound = pinned(&profile, names, objective, ("0-7", limit));
+                let (threads, basis) = (free.threads.get(), free.basis);
+                assert_eq!(bound, (threads, Placement::Unbound, basis, String::new()));
+            }
+        }
+    }
 }
