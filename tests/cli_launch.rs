@@ -1,80 +1,18 @@
 //! `threadtune launch` as a process: the program always starts, with the right variables and byte-exact arguments.
 
+mod launch_home;
 mod made_up;
 
+use launch_home::{Home, fallback, machine_id, mine, text};
 use made_up::{TEXT, edited};
 use rustix::fs::{CWD, FileType, Mode};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use tempfile::TempDir;
 use threadtune::cli::this_machine::ThisMachine;
-
-/// A user's home with a profile for the machine that the test runs on.
-struct Home {
-    directory: TempDir,
-}
-
-impl Home {
-    /// Without any profile.
-    fn empty() -> Self {
-        Self {
-            directory: tempfile::tempdir().unwrap(),
-        }
-    }
-
-    /// With the made-up profile, as if it had been measured here.
-    fn with_profile() -> Self {
-        let home = Self::empty();
-        home.write(&mine(TEXT));
-        home
-    }
-
-    fn profile(&self) -> PathBuf {
-        self.directory
-            .path()
-            .join("threadtune/profiles")
-            .join(machine_id())
-            .join("native.toml")
-    }
-
-    fn configuration(&self) -> PathBuf {
-        self.directory.path().join("threadtune/threadtune.toml")
-    }
-
-    fn write(&self, text: &str) {
-        fs::create_dir_all(self.profile().parent().unwrap()).unwrap();
-        fs::write(self.profile(), text).unwrap();
-    }
-
-    /// `launch` in an environment that holds nothing else.
-    fn launch(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_threadtune"));
-        command
-            .env_clear()
-            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
-            .env("XDG_STATE_HOME", self.directory.path())
-            .env("XDG_CONFIG_HOME", self.directory.path())
-            .arg("launch");
-        command
-    }
-}
-
-fn machine_id() -> String {
-    ThisMachine::read().id.unwrap()
-}
-
-/// The made-up profile as one of this machine, which may have a single CPU: one thread is its best count.
-fn mine(text: &str) -> String {
-    text.replace("made-up-1s8c8t-000000", &machine_id())
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap()
-}
 
 /// The count that a started `sh` sees, and the lines on stderr.
 fn started(command: &mut Command) -> (String, Vec<String>) {
@@ -90,11 +28,6 @@ fn started(command: &mut Command) -> (String, Vec<String>) {
     let count = text(&stdout).trim().strip_prefix("started").unwrap();
     let lines = text(&stderr).lines().map(str::to_owned).collect();
     (count.trim().to_owned(), lines)
-}
-
-/// What a program gets on this machine where no profile tells.
-fn fallback() -> String {
-    ThisMachine::read().cpus.fallback().unwrap().to_string()
 }
 
 #[test]

@@ -4,13 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Folders and files (under `src`) that are pure; those that do not exist yet are passed over.
-const PURE: [&str; 7] = [
+const PURE: [&str; 8] = [
     "stats",
     "tune",
     "workload",
     "environment",
     "daemon/schedule.rs",
     "launch/plan.rs",
+    "launch/pin.rs",
     "profile/lookup.rs",
 ];
 

@@ -3,7 +3,8 @@
 use super::configuration;
 use super::output::print;
 use super::this_machine::ThisMachine;
-use crate::launch::{Plan, Request, exec, plan};
+use crate::launch::{Pin, Plan, Request, exec, plan};
+use crate::machine::{CpuOrder, affinity};
 use crate::profile::lookup::{Objective, Weighted};
 use crate::profile::{Directories, Profile, load_for};
 use crate::workload::Shape;
@@ -27,7 +28,8 @@ const BACKEND: &str = "native";
     reason = "each is an option of its own on the command line"
 )]
 #[command(after_help = "\
-In the program's arguments {threads}, {threads:WORKLOAD} and {cpus} are replaced.
+In the program's arguments {threads}, {threads:WORKLOAD} and {cpus} are replaced; with --pin, {cpus} is the list of \
+the pinned CPUs, and {threads:WORKLOAD} is at most as many as they are.
 
 Exit status: that of the program; 125 wrong usage, or a failure with --strict; 126 the program cannot be run; \
 127 it was not found.")]
@@ -41,6 +43,10 @@ pub struct LaunchArgs {
     /// What the count should be good for.
     #[arg(long, value_enum, default_value_t = ObjectiveArg::Latency)]
     objective: ObjectiveArg,
+    /// Bind the program to as many CPUs as it gets threads: those on which bound threads were fastest, or others of
+    /// this process's CPUs that lie alike. Its threads may move among them; without this nothing is bound.
+    #[arg(long)]
+    pin: bool,
     /// Overrule variables that are set already.
     #[arg(long)]
     force: bool,
@@ -50,7 +56,7 @@ pub struct LaunchArgs {
     /// Print the whole plan as JSON instead of starting anything.
     #[arg(long)]
     json: bool,
-    /// Fail rather than start the program with a count that is not from a profile.
+    /// Fail rather than start the program with a count, or on CPUs, that are not from a profile.
     #[arg(long)]
     strict: bool,
     /// The profile to use; it must be of this machine.
@@ -85,6 +91,7 @@ impl LaunchArgs {
                 ObjectiveArg::Latency => Objective::Latency,
                 ObjectiveArg::Efficient => Objective::Efficient,
             },
+            pin: self.pin,
             force: self.force,
             command: self.command.clone(),
         };
@@ -93,6 +100,7 @@ impl LaunchArgs {
             &request,
             profile.as_ref().map_err(Clone::clone),
             &machine.cpus,
+            self.cpu_order(&machine).as_ref(),
             &|name| std::env::var_os(name),
         );
         plan.warnings
@@ -104,17 +112,29 @@ impl LaunchArgs {
             }
             warn!("{warning}");
         }
-        if let Some(notice) = &plan.environment.notice {
-            warn!("{notice}");
+        let notices = plan.notices();
+        if !notices.is_empty() {
+            warn!("{}", notices.join("; "));
         }
         if let Some(threads) = plan.threads {
             info!("OMP_NUM_THREADS={threads}: {}", plan.reason);
+        }
+        if let Some(Pin {
+            placement, cpus, ..
+        }) = &plan.pin
+        {
+            info!("pinned to CPUs {cpus} ({placement})");
         }
         if self.json {
             print(&as_json(&plan, &machine)?)?;
             return Ok(ExitCode::SUCCESS);
         }
         if self.print {
+            if let Some(Pin { cpus, .. }) = &plan.pin {
+                warn!(
+                    "the CPUs to pin to are no variable: start the program by `taskset -c {cpus}`"
+                );
+            }
             print(as_assignments(&plan).as_bytes())?;
             return Ok(ExitCode::SUCCESS);
         }
@@ -122,9 +142,25 @@ impl LaunchArgs {
         let Some(program) = plan.command.pop() else {
             bail!("no program was named");
         };
+        // A program keeps the mask of the thread that becomes it, and hands it on to its children.
+        if let Some(Pin { cpus, .. }) = &plan.pin
+            && let Err(error) = affinity::set_current(cpus)
+        {
+            let failure = format!("cannot pin to CPUs {cpus}: {error}");
+            if self.strict {
+                bail!("{failure}; not started because of --strict");
+            }
+            warn!("{failure}; the program starts unpinned");
+        }
         let failure = exec(program, &arguments, &plan.environment.assignments);
         error!("{failure}");
         Ok(ExitCode::from(failure.exit_code()))
+    }
+
+    /// In which order a pinned program takes the CPUs of this process.
+    fn cpu_order(&self, machine: &ThisMachine) -> Option<CpuOrder> {
+        let (topology, budget) = (machine.topology.as_ref()?, machine.budget.as_ref()?);
+        self.pin.then(|| CpuOrder::of(topology, &budget.cpus))
     }
 
     /// The profile of this machine, or one text about why there is none.
@@ -207,6 +243,10 @@ fn as_json(plan: &Plan, machine: &ThisMachine) -> anyhow::Result<Vec<u8>> {
         "budget": { "limit": machine.cpus.limit, "cpus": machine.cpus.allowed },
         "environment": variables,
         "kept": kept,
+        "pin": plan.pin.as_ref().map(|pin| serde_json::json!({
+            "placement": pin.placement,
+            "cpus": pin.cpus,
+        })),
         "command": command,
         "warnings": plan.warnings,
     });

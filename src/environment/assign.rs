@@ -35,6 +35,22 @@ pub struct Plan {
     pub notice: Option<String>,
 }
 
+impl Plan {
+    /// The largest team that any family gets, by our count or the user's. A variable that is only the maximum of
+    /// another one starts no threads by itself.
+    pub fn most_threads(&self) -> Option<ThreadCount> {
+        let ours = self
+            .assignments
+            .iter()
+            .map(|a| (a.variable, first_count(&a.value)));
+        let users = self.kept.iter().map(|kept| (kept.variable, kept.threads));
+        ours.chain(users)
+            .filter(|(name, _)| !is_a_maximum(name))
+            .filter_map(|(_, threads)| threads)
+            .max()
+    }
+}
+
 /// The assignments that give every family this count, given the environment as it is.
 ///
 /// A variable that is set is left alone. If it is absent and the library would fall back on one that the user has set,
@@ -45,7 +61,7 @@ pub fn assignments(
     force: bool,
 ) -> Plan {
     let mut plan = Plan::default();
-    for variable in FAMILIES.iter().flat_map(|family| family.variables) {
+    for variable in variables() {
         match environment(variable.name) {
             Some(value) if !force => plan.kept.push(Kept {
                 variable: variable.name,
@@ -89,10 +105,15 @@ fn value_of(
 }
 
 fn is_set_by_us(name: &str) -> bool {
-    FAMILIES
-        .iter()
-        .flat_map(|family| family.variables)
-        .any(|variable| variable.name == name)
+    variables().any(|variable| variable.name == name)
+}
+
+fn is_a_maximum(name: &str) -> bool {
+    variables().any(|variable| variable.at_most == Some(name))
+}
+
+fn variables() -> impl Iterator<Item = &'static Variable> {
+    FAMILIES.iter().flat_map(|family| family.variables)
 }
 
 /// The first element of a value such as `4` or `4,2`, if it is a number of threads.
@@ -297,5 +318,22 @@ mod tests {
             (forced.assignments.len(), forced.kept.len(), forced.notice),
             (11, 0, None)
         );
+    }
+
+    #[test]
+    fn the_largest_team_is_ours_or_the_users() {
+        let most = |variables: &[(&str, &str)], force| {
+            let threads = plan(variables, force).most_threads();
+            threads.map(ThreadCount::get)
+        };
+        assert_eq!(most(&[], false), Some(6));
+        assert_eq!(most(&[("OMP_NUM_THREADS", "9,2")], false), Some(9));
+        assert_eq!(most(&[("JULIA_NUM_THREADS", "7")], false), Some(7));
+        assert_eq!(most(&[("JULIA_NUM_THREADS", "7")], true), Some(6));
+        // Rayon and others still get six.
+        assert_eq!(most(&[("OMP_NUM_THREADS", "2")], false), Some(6));
+        assert_eq!(most(&[("OMP_NUM_THREADS", "many")], false), Some(6));
+        assert_eq!(most(&[("NUMEXPR_MAX_THREADS", "64")], false), Some(6));
+        assert_eq!(Plan::default().most_threads(), None);
     }
 }

@@ -46,10 +46,18 @@ const fn after(name: &'static str, falls_back_on: &'static [&'static str]) -> Va
     }
 }
 
+/// Variables by which a user binds the threads of an OpenMP runtime to CPUs, each to its own; never set.
+pub const BINDERS: [&str; 4] = [
+    "OMP_PROC_BIND",
+    "OMP_PLACES",
+    "GOMP_CPU_AFFINITY",
+    "KMP_AFFINITY",
+];
+
 /// Every family that is served, in the order in which variables are set and printed.
 ///
 /// Never among them: `OMP_THREAD_LIMIT` (less than `OMP_NUM_THREADS` hangs `PyTorch`), and what binds threads
-/// (`OMP_PROC_BIND`, `OMP_PLACES`, `GOMP_CPU_AFFINITY`, `KMP_AFFINITY`), which makes concurrent programs collide.
+/// ([`BINDERS`]), which makes concurrent programs collide.
 /// ONNX Runtime and oneTBB read no variable.
 pub const FAMILIES: &[Family] = &[
     Family {

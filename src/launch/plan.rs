@@ -1,6 +1,8 @@
 //! From profile, CPU budget and environment to what a launched program gets. Pure.
 
+use super::pin::{Pin, pin};
 use crate::environment::{self, Placeholder, assignments, expand};
+use crate::machine::CpuOrder;
 use crate::profile::Profile;
 use crate::profile::lookup::{Basis, Choice, Objective, Terms, Weighted, choose};
 use crate::units::{CpuSet, ThreadCount};
@@ -16,6 +18,8 @@ pub struct Request {
     pub shape: Option<Shape>,
     /// What the count should be good for.
     pub objective: Objective,
+    /// Bind the program to the CPUs that its threads were fastest on.
+    pub pin: bool,
     /// Overrule variables that are set.
     pub force: bool,
     /// The program and its arguments; may be empty when nothing is to be started.
@@ -62,6 +66,16 @@ impl Cpus {
             (cores, limit) => cores.or(limit),
         }
     }
+
+    /// What is left of them to a program that is pinned to these CPUs.
+    fn within(&self, pinned: &CpuSet) -> Self {
+        let most = ThreadCount::clamped(pinned.len());
+        Self {
+            allowed: Some(pinned.clone()),
+            limit: Some(self.limit.map_or(most, |limit| limit.min(most))),
+            physical: None,
+        }
+    }
 }
 
 /// What a launched program gets.
@@ -73,17 +87,30 @@ pub struct Plan {
     pub reason: String,
     /// Variables to set, and those kept.
     pub environment: environment::Plan,
+    /// The CPUs to bind the program to, where that was asked for and can be done.
+    pub pin: Option<Pin>,
     /// The program and its arguments, placeholders replaced.
     pub command: Vec<OsString>,
     /// What threadtune lacked or found broken. None of it stops a program, unless the user asked for that.
     pub warnings: Vec<String>,
 }
 
-/// Plans a launch. `profile` is the machine's profile, or why there is none.
+impl Plan {
+    /// What the user has set by hand and stays in force beside the plan. It stops no program, not even a strict launch.
+    pub fn notices(&self) -> Vec<&str> {
+        let of_pin = self.pin.iter().flat_map(|pin| &pin.notices);
+        let all = self.environment.notice.iter().chain(of_pin);
+        all.map(String::as_str).collect()
+    }
+}
+
+/// Plans a launch. `profile` is the machine's profile, or why there is none; `order` is that of the allowed CPUs, which
+/// only a pinned launch needs, and which is unknown where the build of the machine is.
 pub fn plan(
     request: &Request,
     profile: Result<&Profile, String>,
     cpus: &Cpus,
+    order: Option<&CpuOrder>,
     environment: &dyn Fn(&str) -> Option<OsString>,
 ) -> Plan {
     let mut warnings = Vec::new();
@@ -95,24 +122,37 @@ pub fn plan(
         }
     };
     let wanted = wanted(request, profile, &mut warnings);
-    let answer = profile.and_then(|profile| answer(profile, &wanted, request.objective, cpus));
+    // Timings of bound threads tell about a program that will be bound, and about no other.
+    let bound = request.pin && order.is_some();
+    let answer =
+        profile.and_then(|profile| answer(profile, &wanted, request.objective, cpus, bound));
     if profile.is_some() && answer.is_none() {
         warnings.push("the profile holds no timing; run `threadtune tune`".to_owned());
     }
-    let (threads, reason) = match answer {
+    let (threads, reason) = match &answer {
         Some(choice) => {
-            warnings.extend(remarks(&choice));
-            (Some(choice.threads), reason(&choice))
+            warnings.extend(remarks(choice));
+            (Some(choice.threads), reason(choice))
         }
         None => fallback(cpus, &mut warnings),
     };
-    let command = arguments(request, profile, cpus, threads, &mut warnings);
+    let planned = threads
+        .map(|threads| assignments(threads, environment, request.force))
+        .unwrap_or_default();
+    let pin = request.pin.then(|| {
+        let choice = answer.as_ref();
+        pin(choice, threads, order, &planned, environment, &mut warnings)
+    });
+    let pin = pin.flatten();
+    let cpus = pin
+        .as_ref()
+        .map_or_else(|| cpus.clone(), |pin| cpus.within(&pin.cpus));
+    let command = arguments(request, profile, &cpus, bound, threads, &mut warnings);
     Plan {
         threads,
         reason,
-        environment: threads
-            .map(|threads| assignments(threads, environment, request.force))
-            .unwrap_or_default(),
+        environment: planned,
+        pin,
         command,
         warnings,
     }
@@ -146,12 +186,13 @@ fn answer(
     wanted: &[Weighted],
     objective: Objective,
     cpus: &Cpus,
+    bound: bool,
 ) -> Option<Choice> {
-    // Without a known budget the profile's own is the best guess of what this machine allows.
     let terms = Terms {
         objective,
+        // Without a known budget the profile's own is the best guess of what this machine allows.
         limit: cpus.limit.unwrap_or(profile.conditions.budget.limit),
-        pin: None,
+        pin: cpus.allowed.as_ref().filter(|_| bound),
     };
     choose(profile, wanted, &terms)
 }
@@ -204,11 +245,13 @@ fn fallback(cpus: &Cpus, warnings: &mut Vec<String>) -> (Option<ThreadCount>, St
     (threads, reason.to_owned())
 }
 
-/// The command with its placeholders replaced; the program's own name stays as it is.
+/// The command with its placeholders replaced; the program's own name stays as it is. `cpus` are those of the program:
+/// a workload that an argument names gets the best count for as many as are pinned.
 fn arguments(
     request: &Request,
     profile: Option<&Profile>,
     cpus: &Cpus,
+    bound: bool,
     threads: Option<ThreadCount>,
     warnings: &mut Vec<String>,
 ) -> Vec<OsString> {
@@ -221,7 +264,7 @@ fn arguments(
                 name: name.to_owned(),
                 weight: 1.0,
             }];
-            let choice = profile.and_then(|p| answer(p, &wanted, request.objective, cpus));
+            let choice = profile.and_then(|p| answer(p, &wanted, request.objective, cpus, bound));
             match choice {
                 Some(choice) => {
                     unknown.extend(choice.unknown);

@@ -4,6 +4,9 @@ use super::*;
 use crate::profile::parse;
 use std::path::Path;
 
+#[path = "pin_tests.rs"]
+mod pinned;
+
 fn profile() -> Profile {
     let text = include_str!("../../tests/profiles/made-up.toml");
     parse(Path::new("made-up.toml"), text).unwrap()
@@ -32,7 +35,7 @@ fn request(workloads: &[&str], command: &[&str]) -> Request {
 }
 
 fn planned(request: &Request, profile: Result<&Profile, String>, cpus: &Cpus) -> Plan {
-    plan(request, profile, cpus, &|_| None)
+    plan(request, profile, cpus, None, &|_| None)
 }
 
 fn threads(plan: &Plan) -> Option<u32> {
