@@ -193,6 +193,24 @@ fn a_mask_smaller_than_the_list_keeps_the_kind_and_chooses_the_count_again() {
 }
 
 #[test]
+fn fewer_threads_on_the_same_cpus_take_the_faster_kind() {
+    let Some(cpus) = two_cpus("fewer_threads_on_the_same_cpus_take_the_faster_kind") else {
+        return;
+    };
+    let home = home(2, "spread", &list(&cpus));
+    let limited = || {
+        let mut command = pin(&home);
+        command.env("SLURM_CPUS_PER_TASK", "1");
+        command
+    };
+    let own = first_of(Placement::Close, 1);
+    assert_eq!(started(&mut limited()), quietly(1, &own));
+    // One thread took 3 µs close, and 5 spread.
+    let pin = serde_json::json!({"placement": "close", "cpus": own});
+    assert_eq!(json(&mut limited())["pin"], pin);
+}
+
+#[test]
 fn without_a_sound_profile_neighbours_are_taken() {
     let empty = Home::empty();
     let broken = Home::with_profile();
@@ -200,6 +218,12 @@ fn without_a_sound_profile_neighbours_are_taken() {
     let threads = fallback().parse().unwrap();
     let own = first_of(Placement::Close, threads);
     assert_eq!(own.parse::<CpuSet>().unwrap().len(), threads);
+    // The budget counts, not only the CPUs in it: one of them is taken where one thread is all there may be.
+    let one = started(pin(&empty).env("SLURM_CPUS_PER_TASK", "1"));
+    assert_eq!(
+        (one.0.as_str(), one.1),
+        ("1", first_of(Placement::Close, 1))
+    );
     for (home, why) in [
         (empty, "no profile of this machine"),
         (broken, "native.toml"),
