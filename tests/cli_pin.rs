@@ -167,7 +167,9 @@ fn cpus_out_of_reach_are_replaced_by_own_ones() {
 
 #[test]
 fn a_mask_smaller_than_the_list_keeps_the_kind_and_chooses_the_count_again() {
-    let Some([first, last]) = two_cpus("a_mask_smaller_than_the_list_keeps_the_kind") else {
+    let Some([first, last]) =
+        two_cpus("a_mask_smaller_than_the_list_keeps_the_kind_and_chooses_the_count_again")
+    else {
         return;
     };
     for kind in ["close", "spread"] {
