@@ -51,7 +51,8 @@ fn the_table_has_a_line_a_workload_and_marks_the_inconclusive() {
 fn a_workload_shows_its_curve_in_eighty_columns() {
     let curve = succeeds(show().arg("llama3.2-1b/decode"));
     assert!(curve.contains("unbound\n*    4"), "{curve}");
-    assert!(curve.contains("close\n=    2"), "{curve}");
+    // What ties with the unbound verdict says nothing about bound threads.
+    assert!(curve.contains("close\n     2"), "{curve}");
     let bars = curve.lines().filter(|line| line.contains('█'));
     assert!(bars.clone().count() == 4 && bars.clone().all(|bar| bar.chars().count() <= 80));
 }

@@ -13,7 +13,8 @@ const EIGHTHS: [char; 8] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'
 
 /// Counts, medians, intervals and bars of one workload in lines of at most `width` characters where that is possible.
 ///
-/// `*` marks the chosen count and `=` those that could not be told from it; bars are proportional to the time.
+/// `*` marks the chosen counts and `=` those that could not be told from the one that `launch` uses; bars are
+/// proportional to the time, those of all placements alike.
 pub fn curve(entry: &Entry, width: usize) -> String {
     let mut lines = vec![format!("{}  {}", plain(&entry.name), plain(&entry.shape))];
     if let Some(latency) = &entry.latency {
@@ -53,6 +54,10 @@ pub fn curve(entry: &Entry, width: usize) -> String {
 }
 
 fn bars(entry: &Entry, placement: Placement, points: &[&CurvePoint], width: usize) -> Vec<String> {
+    let is_unbound = |placement| placement == Placement::Unbound;
+    // Without unbound timings the verdict, and what ties with it, is one of bound threads.
+    let raced_unbound = entry.curve.iter().any(|point| is_unbound(point.placement));
+    let has_ties = is_unbound(placement) == raced_unbound;
     let chosen = match placement {
         Placement::Unbound => entry.latency.as_ref().map(|l| l.threads),
         _ => entry
@@ -66,7 +71,7 @@ fn bars(entry: &Entry, placement: Placement, points: &[&CurvePoint], width: usiz
         .map(|point| {
             let mark = if chosen == Some(point.threads) {
                 '*'
-            } else if chosen.is_some() && entry.ties.contains(&point.threads) {
+            } else if has_ties && chosen.is_some() && entry.ties.contains(&point.threads) {
                 '='
             } else {
                 ' '
@@ -77,7 +82,11 @@ fn bars(entry: &Entry, placement: Placement, points: &[&CurvePoint], width: usiz
             (left, point.median_us)
         })
         .collect();
-    let longest = rows.iter().map(|(_, us)| *us).fold(0.0, f64::max);
+    let longest = entry
+        .curve
+        .iter()
+        .map(|point| point.median_us)
+        .fold(0.0, f64::max);
     let taken = rows.iter().map(|(l, _)| l.chars().count()).max();
     let room = width.saturating_sub(taken.unwrap_or(0));
     let room = room.clamp(*BAR.start(), *BAR.end());
@@ -134,7 +143,12 @@ mod tests {
             .filter(|line| ["unbound", "close", "spread"].contains(line))
             .collect();
         assert_eq!(groups, ["unbound", "close", "spread"]);
-        assert!(text.ends_with("██\n"), "{text}");
+        // One scale for all of them.
+        let length = |median: &str| {
+            let line = text.lines().find(|l| l.contains(median) && l.contains('█'));
+            line.unwrap().matches('█').count()
+        };
+        assert_eq!(length("1.00 ms"), 2 * length("505 µs"));
         assert_eq!(
             text.lines().nth(2),
             Some("pinned: 4 threads, 450 µs per call, spread on CPUs 0,2,4,6")
