@@ -1,6 +1,7 @@
 //! Profiles: all verdicts of one machine and backend in one TOML file.
 
 mod check;
+mod compare;
 mod directories;
 mod error;
 mod excerpt;
@@ -12,6 +13,7 @@ mod read;
 mod schema;
 pub mod store;
 
+pub use compare::{Change, Comparison, Here, Matters, Only};
 pub use directories::{Directories, Found, Search, load_for};
 pub use error::StoreError;
 pub use read::{MAX_BYTES, load, parse};

@@ -1,6 +1,6 @@
 //! The profile's tables as Rust types; reading rejects what is out of range, with serde's line and key.
 
-use crate::machine::{Fingerprint, Placement};
+use crate::machine::{Budget, Fingerprint, Placement};
 use crate::units::{CpuSet, ThreadCount};
 pub use crate::workload::Residency;
 use serde::{Deserialize, Serialize};
@@ -59,6 +59,16 @@ pub struct BudgetRecord {
     pub limit: ThreadCount,
     /// Which limit decided.
     pub by: String,
+}
+
+impl From<&Budget> for BudgetRecord {
+    fn from(budget: &Budget) -> Self {
+        Self {
+            cpus: budget.cpus.clone(),
+            limit: budget.limit,
+            by: budget.by.to_string(),
+        }
+    }
 }
 
 /// Why a tuning ended.

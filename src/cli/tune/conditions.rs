@@ -85,11 +85,7 @@ impl Surroundings {
         Conditions {
             kernel: kernel_release(Path::new("/")),
             governor: governor(Path::new("/"), &self.topology),
-            budget: BudgetRecord {
-                cpus: self.budget.cpus.clone(),
-                limit: self.budget.limit,
-                by: self.budget.by.to_string(),
-            },
+            budget: BudgetRecord::from(&self.budget),
             backend: backend.to_owned(),
             team: team.to_owned(),
         }
