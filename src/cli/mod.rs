@@ -4,6 +4,7 @@ mod budget;
 mod configuration;
 pub mod launch;
 pub mod logging;
+mod machine;
 mod output;
 mod replay;
 mod show;
@@ -48,6 +49,8 @@ pub enum Command {
     Show(show::ShowArgs),
     /// Print how many threads a program started here may use.
     Budget(budget::BudgetArgs),
+    /// Show what this machine is, or what sets it apart from a profile's.
+    Machine(machine::MachineArgs),
     /// Decide from recorded measurements instead of the machine.
     Replay(replay::ReplayArgs),
     /// The measuring process; started by `tune`, not by hand.
@@ -63,6 +66,7 @@ impl Command {
             Self::Launch(args) => args.run(),
             Self::Show(args) => args.run(),
             Self::Budget(args) => args.run(),
+            Self::Machine(args) => args.run(),
             Self::Replay(args) => args.run(),
             Self::Worker(args) => args.run(),
         }

@@ -3,6 +3,7 @@
 use super::cgroup::{self, Cgroups};
 use super::topology::Topology;
 use super::tree::Tree;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Where nothing tells how much memory there is, this much may be taken.
@@ -15,6 +16,8 @@ pub struct Memory {
     pub total: Option<u64>,
     /// What can be taken without swapping, as the kernel reckons.
     pub available: Option<u64>,
+    /// Memory of each NUMA node that tells, by the kernel's number.
+    pub nodes: BTreeMap<u32, u64>,
     /// The least limit of the own control groups and their ancestors, with the file that sets it.
     pub limit: Option<(String, u64)>,
 }
@@ -34,9 +37,13 @@ impl Memory {
             })
             .flatten()
             .min_by_key(|(_, bytes)| *bytes);
+        let nodes = topology.map_or_else(BTreeMap::new, |topology| of_nodes(&tree, topology));
+        let all_nodes =
+            || (!nodes.is_empty()).then(|| nodes.values().copied().fold(0, u64::saturating_add));
         Self {
-            total: field(&meminfo, "MemTotal:").or_else(|| of_nodes(&tree, topology?)),
+            total: field(&meminfo, "MemTotal:").or_else(all_nodes),
             available: field(&meminfo, "MemAvailable:").or_else(|| field(&meminfo, "MemFree:")),
+            nodes,
             limit,
         }
     }
@@ -66,14 +73,16 @@ fn field(text: &str, name: &str) -> Option<u64> {
     kib.checked_mul(1024)
 }
 
-fn of_nodes(tree: &Tree, topology: &Topology) -> Option<u64> {
-    let each: Vec<u64> = topology
+fn of_nodes(tree: &Tree, topology: &Topology) -> BTreeMap<u32, u64> {
+    let bytes = |id| {
+        field(
+            &tree.text(&format!("sys/devices/system/node/node{id}/meminfo"))?,
+            "MemTotal:",
+        )
+    };
+    topology
         .nodes
         .iter()
-        .filter_map(|node| {
-            let path = format!("sys/devices/system/node/node{}/meminfo", node.id);
-            field(&tree.text(&path)?, "MemTotal:")
-        })
-        .collect();
-    (!each.is_empty()).then(|| each.into_iter().fold(0, u64::saturating_add))
+        .filter_map(|node| Some((node.id, bytes(node.id)?)))
+        .collect()
 }

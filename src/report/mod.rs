@@ -1,14 +1,22 @@
-//! Profiles and replays as people and other programs read them: table, curve, CSV, JSON. Returns text, prints nothing.
+//! Profiles, replays and machines as people and other programs read them: table, curve, picture, CSV, JSON. Returns
+//! text, prints nothing.
 
 mod columns;
+mod comparison;
 mod curve;
 mod export;
+mod machine;
+mod nesting;
+mod picture;
 mod replay;
 mod table;
 mod units;
 
+pub use comparison::{comparison_json, comparison_table};
 pub use curve::curve;
 pub use export::{entry_json, profile_csv, profile_json};
+pub use machine::{MachineReport, machine_json};
+pub use picture::machine_picture;
 pub use replay::{ReplaySummary, replay_json, replay_table};
 pub use table::{cut_short_line, profile_table};
 pub use units::time;

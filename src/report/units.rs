@@ -1,4 +1,4 @@
-//! Times in the unit that suits them.
+//! Times and sizes in the unit that suits them.
 
 /// The unit in which a time is readable, and how many microseconds it has.
 fn unit_of(us: f64) -> (&'static str, f64) {
@@ -44,9 +44,40 @@ fn one_more(value: f64) -> String {
     }
 }
 
+/// A size in the largest unit of which it has at least one, to three significant digits: `32 MiB`, `62.6 GiB`.
+pub(super) fn size(bytes: u64) -> String {
+    const UNITS: [&str; 7] = ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    let power = (bytes.max(1).ilog2() / 10) as usize;
+    let number = digits(bytes as f64 / (1u64 << (10 * power)) as f64);
+    let number = if number.contains('.') {
+        number.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        &number
+    };
+    format!("{number} {}", UNITS[power])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_have_powers_of_two_for_units() {
+        for (bytes, text) in [
+            (0, "0 bytes"),
+            (1023, "1023 bytes"),
+            (1 << 10, "1 KiB"),
+            (32 << 20, "32 MiB"),
+            (39424 << 10, "38.5 MiB"),
+            (65_621_548 << 10, "62.6 GiB"),
+            (1023 << 20, "1023 MiB"),
+            ((16 << 30) - 4096, "16 GiB"),
+            (1300 << 20, "1.27 GiB"),
+            (u64::MAX, "16 EiB"),
+        ] {
+            assert_eq!(size(bytes), text);
+        }
+    }
 
     #[test]
     fn times_have_three_digits_and_a_fitting_unit() {

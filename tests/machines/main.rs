@@ -2,10 +2,10 @@
 
 mod budgets;
 mod candidates;
-mod captured;
 mod damaged;
 mod hosts;
 mod made_up;
+mod picture;
 mod placements;
 mod recorded;
 mod tasks;

@@ -1,0 +1,112 @@
+//! `threadtune machine`: what this machine is, and what sets it apart from the one of a profile.
+
+use super::configuration;
+use super::output::print;
+use crate::machine::{CpuInfo, Fingerprint, Host, Memory, Topology, governor, kernel_release};
+use crate::profile::{BudgetRecord, Comparison, Here, load};
+use crate::report::{
+    MachineReport, comparison_json, comparison_table, machine_json, machine_picture,
+};
+use anyhow::{Context as _, bail};
+use clap::Args;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Options of `machine`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0 done, with --diff: the profile is used on this machine; 1 with --diff: the profile belongs to another \
+machine; 1 also where machine or profile cannot be read (stderr says why); 2 wrong usage.")]
+pub struct MachineArgs {
+    /// Print one JSON object; sets of CPUs are texts such as `0-3,8`.
+    #[arg(long)]
+    json: bool,
+    /// Read a recorded tree of sysfs and procfs instead of this machine.
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    root: PathBuf,
+    /// Compare with the machine and the conditions of this profile, and say what matters.
+    #[arg(long, value_name = "PROFILE")]
+    diff: Option<PathBuf>,
+}
+
+impl MachineArgs {
+    /// Runs the subcommand.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        let host = self.host()?;
+        match &self.diff {
+            Some(profile) => self.compare(host, profile),
+            None => self.show(&host),
+        }
+    }
+
+    /// The live machine, or nothing but the tree under another root.
+    fn host(&self) -> anyhow::Result<Host> {
+        if !self.root.is_dir() {
+            bail!(
+                "there is no directory `{0}`; give --root the directory that holds `sys` and `proc` of a machine",
+                self.root.display()
+            );
+        }
+        let mut reserve = None;
+        if self.root == Path::new("/") {
+            let (configuration, problems) = configuration::read();
+            for problem in problems {
+                log::warn!("{problem}");
+            }
+            reserve = configuration.reserve;
+        }
+        let env = |name: &str| std::env::var(name).ok();
+        Ok(Host::read(&self.root, reserve.as_ref(), env)?)
+    }
+
+    fn show(&self, Host { topology, budget }: &Host) -> anyhow::Result<ExitCode> {
+        let known = topology
+            .as_ref()
+            .ok()
+            .map(|topology| (topology, self.fingerprint(topology)));
+        let mut notes = match topology {
+            Ok(topology) => topology.notes.clone(),
+            Err(error) => vec![format!("{error}; only limits are told")],
+        };
+        notes.extend(budget.notes.iter().cloned());
+        let report = MachineReport {
+            known: known.as_ref().map(|(topology, id)| (*topology, id)),
+            budget,
+            memory: &Memory::read(&self.root, topology.as_ref().ok()),
+            notes: &notes,
+        };
+        let text = if self.json {
+            machine_json(&report)?
+        } else {
+            machine_picture(&report)
+        };
+        print(text.as_bytes())?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn compare(&self, Host { topology, budget }: Host, profile: &Path) -> anyhow::Result<ExitCode> {
+        let topology = topology.context("there is nothing to compare the profile with")?;
+        let here = Here {
+            machine: self.fingerprint(&topology),
+            kernel: kernel_release(&self.root),
+            governor: governor(&self.root, &topology),
+            budget: BudgetRecord::from(&budget),
+        };
+        let comparison = Comparison::of(&load(profile)?, &here);
+        let text = if self.json {
+            comparison_json(&comparison)?
+        } else {
+            comparison_table(&comparison)
+        };
+        print(text.as_bytes())?;
+        Ok(if comparison.same_machine {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
+    }
+
+    fn fingerprint(&self, topology: &Topology) -> Fingerprint {
+        Fingerprint::of(topology, &CpuInfo::read(&self.root))
+    }
+}
