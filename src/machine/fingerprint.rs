@@ -196,8 +196,10 @@ mod tests {
             llc_bytes: 1 << 20,
             isa: vec!["asimd".into()],
         };
-        let changes: [fn(&mut Fingerprint); 7] = [
+        let changes: [fn(&mut Fingerprint); 9] = [
             |f| f.cpu_model = "Neoverse-N2".into(),
+            |f| f.packages = 2,
+            |f| f.smt = 2,
             |f| f.cores = 4,
             |f| f.cpus.insert(2),
             |f| f.numa_nodes = 2,

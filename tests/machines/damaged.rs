@@ -1,16 +1,21 @@
 //! Trees of real machines with files deleted, cut short and overwritten at random (seeded).
+//!
+//! Whatever is torn: no reader panics, and nothing that is told names a CPU that is not online.
 
 use crate::recorded::{tables, text, truth, unpack};
 use rand::RngExt as _;
 use rand_pcg::Pcg64Mcg;
+use serde_json::Value;
 use std::fs;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use threadtune::machine::{
     Budget, CpuInfo, CpuOrder, Fingerprint, Layout, Memory, Placement, Topology,
 };
+use threadtune::report::{MachineReport, machine_json, machine_picture};
 use threadtune::units::{CpuSet, ThreadCount};
 
-/// The large trees take seconds to read so often; their forms recur in the small ones.
+/// Trees of more files take minutes to damage and read so often; their forms recur in the small ones.
 const MOST_FILES: usize = 600;
 
 /// The CPUs that a tree without an intact `online` file can name at all.
@@ -124,43 +129,76 @@ fn check_invariants(name: &str, root: &Path, topology: &Topology) {
         layout.physical.get(),
         "{name}"
     );
-    let id = Fingerprint::of(topology, &CpuInfo::read(root)).id;
+    let fingerprint = Fingerprint::of(topology, &CpuInfo::read(root));
+    let id = &fingerprint.id;
     assert!(
         id.bytes()
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'),
         "{name}: {id}"
     );
-    Memory::read(root, Some(topology));
+    let report = MachineReport {
+        known: Some((topology, &fingerprint)),
+        budget: &budget,
+        memory: &Memory::read(root, Some(topology)),
+        notes: &topology.notes,
+    };
+    for line in machine_picture(&report).lines() {
+        assert!(line.chars().count() <= 80, "{name}: {line}");
+        assert!(!line.contains(char::is_control), "{name}: {line:?}");
+    }
+    let json: Value = serde_json::from_str(&machine_json(&report).unwrap()).unwrap();
+    let sets = sets_in(&json);
+    assert!(sets.len() > topology.cores.len(), "{name}: {sets:?}");
+    for set in sets {
+        let set = CpuSet::parse_list(set).unwrap();
+        assert!(set.is_subset(online), "{name}: {set}");
+    }
 }
 
-#[test]
-fn damaged_trees_never_panic_and_never_name_cpus_that_are_not_online() {
-    let Some(truth) = truth("damaged_trees_never_panic_and_never_name_cpus_that_are_not_online")
-    else {
+/// Every set of CPUs in a JSON value, whatever it belongs to.
+fn sets_in(json: &Value) -> Vec<&str> {
+    fn add<'j>(json: &'j Value, is_set: bool, sets: &mut Vec<&'j str>) {
+        match json {
+            Value::String(text) if is_set => sets.push(text),
+            Value::Array(elements) => elements.iter().for_each(|e| add(e, is_set, sets)),
+            Value::Object(fields) => fields.iter().for_each(|(key, value)| {
+                add(value, key.ends_with("cpus") || key == "cpus_online", sets);
+            }),
+            _ => {}
+        }
+    }
+    let mut sets = Vec::new();
+    add(json, false, &mut sets);
+    sets
+}
+
+/// Damages and reads, again and again, each tree with so many files.
+fn damage_trees(test: &str, seed: u64, files_in_tree: &RangeInclusive<usize>, most_rounds: usize) {
+    let Some(truth) = truth(test) else {
         return;
     };
-    let mut rng = Pcg64Mcg::new(0x7472_6565);
+    let mut rng = Pcg64Mcg::new(seed.into());
     let (mut rounds, mut damaged) = (0, 0);
     for machine in tables(&truth, "machine") {
         let tree = unpack(text(machine, "file").unwrap());
         let mut files = Vec::new();
         files_below(tree.path(), &mut files);
         files.sort();
-        if files.is_empty() || files.len() > MOST_FILES {
+        if !files_in_tree.contains(&files.len()) {
             continue;
         }
         let online_file = tree.path().join("sys/devices/system/cpu/online");
         let intact = fs::read(&online_file).ok();
         let recorded = CpuSet::parse_list(text(machine, "cpus_online").unwrap()).unwrap();
         // Damage gathers from round to round, until next to nothing is left.
-        for round in 0..16 {
+        for round in 0..most_rounds {
             let name = format!("{} round {round}", text(machine, "name").unwrap());
             for _ in 0..=round * files.len() / 200 {
                 damage(&files[rng.random_range(0..files.len())], &mut rng);
                 damaged += 1;
             }
-            rounds += 1;
             if let Ok(topology) = Topology::read(tree.path()) {
+                rounds += 1;
                 check_invariants(&name, tree.path(), &topology);
                 if intact.is_some() && fs::read(&online_file).ok() == intact {
                     assert!(topology.online.is_subset(&recorded), "{name}");
@@ -169,4 +207,18 @@ fn damaged_trees_never_panic_and_never_name_cpus_that_are_not_online() {
         }
     }
     eprintln!("{damaged} files damaged, {rounds} trees read");
+    assert!(rounds > most_rounds, "next to no tree was read: {rounds}");
+}
+
+#[test]
+fn damaged_trees_never_panic_and_never_name_cpus_that_are_not_online() {
+    let test = "damaged_trees_never_panic_and_never_name_cpus_that_are_not_online";
+    damage_trees(test, 0x7472_6565, &(1..=MOST_FILES), 16);
+}
+
+#[test]
+#[ignore = "takes a minute or two"]
+fn damaged_large_trees_never_panic_and_never_name_cpus_that_are_not_online() {
+    let test = "damaged_large_trees_never_panic_and_never_name_cpus_that_are_not_online";
+    damage_trees(test, 0x6c61_7267, &(MOST_FILES + 1..=usize::MAX), 24);
 }

@@ -4,6 +4,7 @@ mod budgets;
 mod candidates;
 mod damaged;
 mod hosts;
+mod identity;
 mod made_up;
 mod picture;
 mod placements;
