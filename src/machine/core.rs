@@ -141,7 +141,7 @@ pub(super) fn packages(tree: &mut Tree, cores: &[CpuSet], online: &CpuSet) -> Ve
             let package = by_id.entry(ids).or_default();
             *package = package.union(core);
         } else if let Some(set) = siblings(tree, cpu, online, "package_cpus", "core_siblings") {
-            claims.push((cpu, set));
+            claims.push((cpu, set.union(core)));
         } else {
             unknown = unknown.union(core);
         }

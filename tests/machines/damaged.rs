@@ -218,7 +218,9 @@ fn damaged_trees_never_panic_and_never_name_cpus_that_are_not_online() {
 
 #[test]
 #[ignore = "takes a minute or two"]
-fn damaged_large_trees_never_panic_and_never_name_cpus_that_are_not_online() {
-    let test = "damaged_large_trees_never_panic_and_never_name_cpus_that_are_not_online";
-    damage_trees(test, 0x6c61_7267, &(MOST_FILES + 1..=usize::MAX), 24);
+fn damaged_trees_of_every_size_never_panic_and_never_name_cpus_that_are_not_online() {
+    let test = "damaged_trees_of_every_size_never_panic_and_never_name_cpus_that_are_not_online";
+    for seed in 0..4 {
+        damage_trees(test, seed, &(1..=usize::MAX), 20);
+    }
 }

@@ -131,6 +131,16 @@ fn a_torn_online_file_falls_back_and_one_with_absent_cpus_is_cut() {
 }
 
 #[test]
+fn a_package_holds_its_cores_whole_though_its_list_is_torn() {
+    let made = Made::machine("0-3", &["0-1", "2-3"]);
+    for cpu in 0..4 {
+        made.cpu(cpu, "topology/physical_package_id", "-1");
+        made.cpu(cpu, "topology/package_cpus_list", "0,2-3");
+    }
+    assert_eq!(texts(&made.topology().packages), ["0-3"]);
+}
+
+#[test]
 fn a_tree_without_cpus_is_an_error_that_names_the_root() {
     let made = Made::of(&[("proc/self/cgroup", "0::/")]);
     let error = Topology::read(made.root()).unwrap_err();
