@@ -7,7 +7,6 @@ use super::cache::{self, CoreCaches};
 use super::core;
 use super::cpuinfo::CpuInfo;
 use super::kind;
-use super::partition::partition;
 use super::tree::Tree;
 use crate::units::CpuSet;
 use std::path::{Path, PathBuf};
@@ -175,6 +174,10 @@ fn online_cpus(tree: &mut Tree) -> Option<CpuSet> {
         .filter(|cpu| tree.number(&format!("{CPU}/cpu{cpu}/online")) != Some(0))
         .collect();
     if online.is_empty() {
+        // Files that leave no CPU on cannot be true: somebody runs this.
+        online = existing;
+    }
+    if online.is_empty() {
         online = tree.list(&format!("{CPU}/present")).unwrap_or_default();
     }
     if online.is_empty() {
@@ -203,20 +206,17 @@ fn nodes(tree: &mut Tree, online: &CpuSet) -> Vec<Node> {
             .intersection(online);
         stated.push(Node { id, cpus });
     }
-    let claims = stated
-        .iter()
-        .filter_map(|node| Some((node.cpus.first()?, node.cpus.clone())));
-    if partition(claims).contradictory {
-        tree.note("NUMA nodes overlap: each CPU is counted in the first that names it");
-        let mut taken = CpuSet::new();
-        for node in &mut stated {
-            node.cpus = node.cpus.difference(&taken);
-            taken = taken.union(&node.cpus);
-        }
+    let mut covered = CpuSet::new();
+    let mut overlap = false;
+    for node in &mut stated {
+        let own = node.cpus.difference(&covered);
+        overlap |= own != node.cpus;
+        covered = covered.union(&own);
+        node.cpus = own;
     }
-    let covered = stated
-        .iter()
-        .fold(CpuSet::new(), |all, node| all.union(&node.cpus));
+    if overlap {
+        tree.note("NUMA nodes overlap: each CPU is counted in the first that names it");
+    }
     let homeless = online.difference(&covered);
     if !stated.is_empty() && !homeless.is_empty() {
         tree.note(format!("CPUs {homeless} are in no NUMA node"));

@@ -3,7 +3,7 @@
 //! Whatever is torn: no reader panics, and nothing that is told names a CPU that is not online.
 
 use crate::recorded::{tables, text, truth, unpack};
-use rand::RngExt as _;
+use rand::{RngExt as _, SeedableRng as _};
 use rand_pcg::Pcg64Mcg;
 use serde_json::Value;
 use std::fs;
@@ -177,7 +177,7 @@ fn damage_trees(test: &str, seed: u64, files_in_tree: &RangeInclusive<usize>, mo
     let Some(truth) = truth(test) else {
         return;
     };
-    let mut rng = Pcg64Mcg::new(seed.into());
+    let mut rng = Pcg64Mcg::seed_from_u64(seed);
     let (mut rounds, mut damaged) = (0, 0);
     for machine in tables(&truth, "machine") {
         let tree = unpack(text(machine, "file").unwrap());

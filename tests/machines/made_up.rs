@@ -121,6 +121,14 @@ fn without_an_online_file_the_cpus_own_files_tell() {
 }
 
 #[test]
+fn cpus_that_all_seem_offline_count_rather_than_others_that_are_not_there() {
+    let made = Made::machine("", &["4", "8"]);
+    made.write("sys/devices/system/cpu/offline", "0-4095");
+    made.write("sys/devices/system/cpu/present", "0-9");
+    assert_eq!(made.topology().online.to_string(), "4,8");
+}
+
+#[test]
 fn a_torn_online_file_falls_back_and_one_with_absent_cpus_is_cut() {
     let made = Made::machine("0-", &["0", "1"]);
     assert_eq!(made.topology().online.to_string(), "0-1");
@@ -138,6 +146,18 @@ fn a_package_holds_its_cores_whole_though_its_list_is_torn() {
         made.cpu(cpu, "topology/package_cpus_list", "0,2-3");
     }
     assert_eq!(texts(&made.topology().packages), ["0-3"]);
+}
+
+#[test]
+fn a_cpu_is_in_the_first_of_the_nodes_that_name_it() {
+    for (second, left) in [("1-3", "2-3"), ("0-1", "")] {
+        let made = Made::machine("0-3", &["0", "1", "2", "3"]);
+        made.write("sys/devices/system/node/node0/cpulist", "0-1");
+        made.write("sys/devices/system/node/node1/cpulist", second);
+        let t = made.topology();
+        assert_eq!(texts(t.nodes.iter().map(|n| &n.cpus)), ["0-1", left]);
+        assert!(t.notes[0].contains("nodes overlap"), "{:?}", t.notes);
+    }
 }
 
 #[test]
