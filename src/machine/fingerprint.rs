@@ -213,6 +213,8 @@ mod tests {
             let mut other = base.clone();
             change(&mut other);
             assert_ne!(other.name_and_hash(), base.name_and_hash(), "change {i}");
+            // Not by the readable name alone, which holds some of the fields, too.
+            assert_ne!(other.canonical(), base.canonical(), "change {i}");
         }
     }
 }
