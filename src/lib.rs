@@ -3,8 +3,8 @@
 //! Data flows `machine → workload → bench → tune → profile → launch`. A folder uses only those below it in this list:
 //!
 //! - `cli`: one file per subcommand: arguments in, text out
-//! - `launch`: from profile, CPU budget and environment to assignments (`plan`, pure), then `exec`
-//! - `report`: profiles and replays as tables, curves, JSON and CSV
+//! - `launch`: from profile, CPU budget and environment to assignments and CPUs (`plan`, pure), then `exec`
+//! - `report`: profiles, replays and machines as tables, curves, pictures, JSON and CSV
 //! - `bench`: who gives samples: a worker process, a simulated machine, a recording; and who records them
 //! - `worker`: the disposable measuring process: protocol, timing, interference
 //!   - `worker::team`: who runs a parallel region: OpenMP or rayon
