@@ -183,6 +183,9 @@ impl<'a> SimulatedBench<'a> {
         if self.rng.random::<f64>() < noise.slow_chance {
             seconds *= 1.0 + noise.slow_by;
         }
+        if let Some(placed) = &self.machine.placed {
+            seconds *= placed.luck(arm.placement, &mut self.rng);
+        }
         seconds += self.outliers(seconds, k, is_median) + woken / k;
         let grain = noise.clock_grain;
         seconds = (seconds * k / grain).round().max(1.0) * grain / k;

@@ -52,10 +52,10 @@ pub(super) const BLOCKS_WANTED: f64 = 30.0;
 pub(super) const SECOND_RACERS: usize = 4;
 /// Counts whose best bound time is within this (log) of the best are screened unbound. Which counts are best may
 /// change with the binding: with the four best bound ones alone, 92 % of the simulated machines of
-/// `tests/decide_placements.rs` got an unbound count within 2 % of the best; with this screening, 99 % for 6 % more time.
+/// `tests/decide_placements.rs` got an unbound count within 2 % of the best; with this screening, 99 % for 8 % more time.
 pub(super) const UNBOUND_NEAR: f64 = 0.5;
 /// One sample of each of them may take this share of the time left: where calls are long the race needs it more.
-pub(super) const UNBOUND_SCREEN_SHARE: f64 = 1.0 / 16.0;
+pub(super) const UNBOUND_SCREEN_SHARE: f64 = 1.0 / 8.0;
 /// A racer that cannot be better than the incumbent by more than this (log) leaves the race.
 pub(super) const DROP: f64 = 0.015;
 /// A smaller count this close (log) and proven within eps is preferred.

@@ -1,14 +1,14 @@
 //! Who races next, from what is known, and whether the time holds it.
 
-use super::Arm;
 use super::blocks::Racer;
 use super::constants::{
-    BLOCKS_WANTED, EFFICIENT_LOSS, LEAST_BLOCKS, LOOKS, RACERS_LEAST, SECOND_RACERS, UNBOUND_NEAR,
-    UNBOUND_SCREEN_SHARE,
+    BLOCKS_WANTED, EFFICIENT_LOSS, LEAST_BLOCKS, LOOKS, NARROW, RACERS_LEAST, SECOND_RACERS,
+    UNBOUND_NEAR, UNBOUND_SCREEN_SHARE,
 };
 use super::efficient::Efficient;
 use super::race::Race;
 use super::tuning::{Finished, Tuning};
+use super::{After, Arm};
 use crate::machine::Placement;
 use crate::units::{Nanos, ThreadCount};
 
@@ -49,23 +49,30 @@ impl Tuning {
         Race::new(racers, delta, end, &self.options, &mut self.rng)
     }
 
-    /// Counts that may be good unbound, as unbound arms: those of the first race (or of screening, if there was none),
-    /// best first, then those whose best bound time is near, as many as there is room for.
-    pub(super) fn unbound_candidates(&self) -> Vec<Racer> {
+    /// Counts that may be good unbound: those of the first race (or of screening, if there was none), best first, then
+    /// those whose best bound time is near.
+    pub(super) fn unbound_candidates(&self) -> UnboundCandidates {
         let known = &self.screen.known;
         let raced = match &self.first {
             Some(first) => first.order(),
             None => self.front.clone(),
         };
+        let within = |distance: f64| {
+            let best = known.best().unwrap_or(f64::NEG_INFINITY);
+            best + (4.0 * known.spread()).max(distance)
+        };
         let mut near = known.curve();
-        let limit = known.best().map_or(f64::NEG_INFINITY, |best| {
-            best + (4.0 * known.spread()).max(UNBOUND_NEAR)
-        });
-        near.retain(|(_, log)| *log <= limit);
+        near.retain(|(_, log)| *log <= within(UNBOUND_NEAR));
         near.sort_by(|a, b| a.1.total_cmp(&b.1));
-        let mut counts: Vec<ThreadCount> = Vec::new();
         let near = near.into_iter().map(|(count, _)| count);
-        for count in raced.iter().map(|racer| racer.arm.threads).chain(near) {
+        // Of a recording every unbound arm is a candidate: there are few.
+        let recorded = self.options.only.iter().flatten();
+        let recorded = recorded
+            .filter(|arm| arm.placement == Placement::Unbound && known.has(arm.threads))
+            .map(|arm| arm.threads);
+        let raced = raced.iter().map(|racer| racer.arm.threads);
+        let mut counts: Vec<ThreadCount> = Vec::new();
+        for count in raced.chain(near).chain(recorded) {
             if !counts.contains(&count) {
                 counts.push(count);
             }
@@ -80,14 +87,21 @@ impl Tuning {
                 room >= 0.0
             })
             .count();
-        racers.truncate(affordable.max(SECOND_RACERS));
-        racers
+        let dropped = racers.split_off(affordable.max(SECOND_RACERS).min(racers.len()));
+        let plausible = |racer: &Racer| {
+            let log = known.estimate_count(racer.arm.threads);
+            log.is_some_and(|log| log <= within(NARROW[0]))
+        };
+        UnboundCandidates {
+            is_whole: !dropped.iter().any(plausible),
+            racers,
+        }
     }
 
     /// The racers of the unbound race: what screening found best unbound, and the count that is best bound; without
     /// that screening the best bound ones.
     pub(super) fn unbound_racers(&self) -> Vec<Racer> {
-        let candidates = self.unbound_candidates();
+        let candidates = self.unbound_candidates().racers;
         match &self.unbound {
             Some(screen) => {
                 let best_bound = candidates.first().map(|racer| racer.arm.threads);
@@ -134,16 +148,29 @@ impl Tuning {
         self.second.as_ref().or(self.first.as_ref())
     }
 
-    /// Is only one count possible?
+    /// Is there nothing to choose: one count, and one way to bind it?
     pub(super) fn is_single(&self) -> bool {
-        let possible = |n: &ThreadCount| self.options.arms_at(*n).next().is_some();
-        (1..=self.layout.logical.as_usize())
+        let unbound = |threads| {
+            let arm = Arm {
+                threads,
+                placement: Placement::Unbound,
+            };
+            self.options.then == After::UnboundRace && self.options.allows(arm)
+        };
+        let bound = |n| self.options.arms_at(n).count();
+        let mut possible = (1..=self.layout.logical.as_usize())
             .map(ThreadCount::clamped)
-            .filter(possible)
-            .take(2)
-            .count()
-            == 1
+            .filter(|n| bound(*n) > 0 || unbound(*n));
+        possible.next().is_some_and(|n| bound(n) <= 1) && possible.next().is_none()
     }
+}
+
+/// The arms from which those of the unbound race are chosen.
+pub(super) struct UnboundCandidates {
+    /// As many as the time holds a sample of, and enough for a race.
+    pub racers: Vec<Racer>,
+    /// Is every plausible one among them?
+    pub is_whole: bool,
 }
 
 impl Finished {

@@ -107,7 +107,7 @@ impl Screen {
     pub fn of_arms(racers: &[Racer], end: Nanos, context: &mut Context) -> Self {
         let mut screen = Self {
             known: Screened::default(),
-            stage: ScreenStage::Narrow(1),
+            stage: ScreenStage::Narrow(0),
             incomplete: false,
             rejected: 0,
             end,

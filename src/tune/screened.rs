@@ -45,6 +45,12 @@ impl Screened {
         self.arms.binary_search_by(|known| known.arm.cmp(&arm))
     }
 
+    /// Has every arm a sample, if only a flagged one?
+    pub fn is_sampled(&self) -> bool {
+        let sampled = |s: &ArmSamples| !s.clean.is_empty() || s.optimistic.is_some();
+        self.arms.iter().all(sampled)
+    }
+
     /// This arm was calibrated.
     pub fn insert(&mut self, arm: Arm, calls: Calls) {
         if let Err(i) = self.place(arm) {

@@ -161,6 +161,7 @@ impl Tuning {
             Phase::UnboundScreening(mut screen) => {
                 screen.absorb(&answer, &mut context);
                 if screen.request().is_none() {
+                    self.screen.incomplete |= !screen.known.is_sampled();
                     self.unbound = Some(screen);
                     self.after_unbound_screening();
                 } else {
@@ -220,13 +221,14 @@ impl Tuning {
             return self.after_races();
         }
         let candidates = self.unbound_candidates();
-        if candidates.len() <= SECOND_RACERS {
+        self.screen.incomplete |= !candidates.is_whole;
+        if candidates.racers.len() <= SECOND_RACERS {
             return self.after_unbound_screening();
         }
         // The candidates were chosen to fit; this is for the repeats of what is good or disturbed.
         let end = self.spent + Nanos((self.options.time_budget - self.spent).0 / 4);
         let screen = Screen::of_arms(
-            &candidates,
+            &candidates.racers,
             end,
             &mut Context {
                 layout: &self.layout,
@@ -235,13 +237,19 @@ impl Tuning {
                 rng: &mut self.rng,
             },
         );
+        if screen.request().is_none() {
+            return self.after_unbound_screening();
+        }
         self.phase = Phase::UnboundScreening(screen);
     }
 
-    /// The best counts race as unbound arms, if the time holds it.
+    /// The best counts race as unbound arms, if there are any and the time holds it.
     fn after_unbound_screening(&mut self) {
         let mut racers = self.unbound_racers();
         let best = racers.len();
+        if best == 0 {
+            return self.after_races();
+        }
         let all = self.layout.logical;
         if racers.iter().all(|racer| racer.arm.threads != all) {
             racers.extend(self.unbound(vec![all]));

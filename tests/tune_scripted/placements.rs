@@ -3,7 +3,8 @@
 use super::script::{Asked, Place, Script, count, decide, jitter, layout};
 use std::collections::BTreeSet;
 use threadtune::machine::Placement;
-use threadtune::tune::{Arm, Options, Placements, Stage, Step, Tuning};
+use threadtune::profile::StopReason;
+use threadtune::tune::{After, Arm, Options, Placements, Stage, Step, Tuning};
 
 /// `close` and `spread` at two to eleven of twelve CPUs.
 fn both() -> Options {
@@ -149,4 +150,86 @@ fn few_counts_race_unbound_at_once() {
         Asked::Idle(_) => false,
     });
     assert!(!alone, "nothing was screened unbound");
+}
+
+#[test]
+fn candidates_that_the_time_does_not_hold_leave_the_verdict_open() {
+    // Six threads are plainly best; all others are near enough to be best unbound.
+    let seconds = |call: f64| {
+        move |place: &Place| match place.arm.threads.get() {
+            6 => call * jitter(place.sample, 0.002),
+            _ => 1.1 * call * jitter(place.sample, 0.002),
+        }
+    };
+    let decide = |call| {
+        let mut script = Script::new(seconds(call));
+        decide(&mut script, layout(12, 12), Options::default())
+    };
+    let short = decide(3e-3);
+    assert_eq!(short.stop, StopReason::Separated);
+    let long = decide(0.45);
+    assert_eq!(long.stop, StopReason::Budget);
+    for verdict in [short, long] {
+        assert_eq!(verdict.latency.unwrap().arm.threads, count(6));
+    }
+}
+
+/// What was recorded, and the placements at each count.
+fn recorded(arms: &[Arm]) -> Options {
+    let mut options = Options {
+        only: Some(arms.iter().copied().collect()),
+        ..Options::default()
+    };
+    for arm in arms.iter().filter(|a| a.placement != Placement::Unbound) {
+        let at = options.placements.at.entry(arm.threads).or_default();
+        at.push(arm.placement);
+    }
+    options
+}
+
+#[test]
+fn all_logical_cpus_never_race_alone() {
+    // Bound, four threads are best by far; unbound, only two and all sixteen were recorded.
+    let seconds = |place: &Place| {
+        let n = place.arm.threads.get();
+        let off = f64::from(n.abs_diff(4));
+        let unbound = place.arm.placement == Placement::Unbound;
+        let seconds = if unbound && n == 2 {
+            1e-3
+        } else {
+            2e-3 + 1e-3 * off
+        };
+        seconds * jitter(place.sample, 0.002)
+    };
+    let close = (1..=16).map(|n| arm(n, Placement::Close));
+    let unbound = [2, 16].map(|n| arm(n, Placement::Unbound));
+    let arms: Vec<Arm> = close.chain(unbound).collect();
+    let mut script = Script::new(seconds);
+    let verdict = decide(&mut script, layout(16, 16), recorded(&arms));
+    assert_eq!(verdict.latency.unwrap().arm, arm(2, Placement::Unbound));
+    // One unbound arm that was never looked at bound: nothing can be said about unbound threads.
+    let mut script = Script::new(seconds);
+    let close: Vec<Arm> = (3..=15).map(|n| arm(n, Placement::Close)).collect();
+    let arms = [close, vec![arm(16, Placement::Unbound)]].concat();
+    let verdict = decide(&mut script, layout(16, 16), recorded(&arms));
+    assert_eq!(verdict.latency.unwrap().arm, arm(4, Placement::Close));
+    assert_eq!(verdict.stop, StopReason::Budget);
+}
+
+#[test]
+fn one_count_with_two_placements_is_a_choice() {
+    let seconds = |place: &Place| match place.arm.placement {
+        Placement::Spread => 0.9e-3 * jitter(place.sample, 0.002),
+        _ => 1e-3 * jitter(place.sample, 0.002),
+    };
+    let both = [arm(4, Placement::Close), arm(4, Placement::Spread)];
+    let options = |arms: &[Arm]| Options {
+        then: After::Nothing,
+        ..recorded(arms)
+    };
+    let stop = |options| decide(&mut Script::new(seconds), layout(4, 4), options);
+    let verdict = stop(options(&both));
+    assert_eq!(verdict.stop, StopReason::Separated);
+    assert_eq!(verdict.pinned.unwrap().arm, both[1]);
+    assert_eq!(stop(options(&both[..1])).stop, StopReason::Single);
 }

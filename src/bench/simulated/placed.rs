@@ -2,7 +2,7 @@
 
 use super::scaling::{Hands, Scaling};
 use super::topology::Topology;
-use super::variate::{normal, uniform};
+use super::variate::{normal, ten_to, uniform};
 use crate::machine::Placement;
 use rand_pcg::Pcg64;
 
@@ -11,6 +11,8 @@ use rand_pcg::Pcg64;
 pub(super) struct Placed {
     spread: Vec<f64>,
     unbound: Vec<f64>,
+    /// Log spread that each sample of unbound threads has from where the kernel put them.
+    luck: f64,
 }
 
 impl Placed {
@@ -53,7 +55,19 @@ impl Placed {
                 between * (1.0 + wandering)
             })
             .collect();
-        Self { spread, unbound }
+        Self {
+            spread,
+            unbound,
+            luck: ten_to(-2.7, -1.3, rng),
+        }
+    }
+
+    /// What luck makes of one sample's time, as a factor.
+    pub fn luck(&self, placement: Placement, rng: &mut Pcg64) -> f64 {
+        match placement {
+            Placement::Unbound => (self.luck * normal(rng)).exp(),
+            _ => 1.0,
+        }
     }
 
     /// The curve of a placement; `None` where it is that of threads placed close.
