@@ -58,6 +58,7 @@ fn topology(simulated: &simulated::Topology) -> Topology {
                 bytes: None,
             })
             .collect(),
+        l3: Vec::new(),
         kinds: kinds
             .into_iter()
             .map(|(name, from, to)| CoreKind {

@@ -175,10 +175,11 @@ mod tests {
             },
         )
         .unwrap();
-        assert_eq!(
-            again.verdict.latency.unwrap().arm,
-            verdict.latency.unwrap().arm
-        );
+        let chosen = again.verdict.latency.unwrap().arm;
+        assert_eq!(chosen.placement, verdict.latency.unwrap().arm.placement);
+        // Blocks are drawn anew: among counts that could not be told from each other, another may come first.
+        assert!(verdict.ties.contains(&chosen.threads), "{:?}", verdict.ties);
+        assert!(verdict.ties.len() < 4, "{:?}", verdict.ties);
     }
 
     #[test]

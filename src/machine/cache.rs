@@ -7,6 +7,7 @@ use crate::units::CpuSet;
 
 /// More `indexN` directories than any machine has.
 const MOST_CACHES: usize = 16;
+const L3: u32 = 3;
 
 /// One cache that holds data, as one CPU's directory describes it.
 #[derive(Debug, Clone)]
@@ -80,7 +81,12 @@ fn like_model(
     }
     let mut caches = model.to_vec();
     for Indexed { index, cache } in &mut caches[..model.len() - 1] {
-        cache.bytes = tree.bytes(&format!("{}/size", directory(cpu, *index)));
+        let directory = directory(cpu, *index);
+        cache.bytes = tree.bytes(&format!("{directory}/size"));
+        // Only of such caches it is asked who shares them, apart from the last one.
+        if cache.level >= L3 {
+            cache.shared = shared(tree, cpu, &directory, online)?;
+        }
     }
     Some(caches)
 }
@@ -126,24 +132,54 @@ pub(super) fn last_level_groups(
     cores: &[CpuSet],
     caches: &CoreCaches,
 ) -> Vec<CacheGroup> {
-    let last: Vec<(u32, &Cache)> = cores
+    groups_of(tree, cores, caches, "last-level", <[Cache]>::last)
+}
+
+/// The groups of CPUs that share a level 3 cache, whether or not it is the last.
+pub(super) fn l3_groups(
+    tree: &mut Tree,
+    cores: &[CpuSet],
+    caches: &CoreCaches,
+    llc: &[CacheGroup],
+) -> Vec<CacheGroup> {
+    if llc.iter().all(|group| group.level <= L3) {
+        let is_l3 = |group: &&CacheGroup| group.level == L3;
+        return llc.iter().filter(is_l3).cloned().collect();
+    }
+    groups_of(tree, cores, caches, "L3", |caches| {
+        caches.iter().find(|cache| cache.level == L3)
+    })
+}
+
+/// The groups of CPUs that share the cache that is picked of each core's.
+fn groups_of(
+    tree: &mut Tree,
+    cores: &[CpuSet],
+    caches: &CoreCaches,
+    name: &str,
+    pick: impl Fn(&[Cache]) -> Option<&Cache>,
+) -> Vec<CacheGroup> {
+    let picked: Vec<(u32, &Cache)> = cores
         .iter()
         .zip(&caches.0)
-        .filter_map(|(core, caches)| Some((core.first()?, caches.last()?)))
+        .filter_map(|(core, caches)| Some((core.first()?, pick(caches)?)))
         .collect();
-    let claims = last.iter().map(|(cpu, cache)| (*cpu, cache.shared.clone()));
+    let claims = picked
+        .iter()
+        .map(|(cpu, cache)| (*cpu, cache.shared.clone()));
     let partition = partition(claims);
     if partition.contradictory {
-        tree.note(
-            "the CPUs' lists of last-level cache mates contradict each other: most votes decided",
-        );
+        tree.note(format!(
+            "the CPUs' lists of {name} cache mates contradict each other: most votes decided"
+        ));
     }
     partition
         .groups
         .into_iter()
         .map(|cpus| {
             let members = || {
-                last.iter()
+                picked
+                    .iter()
                     .filter(|(cpu, _)| cpus.contains(*cpu))
                     .map(|(_, cache)| cache)
             };

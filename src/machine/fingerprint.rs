@@ -27,6 +27,11 @@ pub struct Fingerprint {
     pub core_kinds: BTreeMap<String, CpuSet>,
     /// Bytes of last-level cache, summed over the machine.
     pub llc_bytes: u64,
+    /// Hash of which CPUs form cores, packages, NUMA nodes and last-level cache groups: machines that are alike in
+    /// every number may have them in another order, and the lists of CPUs in a profile mean other places then. Empty in
+    /// profiles that are older than it.
+    #[serde(default)]
+    pub grouping: String,
     /// Instruction set extensions that change which kernels run.
     pub isa: Vec<String>,
 }
@@ -53,6 +58,7 @@ impl Fingerprint {
                 .iter()
                 .filter_map(|group| group.bytes)
                 .fold(0, u64::saturating_add),
+            grouping: grouping(topology),
             isa: info.isa.clone(),
         };
         fingerprint.id = fingerprint.name_and_hash();
@@ -78,7 +84,7 @@ impl Fingerprint {
             .map(|(name, cpus)| format!("{name}={cpus}"))
             .collect();
         format!(
-            "model={};packages={};cores={};cpus={};smt={};nodes={};kinds={};llc={};isa={}",
+            "model={};packages={};cores={};cpus={};smt={};nodes={};kinds={};llc={};grouping={};isa={}",
             self.cpu_model,
             self.packages,
             self.cores,
@@ -87,9 +93,25 @@ impl Fingerprint {
             self.numa_nodes,
             kinds.join("/"),
             self.llc_bytes,
+            self.grouping,
             self.isa.join(",")
         )
     }
+}
+
+/// The hash of a machine's sets of CPUs, in hexadecimal.
+fn grouping(topology: &Topology) -> String {
+    fn sets<'t>(sets: impl Iterator<Item = &'t CpuSet>) -> String {
+        let sets: Vec<String> = sets.map(ToString::to_string).collect();
+        sets.join("/")
+    }
+    let levels = [
+        sets(topology.cores.iter()),
+        sets(topology.packages.iter()),
+        sets(topology.nodes_with_cpus().map(|node| &node.cpus)),
+        sets(topology.llc.iter().map(|group| &group.cpus)),
+    ];
+    format!("{:016x}", fnv1a(levels.join(";").as_bytes()))
 }
 
 /// The words of a processor's name that tell it from others: at most three, `[a-z0-9]+` joined by `-`.
@@ -194,9 +216,10 @@ mod tests {
             numa_nodes: 1,
             core_kinds: BTreeMap::new(),
             llc_bytes: 1 << 20,
+            grouping: "0".into(),
             isa: vec!["asimd".into()],
         };
-        let changes: [fn(&mut Fingerprint); 9] = [
+        let changes: [fn(&mut Fingerprint); 10] = [
             |f| f.cpu_model = "Neoverse-N2".into(),
             |f| f.packages = 2,
             |f| f.smt = 2,
@@ -204,6 +227,7 @@ mod tests {
             |f| f.cpus.insert(2),
             |f| f.numa_nodes = 2,
             |f| f.llc_bytes += 1,
+            |f| f.grouping = "1".into(),
             |f| f.isa.clear(),
             |f| {
                 f.core_kinds.insert("performance".into(), CpuSet::new());

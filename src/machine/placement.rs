@@ -45,19 +45,19 @@ struct Place {
     /// 0 for the first hardware thread that its core has in the budget.
     sibling: usize,
     kind: usize,
-    package: usize,
-    node: usize,
-    llc: usize,
+    /// The rank of its group on each level, the largest groups first.
+    groups: [usize; LEVELS],
     core: usize,
     cpu: u32,
 }
 
+/// Packages, NUMA nodes and cache groups.
+const LEVELS: usize = 3;
+
 impl CpuOrder {
     /// Orders the CPUs of a budget.
     pub fn of(topology: &Topology, budget: &CpuSet) -> Self {
-        let packages = Ranked::new(topology, budget, topology.packages.iter());
-        let nodes = Ranked::new(topology, budget, topology.nodes.iter().map(|n| &n.cpus));
-        let llc = Ranked::new(topology, budget, topology.llc.iter().map(|g| &g.cpus));
+        let levels = levels(topology, budget);
         let mut places: Vec<Place> = topology
             .cores
             .iter()
@@ -73,9 +73,7 @@ impl CpuOrder {
                     .iter()
                     .position(|kind| kind.cpus.contains(cpu))
                     .unwrap_or(usize::MAX),
-                package: packages.rank(cpu),
-                node: nodes.rank(cpu),
-                llc: llc.rank(cpu),
+                groups: levels.each_ref().map(|level| level.rank(cpu)),
                 core,
                 cpu,
             })
@@ -83,7 +81,7 @@ impl CpuOrder {
         places.sort_unstable();
         let spread = places
             .chunk_by(|a, b| (a.sibling, a.kind) == (b.sibling, b.kind))
-            .flat_map(|alike| deal(alike, &[|p| p.package, |p| p.node, |p| p.llc]))
+            .flat_map(|alike| deal(alike, 0))
             .map(|place| place.cpu)
             .collect();
         Self {
@@ -122,12 +120,27 @@ impl CpuOrder {
     }
 }
 
-/// Groups of one level, those with most cores of the budget first: a team that outgrows a group is split later.
-struct Ranked<'a>(Vec<&'a CpuSet>);
+/// The levels by the size of their groups, largest first: mostly package, node, cache group, but a node may hold several
+/// packages, and a cache group several nodes. A team that fills the larger one first stays inside it.
+fn levels<'t>(topology: &'t Topology, budget: &CpuSet) -> [Ranked<'t>; LEVELS] {
+    let mut levels: [Vec<&CpuSet>; LEVELS] = [
+        topology.packages.iter().collect(),
+        topology.nodes_with_cpus().map(|node| &node.cpus).collect(),
+        topology.llc.iter().map(|group| &group.cpus).collect(),
+    ];
+    levels.sort_by_key(|groups| {
+        let cpus: usize = groups.iter().map(|group| group.len()).sum();
+        // CPUs of a group, in thousandths so that the key has an order.
+        Reverse(cpus * 1000 / groups.len().max(1))
+    });
+    levels.map(|groups| Ranked::new(topology, budget, groups))
+}
 
-impl<'a> Ranked<'a> {
-    fn new(topology: &Topology, budget: &CpuSet, groups: impl Iterator<Item = &'a CpuSet>) -> Self {
-        let mut groups: Vec<&CpuSet> = groups.collect();
+/// Groups of one level, those with most cores of the budget first: a team that outgrows a group is split later.
+struct Ranked<'t>(Vec<&'t CpuSet>);
+
+impl<'t> Ranked<'t> {
+    fn new(topology: &Topology, budget: &CpuSet, mut groups: Vec<&'t CpuSet>) -> Self {
         groups.sort_by_cached_key(|group| {
             let inside = group.intersection(budget);
             (Reverse(topology.cores_within(&inside)), inside.first())
@@ -144,18 +157,18 @@ impl<'a> Ranked<'a> {
     }
 }
 
-/// Deals places round-robin over the groups of the first level, inside each over those of the next, and so on.
-fn deal(places: &[Place], levels: &[fn(&Place) -> usize]) -> Vec<Place> {
-    let Some((level, below)) = levels.split_first() else {
+/// Deals places round-robin over the groups of a level, inside each over those of the next, and so on.
+fn deal(places: &[Place], level: usize) -> Vec<Place> {
+    if level == LEVELS {
         return places.to_vec();
-    };
+    }
     let mut groups: BTreeMap<usize, Vec<Place>> = BTreeMap::new();
     for place in places {
-        groups.entry(level(place)).or_default().push(*place);
+        groups.entry(place.groups[level]).or_default().push(*place);
     }
     let hands: Vec<Vec<Place>> = groups
         .into_values()
-        .map(|group| deal(&group, below))
+        .map(|group| deal(&group, level + 1))
         .collect();
     let longest = hands.iter().map(Vec::len).max().unwrap_or(0);
     (0..longest)

@@ -30,6 +30,8 @@ pub struct Topology {
     pub nodes: Vec<Node>,
     /// Groups of CPUs that share their last-level cache, by lowest CPU. CPUs without cache files are in none.
     pub llc: Vec<CacheGroup>,
+    /// Groups of CPUs that share a level 3 cache, by lowest CPU: mostly those of `llc`, but some machines have a level 4.
+    pub l3: Vec<CacheGroup>,
     /// Core kinds, strongest first; a single one where all cores are alike.
     pub kinds: Vec<CoreKind>,
     /// What was missing or contradictory, for people.
@@ -89,6 +91,7 @@ impl Topology {
         let dies = core::dies(&tree, &cores, &packages);
         let nodes = nodes(&mut tree, &online);
         let llc = cache::last_level_groups(&mut tree, &cores, &caches);
+        let l3 = cache::l3_groups(&mut tree, &cores, &caches, &llc);
         let kinds = kind::core_kinds(&mut tree, &cores, &caches, &online);
         Ok(Self {
             online,
@@ -97,6 +100,7 @@ impl Topology {
             dies,
             nodes,
             llc,
+            l3,
             kinds,
             notes: tree.into_notes(),
         })
@@ -110,6 +114,7 @@ impl Topology {
             dies: Vec::new(),
             nodes: Vec::new(),
             llc: Vec::new(),
+            l3: Vec::new(),
             kinds: vec![CoreKind {
                 name: kind::STRONGEST.to_owned(),
                 cpus: online.clone(),
@@ -152,6 +157,13 @@ fn online_cpus(tree: &mut Tree) -> Option<CpuSet> {
         .list(&format!("{CPU}/online"))
         .filter(|set| !set.is_empty());
     if let Some(stated) = stated {
+        let offline = tree.list(&format!("{CPU}/offline")).unwrap_or_default();
+        let denied = stated.intersection(&offline);
+        if !denied.is_empty() {
+            tree.note(format!(
+                "{CPU}/online and {CPU}/offline both name CPUs {denied}: counted as online"
+            ));
+        }
         let both = stated.intersection(&existing);
         if both == stated || existing.is_empty() {
             return Some(stated);
@@ -168,11 +180,15 @@ fn online_cpus(tree: &mut Tree) -> Option<CpuSet> {
         ));
     }
     let offline = tree.list(&format!("{CPU}/offline")).unwrap_or_default();
-    let mut online: CpuSet = existing
-        .difference(&offline)
-        .iter()
-        .filter(|cpu| tree.number(&format!("{CPU}/cpu{cpu}/online")) != Some(0))
-        .collect();
+    let (mut online, mut unsaid) = (CpuSet::new(), CpuSet::new());
+    for cpu in existing.difference(&offline).iter() {
+        match tree.number(&format!("{CPU}/cpu{cpu}/online")) {
+            Some(0) => {}
+            Some(_) => online.insert(cpu),
+            None => unsaid.insert(cpu),
+        }
+    }
+    online = online.union(&running(tree, unsaid));
     if online.is_empty() {
         // Files that leave no CPU on cannot be true: somebody runs this.
         online = existing;
@@ -190,6 +206,22 @@ fn online_cpus(tree: &mut Tree) -> Option<CpuSet> {
         "no usable {CPU}/online: CPUs {online} follow from the rest"
     ));
     Some(online)
+}
+
+/// Those of some CPUs that seem to run, though no file says so: the kernel takes the topology of a CPU away with it,
+/// and lists in `/proc/cpuinfo` only those that run. What knows none of them says nothing.
+fn running(tree: &Tree, mut cpus: CpuSet) -> CpuSet {
+    let with_topology = cpus
+        .iter()
+        .filter(|cpu| tree.exists(&format!("{CPU}/cpu{cpu}/topology")))
+        .collect();
+    for signs in [with_topology, CpuInfo::read_all(tree).processors()] {
+        let both = cpus.intersection(&signs);
+        if !both.is_empty() {
+            cpus = both;
+        }
+    }
+    cpus
 }
 
 fn nodes(tree: &mut Tree, online: &CpuSet) -> Vec<Node> {

@@ -166,6 +166,7 @@ impl Changes {
             numa_nodes,
             core_kinds,
             llc_bytes,
+            grouping,
             isa,
         } = profile;
         let yes = Matters::Yes;
@@ -188,6 +189,8 @@ impl Changes {
         self.list("core_kinds", &kinds.0, &kinds.1, only, yes, why);
         let why = "how much data stays in cache changes";
         self.value("llc_bytes", llc_bytes, &here.llc_bytes, yes, why);
+        let why = "other CPUs share cores, caches, memory or packages";
+        self.value("grouping", grouping, &here.grouping, yes, why);
         let why = "other kernels run";
         let only = Some(Only {
             profile: words_missing(isa, &here.isa),

@@ -41,7 +41,7 @@ fn nothing_differs_from_itself() {
 #[test]
 fn each_field_of_the_machine_is_named_when_it_differs() {
     type Edit = fn(&mut Fingerprint);
-    let edits: [(Edit, &str); 9] = [
+    let edits: [(Edit, &str); 10] = [
         (
             |m| m.cpu_model = "Other".into(),
             "cpu_model: Made Up 8 -> Other (yes)",
@@ -58,6 +58,10 @@ fn each_field_of_the_machine_is_named_when_it_differs() {
         (
             |m| m.llc_bytes = 1 << 20,
             "llc_bytes: 16777216 -> 1048576 (yes)",
+        ),
+        (
+            |m| m.grouping = "1".into(),
+            "grouping: 0123456789abcdef -> 1 (yes)",
         ),
         (
             |m| m.isa = vec!["avx512f".into()],

@@ -87,8 +87,8 @@ struct KindJson<'m> {
 pub fn machine_json(report: &MachineReport) -> Result<String, serde_json::Error> {
     let topology = report.known.map(|(topology, _)| topology);
     let fingerprint = report.known.map(|(_, fingerprint)| fingerprint);
-    let llc = topology.map(|t| caches(&t.llc, |_| true));
-    let l3 = topology.map(|t| caches(&t.llc, |level| level == 3));
+    let llc = topology.map(|t| caches(&t.llc));
+    let l3 = topology.map(|t| caches(&t.l3));
     let numa = topology.map(|t| nodes(t, report.memory));
     let json = Json {
         id: fingerprint.map(|f| f.id.as_str()),
@@ -130,10 +130,9 @@ fn nodes<'m>(topology: &'m Topology, memory: &Memory) -> Vec<NodeJson<'m>> {
         .collect()
 }
 
-fn caches(groups: &[CacheGroup], wanted: impl Fn(u32) -> bool) -> Vec<CacheJson<'_>> {
+fn caches(groups: &[CacheGroup]) -> Vec<CacheJson<'_>> {
     groups
         .iter()
-        .filter(|group| wanted(group.level))
         .map(|group| CacheJson {
             level: group.level,
             cpus: &group.cpus,

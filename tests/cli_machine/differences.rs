@@ -151,13 +151,14 @@ fn another_machine_is_exit_code_1_and_every_field_is_shown() {
             ("cores", "yes"),
             ("cpus", "yes"),
             ("core_kinds", "yes"),
+            ("grouping", "yes"),
             ("isa", "yes"),
             ("budget.cpus", "no"),
             ("budget.limit", "no")
         ]
     );
     assert_eq!(
-        json["changes"][3],
+        json["changes"][4],
         json!({
             "field": "isa",
             "profile": "avx avx2 avx512_bf16 avx512f",

@@ -6,7 +6,7 @@
 use crate::recorded::{tables, text, truth, unpack};
 use std::fmt::Write as _;
 use std::fs;
-use threadtune::machine::{Budget, CpuOrder, Layout, Topology};
+use threadtune::machine::{Budget, CpuOrder, Layout, Placement, Topology};
 use threadtune::tune::grid;
 use threadtune::units::ThreadCount;
 
@@ -15,6 +15,14 @@ const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/machines/candid
 fn numbers<T: std::fmt::Display>(counts: impl IntoIterator<Item = T>) -> String {
     let numbers: Vec<String> = counts.into_iter().map(|n| n.to_string()).collect();
     numbers.join(" ")
+}
+
+/// The CPUs that a growing team takes, as far as a reader follows.
+fn first(order: &CpuOrder, placement: Placement) -> String {
+    const SHOWN: usize = 24;
+    let all = order.cpus_for(placement, ThreadCount::clamped(usize::MAX));
+    let rest = if all.len() > SHOWN { " …" } else { "" };
+    numbers(all.into_iter().take(SHOWN)) + rest
 }
 
 /// Counts in the kernel's list format: `2-6,10`.
@@ -26,7 +34,7 @@ fn ranges(counts: &[ThreadCount]) -> String {
     }
 }
 
-/// Four lines about one machine.
+/// Six lines about one machine.
 fn describe(name: &str, topology: &Topology, budget: &Budget) -> String {
     let layout = Layout::of(topology, &budget.cpus, budget.limit);
     let order = CpuOrder::of(topology, &budget.cpus);
@@ -34,7 +42,7 @@ fn describe(name: &str, topology: &Topology, budget: &Budget) -> String {
     let _ = writeln!(
         text,
         "{name}\n  {} logical CPUs, {} cores (by kind: {}), of the first kind {} a package with {} threads each, {} cores a cache group\n  \
-         counts: {}\n  both placements at: {}",
+         counts: {}\n  both placements at: {}\n  close: {}\n  spread: {}",
         layout.logical,
         layout.physical,
         numbers(&layout.cores_of_kinds),
@@ -43,6 +51,8 @@ fn describe(name: &str, topology: &Topology, budget: &Budget) -> String {
         layout.cores_per_llc,
         numbers(grid(&layout)),
         ranges(&order.differing()),
+        first(&order, Placement::Close),
+        first(&order, Placement::Spread),
     );
     text
 }

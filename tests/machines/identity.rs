@@ -1,5 +1,6 @@
 //! Which changes of a machine give it another id, tried on trees of real machines.
 
+use crate::made_up::Made;
 use crate::recorded::{tables, text, truth, unpack};
 use std::collections::BTreeMap;
 use std::fs;
@@ -113,4 +114,32 @@ fn ids_survive_a_reboot_and_nothing_else() {
         .map(|(name, f)| (f.id.as_str(), name.as_str()))
         .collect();
     assert_eq!(ids.len(), 36 + 35);
+}
+
+#[test]
+fn the_same_numbers_in_another_order_are_another_machine() {
+    let made = |cores: [&str; 4], caches: [&str; 2]| {
+        let made = Made::machine("0-7", &cores);
+        for cache in caches {
+            for cpu in CpuSet::parse_list(cache).unwrap().iter() {
+                made.cpu(cpu, "cache/index0/level", "3");
+                made.cpu(cpu, "cache/index0/type", "Unified");
+                made.cpu(cpu, "cache/index0/size", "16M");
+                made.cpu(cpu, "cache/index0/shared_cpu_list", cache);
+            }
+        }
+        fingerprint(made.root())
+    };
+    let far = ["0,4", "1,5", "2,6", "3,7"];
+    let near = ["0-1", "2-3", "4-5", "6-7"];
+    let ids = [
+        made(far, ["0-1,4-5", "2-3,6-7"]).id,
+        made(far, ["0,2,4,6", "1,3,5,7"]).id,
+        made(near, ["0-3", "4-7"]).id,
+    ];
+    assert_eq!(ids[0], made(far, ["0-1,4-5", "2-3,6-7"]).id);
+    assert!(
+        ids[0] != ids[1] && ids[0] != ids[2] && ids[1] != ids[2],
+        "{ids:?}"
+    );
 }

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 use tempfile::TempDir;
 use threadtune::machine::{
-    CpuInfo, Fingerprint, Memory, Topology, TopologyError, cpu_pressure_percent, kernel_release,
+    CacheGroup, CpuInfo, Fingerprint, Memory, Topology, TopologyError, cpu_pressure_percent,
+    kernel_release,
 };
 use threadtune::units::CpuSet;
 
@@ -271,7 +272,7 @@ fn the_same_structure_has_the_same_id_whatever_the_clocks_say() {
     assert_ne!(id("2450.1", "0-1"), id("2450.1", "0"));
     assert!(id("1", "0-1").starts_with("epyc-7b13-1s2c1t-"));
     // Profiles hold ids: this one may only change together with what `Fingerprint` describes.
-    assert_eq!(id("1", "0-1"), "epyc-7b13-1s2c1t-59701d");
+    assert_eq!(id("1", "0-1"), "epyc-7b13-1s2c1t-5c1591");
 }
 
 #[test]
@@ -343,4 +344,27 @@ fn conditions_that_the_kernel_does_not_show_are_unknown() {
         ("performance+schedutil".into(), Some(1.77))
     );
     assert_eq!(kernel_release(made.root()), "6.1.0-test");
+}
+
+#[test]
+fn a_level_3_cache_is_one_though_there_is_a_level_4() {
+    let made = Made::machine("0-3", &["0", "1", "2", "3"]);
+    for cpu in 0..4 {
+        let l3 = if cpu < 2 { "0-1" } else { "2-3" };
+        for (index, level, cpus) in [(0, "3", l3), (1, "4", "0-3")] {
+            made.cpu(cpu, &format!("cache/index{index}/level"), level);
+            made.cpu(cpu, &format!("cache/index{index}/type"), "Unified");
+            made.cpu(cpu, &format!("cache/index{index}/size"), "8M");
+            made.cpu(cpu, &format!("cache/index{index}/shared_cpu_list"), cpus);
+        }
+    }
+    let topology = made.topology();
+    let sets = |groups: &[CacheGroup]| -> Vec<(u32, String)> {
+        groups
+            .iter()
+            .map(|g| (g.level, g.cpus.to_string()))
+            .collect()
+    };
+    assert_eq!(sets(&topology.llc), [(4, "0-3".into())]);
+    assert_eq!(sets(&topology.l3), [(3, "0-1".into()), (3, "2-3".into())]);
 }

@@ -6,6 +6,7 @@ mod damaged;
 mod hosts;
 mod identity;
 mod made_up;
+mod online;
 mod picture;
 mod placements;
 mod recorded;
