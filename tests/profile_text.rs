@@ -172,6 +172,7 @@ fn a_pinned_verdict_binds_each_of_its_threads_to_a_cpu() {
         ("\"close\"", "\"unbound\"", "placement"),
         ("cpus = \"0-5\"", "cpus = \"0-4,8-7\"", "cpus"),
         ("cpus = \"0-5\"", "cpus = \"1-5\"", "cpus"),
+        ("cpus = \"0-5\"", "cpus = \"0-6\"", "cpus"),
         ("cpus = \"0-5\"", "cpus = \"\"", "cpus"),
     ] {
         let (line, found, message) = place(&edited(from, to));

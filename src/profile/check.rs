@@ -88,10 +88,12 @@ fn bound(pinned: &Pinned) -> Result<(), (&'static str, String)> {
         let message = "`close` or `spread` was expected, as these threads are bound".to_owned();
         return Err(("placement", message));
     }
-    if pinned.cpus.len() < pinned.threads.as_usize() {
+    if pinned.cpus.len() != pinned.threads.as_usize() {
         let message = format!(
-            "`{}` names fewer CPUs than {} threads, which get one each",
-            pinned.cpus, pinned.threads
+            "`{}` names {} CPUs for {} threads, which get one each",
+            pinned.cpus,
+            pinned.cpus.len(),
+            pinned.threads
         );
         return Err(("cpus", message));
     }
