@@ -48,7 +48,8 @@ fn first_of(placement: Placement, threads: usize) -> String {
     list(&order.cpus_for(placement, ThreadCount::clamped(threads)))
 }
 
-/// A home whose profile has this pinned verdict, timed at one thread and at two, `close` and `spread`.
+/// A home whose profile has this pinned verdict, timed at one thread and at two, `close` and `spread`, by a process that
+/// had just the CPUs of the verdict: any list is one that `tune` takes then.
 fn home(threads: usize, placement: &str, cpus: &str) -> Home {
     let verdict = "pinned = { threads = 1, placement = \"close\", cpus = \"0\", median_us = 3.0";
     let point = "    { threads = 2, placement = \"close\", cpus = \"0-1\", median_us = 5.0, samples = 2, raced = false },\n";
@@ -67,7 +68,14 @@ fn home(threads: usize, placement: &str, cpus: &str) -> Home {
         "pinned = {{ threads = {threads}, placement = \"{placement}\", cpus = \"{cpus}\", median_us = 3.0"
     );
     let home = Home::empty();
-    home.write(&mine(&TEXT.replace(verdict, &new).replace(point, &points)));
+    let budget = "budget = { cpus = \"0-7\"";
+    assert_eq!(TEXT.matches(budget).count(), 1);
+    let own = budget.replace("0-7", cpus);
+    let text = TEXT
+        .replace(verdict, &new)
+        .replace(point, &points)
+        .replace(budget, &own);
+    home.write(&mine(&text));
     home
 }
 

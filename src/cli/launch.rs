@@ -3,7 +3,7 @@
 use super::configuration;
 use super::output::print;
 use super::this_machine::ThisMachine;
-use crate::launch::{Pin, Plan, Request, exec, plan};
+use crate::launch::{Orders, Pin, Plan, Request, exec, plan};
 use crate::machine::{CpuOrder, affinity};
 use crate::profile::lookup::{Objective, Weighted};
 use crate::profile::{Directories, Profile, load_for};
@@ -56,7 +56,7 @@ pub struct LaunchArgs {
     /// Print the whole plan as JSON instead of starting anything.
     #[arg(long)]
     json: bool,
-    /// Fail rather than start the program with a count, or on CPUs, that are not from a profile.
+    /// Fail rather than start the program with a fallback count, or unpinned despite --pin.
     #[arg(long)]
     strict: bool,
     /// The profile to use; it must be of this machine.
@@ -100,7 +100,7 @@ impl LaunchArgs {
             &request,
             profile.as_ref().map_err(Clone::clone),
             &machine.cpus,
-            self.cpu_order(&machine).as_ref(),
+            self.cpu_orders(&machine, profile.as_ref().ok()).as_ref(),
             &|name| std::env::var_os(name),
         );
         plan.warnings
@@ -157,10 +157,13 @@ impl LaunchArgs {
         Ok(ExitCode::from(failure.exit_code()))
     }
 
-    /// In which order a pinned program takes the CPUs of this process.
-    fn cpu_order(&self, machine: &ThisMachine) -> Option<CpuOrder> {
+    /// In which order a pinned program takes the CPUs of this process, and `tune` would take those it had.
+    fn cpu_orders(&self, machine: &ThisMachine, profile: Option<&Profile>) -> Option<Orders> {
         let (topology, budget) = (machine.topology.as_ref()?, machine.budget.as_ref()?);
-        self.pin.then(|| CpuOrder::of(topology, &budget.cpus))
+        self.pin.then(|| Orders {
+            own: CpuOrder::of(topology, &budget.cpus),
+            tuned: profile.map(|profile| CpuOrder::of(topology, &profile.conditions.budget.cpus)),
+        })
     }
 
     /// The profile of this machine, or one text about why there is none.

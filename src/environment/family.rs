@@ -46,12 +46,41 @@ const fn after(name: &'static str, falls_back_on: &'static [&'static str]) -> Va
     }
 }
 
-/// Variables by which a user binds the threads of an OpenMP runtime to CPUs, each to its own; never set.
-pub const BINDERS: [&str; 4] = [
-    "OMP_PROC_BIND",
-    "OMP_PLACES",
-    "GOMP_CPU_AFFINITY",
-    "KMP_AFFINITY",
+/// A variable by which a user binds the threads of an OpenMP runtime to CPUs, each to its own; never set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Binder {
+    /// Its name.
+    pub name: &'static str,
+    /// Words of its value, which commas divide, that switch binding off.
+    off: &'static [&'static str],
+}
+
+impl Binder {
+    /// May this value of the variable bind threads? An empty one says nothing.
+    pub fn may_bind(&self, value: &str) -> bool {
+        let is_off = |word: &str| self.off.iter().any(|off| word.eq_ignore_ascii_case(off));
+        !value.trim().is_empty() && !value.split(',').map(str::trim).any(is_off)
+    }
+}
+
+/// Every variable that binds threads, in the order in which they are named.
+pub const BINDERS: [Binder; 4] = [
+    Binder {
+        name: "OMP_PROC_BIND",
+        off: &["false"],
+    },
+    Binder {
+        name: "OMP_PLACES",
+        off: &[],
+    },
+    Binder {
+        name: "GOMP_CPU_AFFINITY",
+        off: &[],
+    },
+    Binder {
+        name: "KMP_AFFINITY",
+        off: &["none", "disabled"],
+    },
 ];
 
 /// Every family that is served, in the order in which variables are set and printed.

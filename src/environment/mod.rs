@@ -7,5 +7,5 @@ mod family;
 mod placeholder;
 
 pub use assign::{Assignment, Kept, Plan, assignments};
-pub use family::{BINDERS, FAMILIES, Family, Variable};
+pub use family::{BINDERS, Binder, FAMILIES, Family, Variable};
 pub use placeholder::{Placeholder, expand};

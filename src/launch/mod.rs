@@ -5,5 +5,5 @@ mod pin;
 mod plan;
 
 pub use exec::{ExecError, exec};
-pub use pin::Pin;
+pub use pin::{Orders, Pin};
 pub use plan::{Cpus, Plan, Request, plan};

@@ -1,15 +1,28 @@
 //! Plans that pin, from the made-up profile on two packages of four cores.
 
 use super::*;
-use crate::machine::{Placement, Topology};
+use crate::machine::{CpuOrder, Placement, Topology};
 
 /// Two packages of four cores each.
-fn order(allowed: &str) -> CpuOrder {
-    let topology = Topology {
+fn two_packages() -> Topology {
+    Topology {
         packages: vec!["0-3".parse().unwrap(), "4-7".parse().unwrap()],
         ..Topology::flat("0-7".parse().unwrap())
-    };
-    CpuOrder::of(&topology, &allowed.parse().unwrap())
+    }
+}
+
+/// The CPUs allowed, and those that the profile was tuned on.
+fn orders(topology: &Topology, allowed: &str, tuned: &str) -> Orders {
+    let order = |cpus: &str| CpuOrder::of(topology, &cpus.parse().unwrap());
+    Orders {
+        own: order(allowed),
+        tuned: Some(order(tuned)),
+    }
+}
+
+/// For a profile that was tuned on every other CPU: they are what its pinned verdict on `gemv` names.
+fn half(allowed: &str) -> Orders {
+    orders(&two_packages(), allowed, "0,2,4,6")
 }
 
 /// A plan that pins inside these CPUs, at most `limit` threads, under these variables.
@@ -27,7 +40,7 @@ fn pinned(
         pin: true,
         ..request.clone()
     };
-    plan(&request, profile, &cpus, Some(&order(allowed)), &|name| {
+    plan(&request, profile, &cpus, Some(&half(allowed)), &|name| {
         let (_, value) = variables.iter().find(|(n, _)| *n == name)?;
         Some(OsString::from(value))
     })
@@ -54,7 +67,7 @@ fn nothing_is_pinned_unless_asked_for() {
         &request,
         Ok(&profile()),
         &cpus(8),
-        Some(&order("0-7")),
+        Some(&half("0-7")),
         &|_| None,
     );
     assert_eq!((threads(&plan), &plan.pin), (Some(3), &None));
@@ -66,7 +79,7 @@ fn a_pinned_program_gets_the_cpus_that_were_timed_or_others_that_lie_alike() {
     use Placement::{Close, Spread};
     let gemv = request(&["gemv-2048x2048"], &["true"]);
     let of = |request: &Request, room| bound(pinned(request, Ok(&profile()), room, &[]));
-    // The verdict's own list, which no order of these packages would give.
+    // The verdict's own list, which the order of all allowed CPUs would not give.
     let timed = (4, Spread, "0,2,4,6".to_owned(), NOTHING);
     assert_eq!(of(&gemv, ("0-7", 8)), timed);
     let alike = |threads, cpus: &str| (threads, Spread, cpus.to_owned(), NOTHING);
@@ -200,6 +213,73 @@ fn the_largest_team_of_the_user_fits_the_pinned_cpus() {
         ..gemv
     };
     assert_eq!(of(&force, &[("OMP_NUM_THREADS", "6")]), timed);
+}
+
+#[test]
+fn a_list_that_the_machine_would_no_longer_give_is_made_anew() {
+    let request = Request {
+        pin: true,
+        ..request(&["gemv-2048x2048"], &["true"])
+    };
+    let cpus_of = |profile: &Profile, orders: &Orders| {
+        let plan = plan(&request, Ok(profile), &cpus(8), Some(orders), &|_| None);
+        assert_eq!(plan.warnings, NOTHING);
+        let pin = plan.pin.unwrap();
+        (plan.threads.unwrap().get(), pin.cpus.to_string())
+    };
+    let packages = two_packages();
+    // Tuned on all eight CPUs, of which two packages spread four threads otherwise than the list says.
+    let all = orders(&packages, "0-7", "0-7");
+    assert_eq!(cpus_of(&profile(), &all), (4, "0-1,4-5".to_owned()));
+    let unknown = Orders {
+        tuned: None,
+        ..all.clone()
+    };
+    assert_eq!(cpus_of(&profile(), &unknown), (4, "0-1,4-5".to_owned()));
+    // Four cores whose siblings were 0,4 1,5 … when the machine was tuned, and are 0,1 2,3 … now.
+    let pairs = |lists: [&str; 4]| Topology {
+        cores: lists.map(|list| list.parse().unwrap()).to_vec(),
+        ..Topology::flat("0-7".parse().unwrap())
+    };
+    let mut profile = profile();
+    let pinned = profile.workloads[1].pinned.as_mut().unwrap();
+    pinned.placement = Placement::Close;
+    pinned.cpus = "0-3".parse().unwrap();
+    let before = orders(&pairs(["0,4", "1,5", "2,6", "3,7"]), "0-7", "0-7");
+    assert_eq!(cpus_of(&profile, &before), (4, "0-3".to_owned()));
+    let now = orders(&pairs(["0-1", "2-3", "4-5", "6-7"]), "0-7", "0-7");
+    assert_eq!(cpus_of(&profile, &now), (4, "0,2,4,6".to_owned()));
+}
+
+#[test]
+fn variables_that_bind_nothing_are_not_named() {
+    let gemv = request(&["gemv-2048x2048"], &["true"]);
+    let notices = |variable: (&str, &str)| {
+        let plan = pinned(&gemv, Ok(&profile()), ("0-7", 8), &[variable]);
+        plan.pin.unwrap().notices
+    };
+    for nothing in [
+        ("OMP_PROC_BIND", "false"),
+        ("OMP_PROC_BIND", " FALSE "),
+        ("OMP_PROC_BIND", ""),
+        ("OMP_PLACES", ""),
+        ("GOMP_CPU_AFFINITY", " "),
+        ("KMP_AFFINITY", "disabled"),
+        ("KMP_AFFINITY", "none"),
+        ("KMP_AFFINITY", "verbose, None"),
+    ] {
+        assert_eq!(notices(nothing), NOTHING, "{nothing:?}");
+    }
+    for (variable, value) in [
+        ("OMP_PROC_BIND", "true"),
+        ("OMP_PROC_BIND", "spread,close"),
+        ("OMP_PLACES", "false"),
+        ("GOMP_CPU_AFFINITY", "0"),
+        ("KMP_AFFINITY", "granularity=fine,compact"),
+    ] {
+        let notice = format!("{variable} may bind threads inside the pinned CPUs 0,2,4,6");
+        assert_eq!(notices((variable, value)), [notice], "{value}");
+    }
 }
 
 #[test]

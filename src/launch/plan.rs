@@ -1,8 +1,7 @@
 //! From profile, CPU budget and environment to what a launched program gets. Pure.
 
-use super::pin::{Pin, pin};
+use super::pin::{Orders, Pin, pin};
 use crate::environment::{self, Placeholder, assignments, expand};
-use crate::machine::CpuOrder;
 use crate::profile::Profile;
 use crate::profile::lookup::{Basis, Choice, Objective, Terms, Weighted, choose};
 use crate::units::{CpuSet, ThreadCount};
@@ -104,13 +103,13 @@ impl Plan {
     }
 }
 
-/// Plans a launch. `profile` is the machine's profile, or why there is none; `order` is that of the allowed CPUs, which
-/// only a pinned launch needs, and which is unknown where the build of the machine is.
+/// Plans a launch. `profile` is the machine's profile, or why there is none; `orders` are those of the CPUs,
+/// which only a pinned launch needs, and which are unknown where the build of the machine is.
 pub fn plan(
     request: &Request,
     profile: Result<&Profile, String>,
     cpus: &Cpus,
-    order: Option<&CpuOrder>,
+    orders: Option<&Orders>,
     environment: &dyn Fn(&str) -> Option<OsString>,
 ) -> Plan {
     let mut warnings = Vec::new();
@@ -123,7 +122,7 @@ pub fn plan(
     };
     let wanted = wanted(request, profile, &mut warnings);
     // Timings of bound threads tell about a program that will be bound, and about no other.
-    let bound = request.pin && order.is_some();
+    let bound = request.pin && orders.is_some();
     let answer =
         profile.and_then(|profile| answer(profile, &wanted, request.objective, cpus, bound));
     if profile.is_some() && answer.is_none() {
@@ -141,7 +140,14 @@ pub fn plan(
         .unwrap_or_default();
     let pin = request.pin.then(|| {
         let choice = answer.as_ref();
-        pin(choice, threads, order, &planned, environment, &mut warnings)
+        pin(
+            choice,
+            threads,
+            orders,
+            &planned,
+            environment,
+            &mut warnings,
+        )
     });
     let pin = pin.flatten();
     let cpus = pin
