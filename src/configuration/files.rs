@@ -3,6 +3,7 @@
 use super::{Configuration, ConfigurationError, parse};
 use crate::document::read::read_text;
 use std::ffi::OsString;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 /// The largest file that is read as a configuration.
@@ -51,15 +52,30 @@ impl Files {
     }
 }
 
-/// The configuration of one file; an absent one is empty.
+/// The configuration of one file; an absent one is empty, and so is one that this user cannot even see (another user's
+/// home, say): whoever may not look into a directory has configured nothing there.
 fn read(path: &Path) -> Result<Configuration, ConfigurationError> {
     match read_text(path, MAX_BYTES) {
         Ok(text) => parse(path, &text),
+        Err(_) if let Some(why) = unreachable(path) => {
+            log::info!(
+                "{} cannot be reached and counts as absent: {why}",
+                path.display()
+            );
+            Ok(Configuration::default())
+        }
         Err(error) => match ConfigurationError::reading(path, error) {
             Some(error) => Err(error),
             None => Ok(Configuration::default()),
         },
     }
+}
+
+/// Why a directory above this file bars the way to it, if one does.
+fn unreachable(path: &Path) -> Option<io::Error> {
+    let barred = [ErrorKind::PermissionDenied, ErrorKind::NotADirectory];
+    let error = path.symlink_metadata().err()?;
+    barred.contains(&error.kind()).then_some(error)
 }
 
 #[cfg(test)]
