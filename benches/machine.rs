@@ -7,7 +7,7 @@ use flate2::read::GzDecoder;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
-use threadtune::machine::{Budget, CpuInfo, CpuOrder, Fingerprint, Topology, affinity};
+use threadtune::machine::{CpuInfo, CpuOrder, Fingerprint, Host, Topology};
 
 const ROUNDS: usize = 101;
 const RECORDED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/topologies");
@@ -73,14 +73,19 @@ fn unpack(name: &str, root: &Path) -> std::io::Result<()> {
 }
 
 fn read(tree: &mut Tree) {
-    let live = tree.root == Path::new("/");
     let begin = Instant::now();
-    let Ok(topology) = Topology::read(&tree.root) else {
+    if Topology::read(&tree.root).is_err() {
+        return;
+    }
+    tree.topology_ms.push(begin.elapsed().as_secs_f64() * 1e3);
+    let begin = Instant::now();
+    let Ok(Host {
+        topology: Ok(topology),
+        budget,
+    }) = Host::read(&tree.root, None, |_| None)
+    else {
         return;
     };
-    tree.topology_ms.push(begin.elapsed().as_secs_f64() * 1e3);
-    let mask = affinity::current().ok().filter(|_| live);
-    let budget = Budget::read(&tree.root, &topology, mask.as_ref(), None, |_| None);
     let id = Fingerprint::of(&topology, &CpuInfo::read(&tree.root)).id;
     let order = CpuOrder::of(&topology, &budget.cpus);
     std::hint::black_box((id, order.differing()));

@@ -2,6 +2,7 @@
 
 use rustix::fs::{CWD, FileType, Mode};
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 use threadtune::machine::affinity;
@@ -268,32 +269,125 @@ fn roots_limit_on_processes_does_not_bind() {
     assert!(!stdout(&output).contains("processes"), "{output:?}");
 }
 
+/// The words that start the binary as a user without privileges; none where this user has none.
+fn unprivileged(test: &str) -> Option<&'static [&'static str]> {
+    const NOBODY: [&str; 4] = [
+        "setpriv",
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+    ];
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    if status.contains("\nUid:\t0\t") {
+        let can = [&NOBODY[1..], &[THREADTUNE, "--version"]].concat();
+        let tried = command(NOBODY[0], &can).output();
+        if tried.is_ok_and(|output| output.status.success()) {
+            return Some(&NOBODY);
+        }
+        eprintln!("skipped {test}: setpriv cannot start the binary as another user");
+        return None;
+    }
+    if status.contains("\nCapEff:\t0000000000000000\n") {
+        return Some(&[]);
+    }
+    eprintln!("skipped {test}: this user may have capabilities that exempt it");
+    None
+}
+
 #[test]
 fn a_users_limit_on_processes_binds() {
-    const NAME: &str = "a_users_limit_on_processes_binds";
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let output = if status.contains("\nUid:\t0\t") {
-        let nobody = [
-            "setpriv",
-            "--reuid=65534",
-            "--regid=65534",
-            "--clear-groups",
-        ];
-        let can = [&nobody[1..], &[THREADTUNE, "--version"]].concat();
-        let tried = command(nobody[0], &can).output();
-        if !tried.is_ok_and(|output| output.status.success()) {
-            eprintln!("skipped {NAME}: setpriv cannot start the binary as another user");
-            return;
-        }
-        with_one_process(&nobody)
-    } else if status.contains("\nCapEff:\t0000000000000000\n") {
-        with_one_process(&[])
-    } else {
-        eprintln!("skipped {NAME}: this user may have capabilities that exempt it");
+    let Some(launcher) = unprivileged("a_users_limit_on_processes_binds") else {
         return;
     };
+    let output = with_one_process(launcher);
     let text = stdout(&output);
     let line = "processes     1  RLIMIT_NPROC of 1, ";
     assert!(text.contains(line), "{output:?}");
     assert!(text.contains(" in use (proc/self/limits)\n"), "{text}");
+}
+
+#[test]
+fn a_configuration_out_of_reach_is_absent_and_one_that_is_barred_itself_is_an_error() {
+    const NAME: &str =
+        "a_configuration_out_of_reach_is_absent_and_one_that_is_barred_itself_is_an_error";
+    let Some(launcher) = unprivileged(NAME) else {
+        return;
+    };
+    let home = tempfile::tempdir().unwrap();
+    let files = [("threadtune/threadtune.toml", "[budget]\nreserve = 4096\n")];
+    write_all(home.path(), &files);
+    let file = home.path().join(files[0].0);
+    let mode = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let budget = |directory: &Path, args: &[&str]| {
+        let words = [launcher, &[THREADTUNE, "budget"], args].concat();
+        let mut command = command(words[0], &words[1..]);
+        let output = command.env("XDG_CONFIG_HOME", directory).output().unwrap();
+        (output.status.code(), stdout(&output), stderr(&output))
+    };
+    mode(home.path(), 0o000);
+    let (code, text, errors) = budget(home.path(), &["--explain", "-v"]);
+    mode(home.path(), 0o755);
+    assert_eq!(code, Some(0), "{errors}");
+    assert!(!text.contains("reserve"), "{text}");
+    let said = format!(
+        "{} cannot be reached and counts as absent: Permission denied",
+        file.display()
+    );
+    assert!(errors.contains(&said), "{errors}");
+
+    let (code, _, errors) = budget(&file, &["-v"]);
+    assert_eq!(code, Some(0), "{errors}");
+    assert!(
+        errors.contains("counts as absent: Not a directory"),
+        "{errors}"
+    );
+    let (_, _, errors) = budget(&file, &[]);
+    assert!(!errors.contains("reached"), "{errors}");
+
+    mode(&file, 0o000);
+    let (code, text, errors) = budget(home.path(), &[]);
+    assert_eq!((code, text.as_str()), (Some(2), ""));
+    let said = format!("cannot open {}: Permission denied", file.display());
+    assert!(
+        errors.contains(&said) && errors.contains("make it readable"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn names_and_values_cannot_write_to_the_terminal() {
+    let tree = tempfile::tempdir().unwrap();
+    write_all(
+        tree.path(),
+        &[
+            ("sys/devices/system/cpu/online", "0-7\n"),
+            ("proc/meminfo", "MemTotal: 16777216 kB\n"),
+            ("proc/self/cgroup", "0::/a\u{1b}[31m\n"),
+            (
+                "proc/self/mountinfo",
+                "5 4 0:4 / /cg rw - cgroup2 none rw\n",
+            ),
+            ("cg/a\u{1b}[31m/cpu.max", "200000 100000\n"),
+            ("cg/a\u{1b}[31m/memory.max", "1073741824\n"),
+            ("cg/a\u{1b}[31m/pids.max", "\u{1b}]0;x\n"),
+        ],
+    );
+    let root = tree.path().to_str().unwrap();
+    let output = run(THREADTUNE, &["budget", "--explain", "--root", root]);
+    let text = stdout(&output);
+    for line in [
+        "* quota         2  cpu.max of 2 CPUs (cg/a [31m/cpu.max)\n",
+        "at most 1024 MiB (cg/a [31m/memory.max); ",
+        "note: cg/a [31m/pids.max: `",
+    ] {
+        assert!(text.contains(line), "{text:?}");
+    }
+    let is_raw = |c: char| c.is_control() && c != '\n';
+    assert!(!text.contains(is_raw), "{text:?}");
+    let output = run(THREADTUNE, &["budget", "--root", root]);
+    let errors = stderr(&output);
+    assert!(errors.contains("cg/a [31m/pids.max"), "{errors:?}");
+    assert!(!errors.contains(is_raw), "{errors:?}");
 }

@@ -2,11 +2,12 @@
 
 use super::configuration;
 use crate::configuration::Configuration;
-use crate::machine::{Budget, Host, Memory};
+use crate::machine::{Beside, Budget, Host, Memory, is_live};
+use crate::report::plain;
 use clap::Args;
 use serde::Serialize;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Prints how many threads the CPU budget allows.
@@ -26,15 +27,18 @@ pub struct BudgetArgs {
 impl BudgetArgs {
     /// Runs the subcommand.
     pub fn run(&self) -> anyhow::Result<ExitCode> {
-        let is_live = self.root == Path::new("/");
-        let configuration = match is_live.then(configuration::sound) {
+        let configuration = match is_live(&self.root).then(configuration::sound) {
             None => Configuration::default(),
             Some(Some(configuration)) => configuration,
             Some(None) => return Ok(ExitCode::from(2)),
         };
         let env = |name: &str| std::env::var(name).ok();
-        let Host { topology, budget } =
-            Host::read(&self.root, configuration.reserve.as_ref(), env)?;
+        let beside = Beside {
+            reserve: configuration.reserve.as_ref(),
+            // The program that is asked about takes the place of this process.
+            tasks: 0,
+        };
+        let Host { topology, budget } = Host::read(&self.root, Some(&beside), env)?;
         if let Err(error) = &topology {
             log::warn!("{error}; counting {} CPUs", budget.cpus.len());
         }
@@ -45,7 +49,7 @@ impl BudgetArgs {
             explain(&budget, &memory())
         } else {
             for note in &budget.notes {
-                log::warn!("{note}");
+                log::warn!("{}", plain(note));
             }
             format!("{}\n", budget.limit)
         };
@@ -98,12 +102,15 @@ fn explain(budget: &Budget, memory: &Memory) -> String {
         let _ = writeln!(
             text,
             "{mark} {:<9} {:>5}  {} ({})",
-            limit.kind, limit.threads, limit.value, limit.source
+            limit.kind,
+            limit.threads,
+            plain(&limit.value),
+            plain(&limit.source)
         );
     }
-    let _ = writeln!(text, "{}", in_words(memory));
+    let _ = writeln!(text, "{}", plain(&in_words(memory)));
     for note in &budget.notes {
-        let _ = writeln!(text, "note: {note}");
+        let _ = writeln!(text, "note: {}", plain(note));
     }
     text
 }

@@ -2,7 +2,9 @@
 
 use super::configuration;
 use super::output::print;
-use crate::machine::{CpuInfo, Fingerprint, Host, Memory, Topology, governor, kernel_release};
+use crate::machine::{
+    Beside, CpuInfo, Fingerprint, Host, Memory, Topology, governor, is_live, kernel_release,
+};
 use crate::profile::{BudgetRecord, Comparison, Here, load};
 use crate::report::{
     MachineReport, comparison_json, comparison_table, machine_json, machine_picture,
@@ -15,8 +17,9 @@ use std::process::ExitCode;
 /// Options of `machine`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exit codes: 0 done, with --diff: the profile is used on this machine; 1 with --diff: the profile belongs to another \
-machine; 1 also where machine or profile cannot be read (stderr says why); 2 wrong usage.")]
+Exit codes: 0 done; 1 the machine cannot be read (stderr says why); 2 wrong usage. With --diff: 0 the profile is used \
+on this machine; 1 the profile belongs to another machine; 2 trouble: wrong usage, or the machine or the profile cannot \
+be read.")]
 pub struct MachineArgs {
     /// Print one JSON object; sets of CPUs are texts such as `0-3,8`.
     #[arg(long)]
@@ -32,11 +35,15 @@ pub struct MachineArgs {
 impl MachineArgs {
     /// Runs the subcommand.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let host = self.host()?;
-        match &self.diff {
-            Some(profile) => self.compare(host, profile),
-            None => self.show(&host),
-        }
+        let Some(profile) = &self.diff else {
+            return self.show(&self.host()?);
+        };
+        // As with diff(1), 1 tells what was found, and trouble must not look like it.
+        let compared = self.host().and_then(|host| self.compare(host, profile));
+        Ok(compared.unwrap_or_else(|error| {
+            log::error!("{error:#}");
+            ExitCode::from(2)
+        }))
     }
 
     /// The live machine, or nothing but the tree under another root.
@@ -48,7 +55,7 @@ impl MachineArgs {
             );
         }
         let mut reserve = None;
-        if self.root == Path::new("/") {
+        if is_live(&self.root) {
             let (configuration, problems) = configuration::read();
             for problem in problems {
                 log::warn!("{problem}");
@@ -56,7 +63,12 @@ impl MachineArgs {
             reserve = configuration.reserve;
         }
         let env = |name: &str| std::env::var(name).ok();
-        Ok(Host::read(&self.root, reserve.as_ref(), env)?)
+        let beside = Beside {
+            reserve: reserve.as_ref(),
+            // As a launch finds it.
+            tasks: 0,
+        };
+        Ok(Host::read(&self.root, Some(&beside), env)?)
     }
 
     fn show(&self, Host { topology, budget }: &Host) -> anyhow::Result<ExitCode> {

@@ -2,7 +2,7 @@
 
 use crate::configuration::Configuration;
 use crate::launch::Cpus;
-use crate::machine::{Budget, CpuInfo, Fingerprint, Host, Topology};
+use crate::machine::{Beside, Budget, CpuInfo, Fingerprint, Host, Topology};
 use crate::units::ThreadCount;
 use std::path::Path;
 
@@ -29,7 +29,12 @@ impl ThisMachine {
     pub fn configured(configuration: &Configuration) -> Self {
         let root = Path::new("/");
         let env = |name: &str| std::env::var(name).ok();
-        let Ok(host) = Host::read(root, configuration.reserve.as_ref(), env) else {
+        let beside = Beside {
+            reserve: configuration.reserve.as_ref(),
+            // A launch becomes the program.
+            tasks: 0,
+        };
+        let Ok(host) = Host::read(root, Some(&beside), env) else {
             return Self::default();
         };
         let (topology, budget) = (host.topology.ok(), host.budget);

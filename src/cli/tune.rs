@@ -100,7 +100,7 @@ impl TuneArgs {
         let Some(configuration) = configuration::sound() else {
             return Ok(ExitCode::from(2));
         };
-        let around = Surroundings::read(&configuration)?;
+        let around = Surroundings::read(&configuration, self.team)?;
         let path = self.profile_path(&around)?;
         check_writable(&path)
             .context("the profile could not be written, so nothing is measured")?;

@@ -62,6 +62,16 @@ pub struct Reserve {
     pub source: String,
 }
 
+/// What has to find room beside the team that a budget is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Beside<'a> {
+    /// CPUs that the configuration leaves to others.
+    pub reserve: Option<&'a Reserve>,
+    /// Tasks of the asker that run while the team does and are none of it. There are none where the asker becomes the
+    /// program: its own thread is one of the team then.
+    pub tasks: usize,
+}
+
 /// One limit that was found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Limit {
@@ -92,6 +102,9 @@ pub struct Budget {
     pub quota: Option<f64>,
     /// Every limit found, in the order in which they were applied.
     pub limits: Vec<Limit>,
+    /// The first limit on tasks that has no room for a team of even one thread, although `limit` is 1.
+    #[serde(skip)]
+    pub no_room: Option<Limit>,
     /// What was malformed or contradictory, for people.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -101,15 +114,16 @@ impl Budget {
     /// Resolves the budget under `root`.
     ///
     /// `affinity` is the mask of the live process, and must be `None` for a root other than `/`, where
-    /// `proc/self/status` of the tree stands in. `env` looks up environment variables. [`super::Host`] is the one way
-    /// in which the subcommands come here.
+    /// `proc/self/status` of the tree stands in. Nothing need fit beside the team where `beside` is `None`. `env` looks
+    /// up environment variables. [`super::Host`] is the one way in which the subcommands come here.
     pub fn read(
         root: &Path,
         topology: &Topology,
         affinity: Option<&CpuSet>,
-        reserve: Option<&Reserve>,
+        beside: Option<&Beside>,
         env: impl Fn(&str) -> Option<String>,
     ) -> Self {
+        let beside = beside.copied().unwrap_or_default();
         let mut tree = Tree::new(root);
         let cgroups = Cgroups::read(&tree);
         let mut budget = Resolver::new(&topology.online);
@@ -149,10 +163,11 @@ impl Budget {
                 budget.quota = Some(budget.quota.map_or(cpus, |least| least.min(cpus)));
             }
         }
-        if let Some(reserve) = reserve.filter(|reserve| reserve.cpus > 0) {
+        if let Some(reserve) = beside.reserve.filter(|reserve| reserve.cpus > 0) {
             budget.reserve(reserve);
         }
-        tasks::apply(&mut budget, &mut tree, &cgroups, topology.online.len());
+        let online = topology.online.len();
+        tasks::apply(&mut budget, &mut tree, &cgroups, online, beside.tasks);
         // Ranks share all that was found so far.
         ranks::apply(&mut budget, topology, &shared, &env);
         budget.finish(tree.into_notes())
@@ -176,6 +191,7 @@ pub(super) struct Resolver {
     by: LimitKind,
     quota: Option<f64>,
     limits: Vec<Limit>,
+    no_room: Option<Limit>,
     notes: Vec<String>,
 }
 
@@ -194,6 +210,7 @@ impl Resolver {
                 cpus: Some(online.clone()),
                 threads,
             }],
+            no_room: None,
             notes: Vec::new(),
         }
     }
@@ -236,6 +253,14 @@ impl Resolver {
             threads: ThreadCount::clamped(threads),
         });
         self.decide(kind, threads);
+    }
+
+    /// Applies a limit on tasks, which has room for a team of so many threads.
+    pub(super) fn tasks(&mut self, kind: LimitKind, source: String, value: String, team: usize) {
+        self.threads(kind, source, value, team);
+        if team == 0 && self.no_room.is_none() {
+            self.no_room = self.limits.last().cloned();
+        }
     }
 
     /// Leaves CPUs to others. It does not matter which: they are no part of the mask that programs see.
@@ -288,6 +313,7 @@ impl Resolver {
             by: self.by,
             quota: self.quota,
             limits: self.limits,
+            no_room: self.no_room,
             notes,
         }
     }

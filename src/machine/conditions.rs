@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// What stands where the kernel shows nothing.
-const UNKNOWN: &str = "unknown";
+pub const UNKNOWN: &str = "unknown";
 
 /// The kernel's release, or `unknown`.
 pub fn kernel_release(root: &Path) -> String {

@@ -1,10 +1,15 @@
 //! The machine as one process finds it: the one way from a root path to topology and CPU budget.
 
 use super::affinity;
-use super::budget::{Budget, Reserve};
+use super::budget::{Beside, Budget};
 use super::topology::{Topology, TopologyError};
 use crate::units::MAX_CPUS;
 use std::path::Path;
+
+/// Is this the machine that runs, and not the recorded tree of one?
+pub fn is_live(root: &Path) -> bool {
+    root == Path::new("/")
+}
 
 /// The machine under a process, and what that process may use of it.
 #[derive(Debug, Clone)]
@@ -18,18 +23,18 @@ pub struct Host {
 impl Host {
     /// The host of the calling thread where `root` is `/`, else that of the process whose tree was recorded there.
     ///
-    /// `env` looks up environment variables of the live process; a recorded one has left none. An error means that
-    /// nothing at all names a CPU.
+    /// `beside` is what has to fit beside the team, `None` for nothing. `env` looks up environment variables of the live
+    /// process; a recorded one has left none. An error means that nothing at all names a CPU.
     pub fn read(
         root: &Path,
-        reserve: Option<&Reserve>,
+        beside: Option<&Beside>,
         env: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, TopologyError> {
-        let is_live = root == Path::new("/");
+        let is_live = is_live(root);
         // Where the system call fails, the mask in `proc/self/status` stands in.
         let mask = is_live.then(|| affinity::current().ok()).flatten();
         let env = |name: &str| is_live.then(|| env(name)).flatten();
-        let read = |topology: &Topology| Budget::read(root, topology, mask.as_ref(), reserve, env);
+        let read = |topology: &Topology| Budget::read(root, topology, mask.as_ref(), beside, env);
         let topology = Topology::read(root);
         let budget = match &topology {
             Ok(topology) => read(topology),

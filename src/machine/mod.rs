@@ -20,12 +20,12 @@ mod tasks;
 mod topology;
 mod tree;
 
-pub use budget::{Budget, Limit, LimitKind, Reserve};
+pub use budget::{Beside, Budget, Limit, LimitKind, Reserve};
 pub use cgroup::cpu_stat_files;
-pub use conditions::{cpu_pressure_percent, governor, kernel_release};
+pub use conditions::{UNKNOWN, cpu_pressure_percent, governor, kernel_release};
 pub use cpuinfo::CpuInfo;
 pub use fingerprint::Fingerprint;
-pub use host::Host;
+pub use host::{Host, is_live};
 pub use layout::Layout;
 pub use load::{BusyProcess, LoadError, LoadWatch};
 pub use memory::Memory;

@@ -1,7 +1,8 @@
 //! How many threads more may be started: `pids.max` of control groups, and `RLIMIT_NPROC` of the user.
 //!
 //! A runtime that cannot start a thread of its team gives up, so both are limits of the budget. The thread that is
-//! there already, this process's own, is one of the team and counted among those in use.
+//! there already, this process's own, is counted among those in use. It becomes one of the team where this process
+//! becomes the program; where it stays beside the team, the asker counts it among the tasks that do.
 
 use super::budget::{LimitKind, Resolver};
 use super::cgroup::{Cgroups, Group};
@@ -15,41 +16,41 @@ const UID_MAP: &str = "proc/self/uid_map";
 /// `CAP_SYS_ADMIN` and `CAP_SYS_RESOURCE`, as bits of a capability set.
 const EXEMPTING: u64 = 1 << 21 | 1 << 24;
 
-/// Adds the limits that this process has; `online` is the largest team there could be.
-pub(super) fn apply(budget: &mut Resolver, tree: &mut Tree, cgroups: &Cgroups, online: usize) {
+/// Adds the limits that this process has; `online` is the largest team there could be, `beside` the number of tasks
+/// that run beside it.
+pub(super) fn apply(
+    budget: &mut Resolver,
+    tree: &mut Tree,
+    cgroups: &Cgroups,
+    online: usize,
+    beside: usize,
+) {
     let groups = cgroups.groups("pids").into_iter().flatten();
-    let tightest = groups
+    let pids = groups
         .filter_map(|group| pids_of(tree, &group))
-        .min_by_key(|found| found.threads);
-    if let Some(found) = tightest {
-        budget.threads(LimitKind::Pids, found.source, found.value, found.threads);
-    }
-    if let Some(found) = processes(tree, online as u64) {
-        budget.threads(
-            LimitKind::Processes,
-            found.source,
-            found.value,
-            found.threads,
-        );
+        .min_by_key(|found| found.team(beside));
+    let processes = processes(tree, online.saturating_add(beside) as u64);
+    for (kind, found) in [(LimitKind::Pids, pids), (LimitKind::Processes, processes)] {
+        if let Some(found) = found {
+            let team = found.team(beside);
+            budget.tasks(kind, found.source, found.value, team);
+        }
     }
 }
 
-/// A limit on tasks, and the team that it has room for.
+/// A limit on tasks: `used` of `most` are there, one of them this process's own thread.
 struct Found {
     source: String,
     value: String,
-    threads: usize,
+    most: u64,
+    used: u64,
 }
 
 impl Found {
-    /// `used` tasks of `most` are there, one of them this process's own thread.
-    fn new(source: String, value: String, most: u64, used: u64) -> Self {
-        let threads = most.saturating_sub(used).saturating_add(1);
-        Self {
-            source,
-            value,
-            threads: usize::try_from(threads).unwrap_or(usize::MAX),
-        }
+    /// The largest team that there is room for; 0 where there is none even for one thread.
+    fn team(&self, beside: usize) -> usize {
+        let others = self.used.saturating_sub(1).saturating_add(beside as u64);
+        usize::try_from(self.most.saturating_sub(others)).unwrap_or(usize::MAX)
     }
 }
 
@@ -73,15 +74,22 @@ fn pids_of(tree: &mut Tree, group: &Group) -> Option<Found> {
         .and_then(|text| text.parse::<u64>().ok());
     let in_use = used.map_or("an unknown number".to_owned(), |used| used.to_string());
     let value = format!("pids.max of {most}, {in_use} in use");
-    Some(Found::new(source, value, most, used.unwrap_or(0)))
+    Some(Found {
+        source,
+        value,
+        most,
+        // At least this process.
+        used: used.map_or(1, |used| used.max(1)),
+    })
 }
 
 /// What `RLIMIT_NPROC` has room for; `None` where it cannot bind.
 ///
 /// It limits the tasks, threads included, of this process's real user; only tasks that are visible here can be
 /// counted, so a container may have less room than this says. User 0 is exempt, and so is who has one of two
-/// capabilities (`copy_process` in kernel/fork.c, `user_namespaces(7)`, `getrlimit(2)`).
-fn processes(tree: &mut Tree, online: u64) -> Option<Found> {
+/// capabilities (`copy_process` in kernel/fork.c, `user_namespaces(7)`, `getrlimit(2)`). `wanted` is how many tasks more
+/// there could be.
+fn processes(tree: &mut Tree, wanted: u64) -> Option<Found> {
     let limits = tree.text(LIMITS)?;
     let soft = limits.lines().find_map(|line| {
         line.strip_prefix("Max processes")?
@@ -99,7 +107,7 @@ fn processes(tree: &mut Tree, online: u64) -> Option<Found> {
     };
     // Nearly always the whole system has fewer threads than one user may have: then nobody need be counted.
     if let Some(all) = tasks_of_all(tree)
-        && all.saturating_add(online) <= most
+        && all.saturating_add(wanted) <= most
     {
         return None;
     }
@@ -116,7 +124,12 @@ fn processes(tree: &mut Tree, online: u64) -> Option<Found> {
     // At least this process.
     let used = tasks_of(tree, user).max(1);
     let value = format!("RLIMIT_NPROC of {most}, {used} in use");
-    Some(Found::new(LIMITS.to_owned(), value, most, used))
+    Some(Found {
+        source: LIMITS.to_owned(),
+        value,
+        most,
+        used,
+    })
 }
 
 /// The tasks of the whole system, those of other containers too: the second number of `0.20 0.18 0.12 1/80 11206`.

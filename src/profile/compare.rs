@@ -1,7 +1,7 @@
 //! What sets a profile's machine and conditions apart from those at hand, and whether that matters (pure).
 
 use super::schema::{BudgetRecord, Conditions, Profile};
-use crate::machine::Fingerprint;
+use crate::machine::{Fingerprint, UNKNOWN};
 use crate::units::CpuSet;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -207,12 +207,21 @@ impl Changes {
             backend: _,
             team: _,
         } = profile;
-        let maybe = Matters::Maybe;
         let why = "another scheduler: worth a check";
-        self.value("kernel", kernel, &here.kernel, maybe, why);
+        self.condition("kernel", kernel, &here.kernel, why);
         let why = "times change, counts rarely";
-        self.value("governor", governor, &here.governor, maybe, why);
+        self.condition("governor", governor, &here.governor, why);
         self.budget(budget, &here.budget);
+    }
+
+    /// A condition that may be unknown on either side, which is no sign that it changed.
+    fn condition(&mut self, field: &'static str, profile: &str, here: &str, why: &str) {
+        let (matters, why) = if [profile, here].contains(&UNKNOWN) {
+            (Matters::No, "cannot be compared")
+        } else {
+            (Matters::Maybe, why)
+        };
+        self.value(field, &profile, &here, matters, why);
     }
 
     fn budget(&mut self, profile: &BudgetRecord, here: &BudgetRecord) {

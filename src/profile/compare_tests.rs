@@ -139,6 +139,32 @@ fn conditions_leave_the_machine_the_same() {
 }
 
 #[test]
+fn what_is_unknown_cannot_be_compared_and_does_not_matter() {
+    let changes = changed(|here| {
+        here.kernel = "unknown".into();
+        here.governor = "unknown".into();
+    });
+    assert_eq!(
+        changes,
+        [
+            "kernel: 6.1.0 -> unknown (no)",
+            "governor: performance -> unknown (no)"
+        ]
+    );
+    let mut profile = profile();
+    profile.conditions.governor = "unknown".into();
+    let comparison = Comparison::of(&profile, &here());
+    let [change] = &comparison.changes[..] else {
+        panic!("{:?}", comparison.changes);
+    };
+    assert_eq!((change.field, change.matters), ("governor", Matters::No));
+    assert_eq!(change.why, "cannot be compared");
+    let mut here = here();
+    here.governor = "unknown".into();
+    assert_eq!(Comparison::of(&profile, &here).changes, []);
+}
+
+#[test]
 fn a_smaller_budget_needs_nothing_and_a_larger_one_was_never_measured() {
     let budget = |cpus: &str, limit, by: &str| {
         let (cpus, by) = (set(cpus), by.to_owned());

@@ -18,5 +18,5 @@ pub use export::{entry_json, profile_csv, profile_json};
 pub use machine::{MachineReport, machine_json};
 pub use picture::machine_picture;
 pub use replay::{ReplaySummary, replay_json, replay_table};
-pub use table::{cut_short_line, profile_table};
+pub use table::{cut_short_line, plain, profile_table};
 pub use units::time;

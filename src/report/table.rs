@@ -90,7 +90,7 @@ pub(super) fn remark(entry: &Entry) -> String {
 }
 
 /// Text of a file as it may go to a terminal: on one line, without control characters.
-pub(super) fn plain(text: &str) -> String {
+pub fn plain(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect()

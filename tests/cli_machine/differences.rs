@@ -188,14 +188,14 @@ fn another_machine_is_exit_code_1_and_every_field_is_shown() {
 }
 
 #[test]
-fn a_profile_that_cannot_be_read_is_exit_code_1_with_the_place() {
+fn a_profile_that_cannot_be_read_is_exit_code_2_with_the_place() {
     let measured = Measured::new();
     let path = measured.root().join("other.toml");
     let error = |text: Option<String>| {
         if let Some(text) = text {
             fs::write(&path, text).unwrap();
         }
-        fails(&measured.diff(&path, &[]), 1).to_owned()
+        fails(&measured.diff(&path, &[]), 2).to_owned()
     };
     let absent = error(None);
     assert!(
@@ -214,7 +214,7 @@ fn a_profile_that_cannot_be_read_is_exit_code_1_with_the_place() {
     );
     let torn = error(Some("schema = 1\nentries".to_owned()));
     assert!(torn.contains("other.toml, line 2"), "{torn}");
-    let directory = fails(&measured.diff(measured.root(), &[]), 1).to_owned();
+    let directory = fails(&measured.diff(measured.root(), &[]), 2).to_owned();
     assert!(
         directory.contains("is a directory, not a regular file"),
         "{directory}"

@@ -24,9 +24,13 @@ fn a_root_that_is_no_directory_is_named() {
 #[test]
 fn an_empty_root_says_what_is_missing() {
     let directory = tempfile::tempdir().unwrap();
-    for args in [&[][..], &["--json"], &["--diff", "unread.toml"]] {
+    for (args, code) in [
+        (&[][..], 1),
+        (&["--json"], 1),
+        (&["--diff", "unread.toml"], 2),
+    ] {
         let output = on_tree("machine", directory.path(), args);
-        let stderr = fails(&output, 1);
+        let stderr = fails(&output, code);
         for part in [
             "no CPU found",
             "sys/devices/system/cpu",
@@ -46,7 +50,7 @@ fn control_groups_alone_are_told_but_compared_with_no_profile() {
     let output = on_tree("machine", directory.path(), &[]);
     assert!(succeeds(&output).contains("no limit was found"));
     let output = on_tree("machine", directory.path(), &["--diff", "unread.toml"]);
-    let stderr = fails(&output, 1);
+    let stderr = fails(&output, 2);
     assert!(
         stderr.contains("nothing to compare") && stderr.contains("no CPU found"),
         "{stderr}"
@@ -73,7 +77,10 @@ fn wrong_usage_is_exit_code_2_and_help_tells_the_codes() {
     let output = usage(&["--help"]);
     let help = succeeds(&output).replace('\n', " ");
     assert!(help.contains("Exit codes: 0"), "{help}");
-    assert!(help.contains("belongs to another machine"), "{help}");
+    assert!(
+        help.contains("1 the profile belongs to another machine; 2 trouble"),
+        "{help}"
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! CPU budgets from made-up control groups, masks and environments.
 
 use crate::made_up::Made;
-use threadtune::machine::{Budget, LimitKind, Reserve, Topology};
+use threadtune::machine::{Beside, Budget, LimitKind, Reserve, Topology};
 use threadtune::units::CpuSet;
 
 const V2: &str = "5 4 0:4 / /sys/fs/cgroup rw shared:5 - cgroup2 cgroup2 rw";
@@ -30,8 +30,12 @@ fn reserving(made: &Made, mask: Option<&str>, cpus: Option<usize>, env: &[(&str,
         cpus,
         source: "file: budget.reserve".to_owned(),
     });
-    let (topology, mask, reserve) = (made.topology(), mask.as_ref(), reserve.as_ref());
-    Budget::read(made.root(), &topology, mask, reserve, |name| {
+    let beside = Beside {
+        reserve: reserve.as_ref(),
+        tasks: 0,
+    };
+    let (topology, mask) = (made.topology(), mask.as_ref());
+    Budget::read(made.root(), &topology, mask, Some(&beside), |name| {
         let (_, value) = env.iter().find(|(n, _)| *n == name)?;
         Some((*value).to_owned())
     })
@@ -88,6 +92,14 @@ fn quotas_that_are_torn_or_nonsense_are_no_limits() {
     ] {
         let b = budget(&v2(&[("a/b/cpu.max", text)]));
         assert_eq!(limit(&b), (8, LimitKind::Online), "{text}");
+    }
+    for (text, says) in [
+        ("9 0", "a quota of `9` with a period of 0 µs"),
+        ("9 x", "a quota of `9` with a period that is no number"),
+    ] {
+        let b = budget(&v2(&[("a/b/cpu.max", text)]));
+        let note = format!("sys/fs/cgroup/a/b/cpu.max: {says} is no limit; left out");
+        assert_eq!(b.notes, [note]);
     }
     // Cut after the quota: the kernel's default period.
     assert_eq!(

@@ -2,7 +2,7 @@
 
 use crate::budgets::{budget, eight_cpus, limit, v2};
 use crate::made_up::Made;
-use threadtune::machine::{Budget, LimitKind};
+use threadtune::machine::{Beside, Budget, LimitKind};
 
 /// The line of `proc/self/limits` among others, as the kernel lays it out.
 fn limits(soft: &str) -> String {
@@ -67,15 +67,17 @@ fn a_full_group_leaves_one_thread() {
 }
 
 #[test]
-fn an_unknown_number_of_tasks_counts_as_none() {
+fn where_the_number_of_tasks_is_unknown_this_process_is_one() {
     for current in ["", "x", "-1"] {
         let b = budget(&v2(&[("pids.max", "5"), ("pids.current", current)]));
-        assert_eq!(limit(&b), (6, LimitKind::Pids));
+        assert_eq!(limit(&b), (5, LimitKind::Pids));
         let value = "pids.max of 5, an unknown number in use";
         assert_eq!(deciding(&b), ("sys/fs/cgroup/pids.max", value));
     }
     let b = budget(&v2(&[("pids.max", "5")]));
-    assert_eq!(limit(&b), (6, LimitKind::Pids));
+    assert_eq!(limit(&b), (5, LimitKind::Pids));
+    let b = budget(&v2(&[("pids.max", "5"), ("pids.current", "0")]));
+    assert_eq!(limit(&b), (5, LimitKind::Pids));
 }
 
 #[test]
@@ -204,4 +206,52 @@ fn without_the_files_of_procfs_there_is_no_such_limit() {
     std::fs::remove_file(made.root().join("proc/self/limits")).unwrap();
     let b = budget(&made);
     assert_eq!((limit(&b), b.notes.len()), ((8, LimitKind::Online), 0));
+}
+
+/// The budget where so many of the asker's tasks stay beside the team.
+fn beside(made: &Made, tasks: usize) -> Budget {
+    let beside = Beside {
+        reserve: None,
+        tasks,
+    };
+    Budget::read(made.root(), &made.topology(), None, Some(&beside), |_| None)
+}
+
+#[test]
+fn tasks_beside_the_team_take_their_room_from_limits_on_tasks_only() {
+    let group = v2(&[("a/pids.max", "10"), ("a/pids.current", "6")]);
+    let quota = v2(&[("cpu.max", "300000 100000")]);
+    for (tasks, threads) in [(0, 5), (1, 4), (2, 3), (4, 1)] {
+        let b = beside(&group, tasks);
+        assert_eq!(limit(&b), (threads, LimitKind::Pids), "{tasks}");
+        assert_eq!(deciding(&b).1, "pids.max of 10, 6 in use");
+        assert_eq!(b.no_room, None);
+        let b = beside(&user("7", "80"), tasks);
+        assert_eq!(limit(&b), (threads, LimitKind::Processes), "{tasks}");
+        assert_eq!(b.no_room, None);
+        assert_eq!(limit(&beside(&quota, tasks)), (3, LimitKind::Quota));
+    }
+    // Ten tasks and eight more threads fit below 18, and not with another one beside them.
+    assert_eq!(beside(&user("18", "10"), 0).limits.len(), 1);
+    assert_eq!(beside(&user("18", "10"), 1).limits.len(), 2);
+}
+
+#[test]
+fn a_limit_without_room_for_one_thread_is_told_apart_from_one_with_room_for_one() {
+    let made = v2(&[
+        ("a/pids.max", "10"),
+        ("a/pids.current", "6"),
+        ("cpu.max", "1000 100000"),
+    ]);
+    for tasks in [5, 9, usize::MAX] {
+        let b = beside(&made, tasks);
+        assert_eq!(b.limit.get(), 1);
+        let full = b.no_room.unwrap();
+        assert_eq!((full.kind, full.threads.get()), (LimitKind::Pids, 1));
+        assert_eq!(full.source, "sys/fs/cgroup/a/pids.max");
+    }
+    // A quota of less than a CPU slows one thread down, and stops none.
+    assert_eq!(beside(&made, 4).no_room, None);
+    let b = beside(&user("3", "80"), 1);
+    assert_eq!(b.no_room.unwrap().kind, LimitKind::Processes);
 }

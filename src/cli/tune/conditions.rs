@@ -3,16 +3,20 @@
 use crate::configuration::Configuration;
 use crate::environment::assignments;
 use crate::machine::{
-    Budget, CpuInfo, CpuOrder, Fingerprint, Host, Layout, Memory, Topology, governor,
-    kernel_release,
+    Beside, Budget, CpuInfo, CpuOrder, Fingerprint, Host, Layout, Limit, LimitKind, Memory,
+    Topology, governor, kernel_release,
 };
 use crate::profile::{BudgetRecord, Conditions};
-use anyhow::Context as _;
+use crate::worker::team::TeamChoice;
+use anyhow::{Context as _, bail};
 use std::ffi::OsString;
 use std::path::Path;
 
 /// A last-level cache whose size cannot be told is taken for this large: more than most.
 const CACHE_UNKNOWN: u64 = 64 << 20;
+
+/// The supervisor's own tasks: one thread, which waits for the worker's answers. Signals need no thread.
+const SUPERVISOR_TASKS: usize = 1;
 
 /// Everything about the machine that a tuning needs.
 pub struct Surroundings {
@@ -28,11 +32,19 @@ pub struct Surroundings {
 }
 
 impl Surroundings {
-    /// Reads the live machine.
-    pub fn read(configuration: &Configuration) -> anyhow::Result<Self> {
+    /// Reads the live machine for a worker with such a team. It is an error if a limit on tasks has no room for both the
+    /// processes that measure and a single thread that is measured.
+    pub fn read(configuration: &Configuration, team: TeamChoice) -> anyhow::Result<Self> {
         let root = Path::new("/");
         let env = |name: &str| std::env::var(name).ok();
-        let Host { topology, budget } = Host::read(root, configuration.reserve.as_ref(), env)?;
+        let beside = Beside {
+            reserve: configuration.reserve.as_ref(),
+            tasks: SUPERVISOR_TASKS + team.tasks_beside(),
+        };
+        let Host { topology, budget } = Host::read(root, Some(&beside), env)?;
+        if let Some(limit) = &budget.no_room {
+            bail!(without_room(limit, beside.tasks, team));
+        }
         let topology = topology.context("the machine's CPUs cannot be read")?;
         for note in topology.notes.iter().chain(&budget.notes) {
             log::info!("{note}");
@@ -90,4 +102,23 @@ impl Surroundings {
             team: team.to_owned(),
         }
     }
+}
+
+/// Which limit is too low for a measurement, and what to do about it.
+fn without_room(limit: &Limit, beside: usize, team: TeamChoice) -> String {
+    let raise = if limit.kind == LimitKind::Pids {
+        "raise `pids.max` (TasksMax= of a systemd unit, --pids-limit of a container)"
+    } else {
+        "raise it by `ulimit -u`"
+    };
+    let fewer = if team == TeamChoice::OpenMp {
+        ""
+    } else {
+        "; `--team openmp` needs one task less"
+    };
+    format!(
+        "{} ({}) has no room for a thread to measure with beside threadtune's own tasks ({beside}); {raise}, or end other \
+         processes that it counts{fewer}",
+        limit.value, limit.source
+    )
 }

@@ -58,6 +58,17 @@ pub enum TeamChoice {
     Rayon,
 }
 
+impl TeamChoice {
+    /// How many tasks a worker has beside its team, at most. The main thread is one of an OpenMP team and waits beside
+    /// rayon's, which may turn out to be the team where the choice is free.
+    pub fn tasks_beside(self) -> usize {
+        match self {
+            Self::OpenMp => 0,
+            Self::Auto | Self::Rayon => 1,
+        }
+    }
+}
+
 impl FromStr for TeamChoice {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
