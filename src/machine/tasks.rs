@@ -79,7 +79,7 @@ fn pids_of(tree: &mut Tree, group: &Group) -> Option<Found> {
         value,
         most,
         // At least this process.
-        used: used.map_or(1, |used| used.max(1)),
+        used: used.unwrap_or(1),
     })
 }
 
