@@ -3,6 +3,7 @@
 //! Data flows `machine → workload → bench → tune → profile → launch`. A folder uses only those below it in this list:
 //!
 //! - `cli`: one file per subcommand: arguments in, text out
+//! - `daemon`: the service: when it measures and when it stands back (`schedule`, pure)
 //! - `launch`: from profile, CPU budget and environment to assignments and CPUs (`plan`, pure), then `exec`
 //! - `report`: profiles, replays and machines as tables, curves, pictures, JSON and CSV
 //! - `bench`: who gives samples: a worker process, a simulated machine, a recording; and who records them
@@ -25,6 +26,7 @@
 pub mod bench;
 pub mod cli;
 pub mod configuration;
+pub mod daemon;
 mod document;
 pub mod environment;
 pub mod launch;

@@ -4,12 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Folders and files (under `src`) that are pure; those that do not exist yet are passed over.
-const PURE: [&str; 8] = [
+const PURE: [&str; 9] = [
     "stats",
     "tune",
     "workload",
     "environment",
     "daemon/schedule.rs",
+    "daemon/settings.rs",
     "launch/plan.rs",
     "launch/pin.rs",
     "profile/lookup.rs",

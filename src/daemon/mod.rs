@@ -1,0 +1,9 @@
+//! The service: measures by itself when nobody needs the machine, and keeps the profile true.
+//!
+//! `schedule` decides (pure); what it waits for, and what it says, stands around it.
+
+mod schedule;
+mod settings;
+
+pub use schedule::{Action, Event, Load, Now, Phase, Reason, Schedule, Task};
+pub use settings::{Hours, InvalidHours, Settings};

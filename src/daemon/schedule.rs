@@ -1,0 +1,465 @@
+//! When the daemon measures, and when it stands back: events and time in, actions out. Pure.
+//!
+//! There are tasks, or there are none. Tasks wait until the machine has been idle for a while, and for everything else
+//! that the settings ask for; then they are done one by one. Whoever needs the CPU meanwhile gets it: the task is put
+//! aside, and waits again. Nothing here measures, sleeps or reads: the caller does what [`Schedule::next_action`] says,
+//! reports what came of it, and wakes up at [`Schedule::wake_at`].
+
+use super::settings::Settings;
+use crate::units::Nanos;
+use std::collections::VecDeque;
+
+const DAY_SECONDS: u32 = 24 * 3600;
+
+/// A moment, on both clocks that matter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// Since boot, suspended time included: never set back.
+    pub at: Nanos,
+    /// Days since 1970 by the local calendar; may be set back.
+    pub day: i64,
+    /// Seconds since local midnight.
+    pub second: u32,
+}
+
+/// Something to measure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Task {
+    /// A workload that the profile lacks, or that is to be tuned again.
+    Tune(String),
+    /// A workload whose verdict may have become wrong.
+    Check(String),
+}
+
+impl Task {
+    /// The workload.
+    pub fn workload(&self) -> &str {
+        match self {
+            Self::Tune(name) | Self::Check(name) => name,
+        }
+    }
+}
+
+/// How the machine is used by others since the look before.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Load {
+    /// CPUs that other processes used.
+    pub others_cpus: f64,
+    /// Share of the last ten seconds in which a runnable thread waited for a CPU, percent; absent where unknown.
+    pub pressure_percent: Option<f64>,
+    /// Is it fed from the mains? So is what has no battery.
+    pub on_mains: bool,
+    /// The process that used most, by name, with the CPUs it used.
+    pub busiest: Option<(String, f64)>,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// The profile was compared with the catalogue: these tasks are left. They replace those known.
+    Surveyed(Vec<Task>),
+    /// The load was looked at, as [`Action::Look`] asked, or by whoever measures.
+    Looked(Load),
+    /// The task being done is done, for so much CPU time; what follows from it is to be done next.
+    Finished {
+        /// CPU time it took.
+        cpu: Nanos,
+        /// Tasks that follow: a proven drift asks for a new tuning.
+        then: Vec<Task>,
+    },
+    /// The task being done was put aside, as [`Action::StandBack`] asked.
+    PutAside {
+        /// CPU time it took so far.
+        cpu: Nanos,
+    },
+    /// The user wants the tasks to be done now, whatever else goes on.
+    TuneNow,
+    /// CPUs, quota or settings changed, or the machine was asleep: what is known of it may be wrong.
+    Changed,
+    /// The settings were read again.
+    Reloaded(Settings),
+    /// The daemon is to end.
+    Stop,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Compare the profile with machine and catalogue; answered by [`Event::Surveyed`]. With `check`, sentinels are due.
+    Survey {
+        /// Is it time for drift checks?
+        check: bool,
+    },
+    /// Look at the load; answered by [`Event::Looked`], about the time since the look before.
+    Look,
+    /// Do this task, from where it was put aside; answered by [`Event::Finished`] or [`Event::PutAside`].
+    Measure(Task),
+    /// Put the task aside at the end of the running sample.
+    StandBack,
+    /// End the process; nothing is being measured.
+    Exit,
+}
+
+/// Why nothing is measured although there are tasks.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reason {
+    /// The machine is watched for as long as the settings ask.
+    Quiet,
+    /// Other processes use so many CPUs.
+    Busy {
+        /// CPUs of all of them.
+        cpus: f64,
+        /// The one that uses most.
+        busiest: Option<(String, f64)>,
+    },
+    /// Threads wait for CPUs: percent of the time.
+    Pressure(f64),
+    /// It runs on its battery.
+    Battery,
+    /// It is not the hour for it.
+    Hours,
+    /// The CPU time of this day is spent.
+    DailyLimit,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum State {
+    /// No tasks.
+    Idle,
+    /// Tasks wait, and something is looked at again at this moment.
+    Waiting { until: Nanos, reason: Reason },
+    /// The first task is being done.
+    Measuring,
+    /// It will be put aside at the end of the running sample.
+    StandingBack(Reason),
+    /// Nothing is to be done any more.
+    Stopped,
+}
+
+/// What the daemon is doing, for people.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Phase<'s> {
+    /// Nothing, as there is nothing to do.
+    Idle,
+    /// Nothing, although there are tasks, for this reason.
+    Waiting(&'s Reason),
+    /// This task.
+    Measuring(&'s Task),
+    /// It puts this task aside, for this reason.
+    StandingBack(&'s Task, &'s Reason),
+    /// It has ended.
+    Stopped,
+}
+
+/// The state of the daemon between two events.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Schedule {
+    settings: Settings,
+    state: State,
+    /// What is to be done, the task being done first.
+    tasks: VecDeque<Task>,
+    actions: VecDeque<Action>,
+    /// Was the load looked at since the tasks began to wait? The first look has nothing to compare with.
+    watched: bool,
+    /// The user asked for the tasks at once.
+    urgent: bool,
+    stopping: bool,
+    /// A survey is to be made as soon as the task is put aside, with or without checks.
+    survey_due: Option<bool>,
+    /// The day, and the CPU time spent on it.
+    spent: (i64, Nanos),
+    /// When checks were last surveyed.
+    checked_at: Nanos,
+}
+
+impl Schedule {
+    /// Nothing is known yet: the first action is a survey.
+    pub fn new(settings: Settings, now: Now) -> Self {
+        Self {
+            settings,
+            state: State::Idle,
+            tasks: VecDeque::new(),
+            actions: VecDeque::from([Action::Survey { check: false }]),
+            watched: false,
+            urgent: false,
+            stopping: false,
+            survey_due: None,
+            spent: (now.day, Nanos::ZERO),
+            checked_at: now.at,
+        }
+    }
+
+    /// Takes in what happened.
+    pub fn handle(&mut self, event: Event, now: Now) {
+        self.begin_day(now);
+        match event {
+            Event::Surveyed(tasks) => self.surveyed(tasks, now),
+            Event::Looked(load) => self.looked(&load, now),
+            Event::Finished { cpu, then } => {
+                self.spent.1 += cpu;
+                self.tasks.pop_front();
+                for task in then.into_iter().rev() {
+                    self.tasks.push_front(task);
+                }
+                self.after_measuring(now);
+            }
+            Event::PutAside { cpu } => {
+                self.spent.1 += cpu;
+                self.after_measuring(now);
+            }
+            Event::TuneNow => {
+                self.urgent = true;
+                if !self.is_measuring() {
+                    self.survey(true, now);
+                }
+            }
+            Event::Changed => self.survey(false, now),
+            Event::Reloaded(settings) => {
+                self.settings = settings;
+                self.survey(true, now);
+            }
+            Event::Stop => {
+                self.stopping = true;
+                match self.state {
+                    State::Measuring => self.stand_back(Reason::Quiet),
+                    State::StandingBack(_) => {}
+                    _ => self.stop(),
+                }
+            }
+        }
+    }
+
+    /// Tells that the moment of [`Self::wake_at`] has come; too early, nothing happens.
+    pub fn wake(&mut self, now: Now) {
+        self.begin_day(now);
+        match &self.state {
+            State::Waiting { until, reason } if now.at >= *until => match reason {
+                // Nobody looked at the load meanwhile.
+                Reason::Hours | Reason::DailyLimit => self.wait(now),
+                reason => {
+                    self.state = State::Waiting {
+                        until: now.at + self.settings.quiet,
+                        reason: reason.clone(),
+                    };
+                    self.actions.push_back(Action::Look);
+                }
+            },
+            State::Idle if self.check_at().is_some_and(|at| now.at >= at) => {
+                self.survey(true, now);
+            }
+            _ => {}
+        }
+    }
+
+    /// What to do next, if anything.
+    pub fn next_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// When to call [`Self::wake`]; `None`: nothing happens by itself.
+    pub fn wake_at(&self) -> Option<Nanos> {
+        match &self.state {
+            State::Waiting { until, .. } => Some(*until),
+            State::Idle => self.check_at(),
+            State::Measuring | State::StandingBack(_) | State::Stopped => None,
+        }
+    }
+
+    /// What is being done.
+    pub fn phase(&self) -> Phase<'_> {
+        match (&self.state, self.tasks.front()) {
+            (State::Waiting { reason, .. }, _) => Phase::Waiting(reason),
+            (State::Measuring, Some(task)) => Phase::Measuring(task),
+            (State::StandingBack(reason), Some(task)) => Phase::StandingBack(task, reason),
+            (State::Stopped, _) => Phase::Stopped,
+            _ => Phase::Idle,
+        }
+    }
+
+    /// The tasks that are left, the one being done first.
+    pub fn tasks(&self) -> impl Iterator<Item = &Task> {
+        self.tasks.iter()
+    }
+
+    /// CPU time spent on this day.
+    pub fn spent_today(&self) -> Nanos {
+        self.spent.1
+    }
+
+    /// A new day has its own CPU time. A clock that is set back does not give that of a day a second time.
+    fn begin_day(&mut self, now: Now) {
+        if now.day > self.spent.0 {
+            self.spent = (now.day, Nanos::ZERO);
+        }
+    }
+
+    fn is_measuring(&self) -> bool {
+        matches!(self.state, State::Measuring | State::StandingBack(_))
+    }
+
+    fn check_at(&self) -> Option<Nanos> {
+        Some(self.checked_at + self.settings.drift_interval?)
+    }
+
+    fn stop(&mut self) {
+        self.state = State::Stopped;
+        self.actions.clear();
+        self.actions.push_back(Action::Exit);
+    }
+
+    fn stand_back(&mut self, reason: Reason) {
+        self.state = State::StandingBack(reason);
+        self.actions.push_back(Action::StandBack);
+    }
+
+    /// What is known may be wrong. What is being measured is put aside first: it may rest on what is wrong.
+    fn survey(&mut self, check: bool, now: Now) {
+        match self.state {
+            State::Measuring => {
+                self.survey_due = Some(check);
+                self.stand_back(Reason::Quiet);
+            }
+            State::StandingBack(_) => {
+                self.survey_due = Some(check || self.survey_due == Some(true));
+            }
+            State::Idle | State::Waiting { .. } => {
+                if check {
+                    self.checked_at = now.at;
+                }
+                self.actions.push_back(Action::Survey { check });
+            }
+            State::Stopped => {}
+        }
+    }
+
+    fn surveyed(&mut self, tasks: Vec<Task>, now: Now) {
+        if self.is_measuring() {
+            let at_hand = self.tasks.pop_front();
+            let others = tasks
+                .into_iter()
+                .filter(|task| Some(task) != at_hand.as_ref());
+            self.tasks = at_hand.iter().cloned().chain(others).collect();
+            return;
+        }
+        self.tasks = tasks.into();
+        // Whoever waits already goes on waiting: a machine that changes often would never be found idle.
+        let waits = matches!(self.state, State::Waiting { .. });
+        if !waits || self.urgent || self.tasks.is_empty() {
+            self.wait(now);
+        }
+    }
+
+    fn after_measuring(&mut self, now: Now) {
+        if self.stopping {
+            return self.stop();
+        }
+        let stood_back = match std::mem::replace(&mut self.state, State::Idle) {
+            State::StandingBack(reason) => Some(reason),
+            _ => None,
+        };
+        if let Some(check) = self.survey_due.take() {
+            self.survey(check, now);
+        } else if let (Some(reason), false) = (stood_back, self.urgent) {
+            self.watch(reason, now);
+        } else {
+            self.go_on(now);
+        }
+    }
+
+    /// The next task, if nothing speaks against it: the machine was idle a moment ago.
+    fn go_on(&mut self, now: Now) {
+        match (self.tasks.front().cloned(), self.forbidden(now)) {
+            (None, _) => {
+                self.urgent = false;
+                self.state = State::Idle;
+            }
+            (Some(_), Some(reason)) => self.wait_for(reason, now),
+            (Some(task), None) => {
+                self.state = State::Measuring;
+                self.actions.push_back(Action::Measure(task));
+            }
+        }
+    }
+
+    /// Tasks wait until the machine was found idle, unless the user asked for them at once.
+    fn wait(&mut self, now: Now) {
+        if self.tasks.is_empty() || self.urgent {
+            return self.go_on(now);
+        }
+        match self.forbidden(now) {
+            Some(reason) => self.wait_for(reason, now),
+            None => self.watch(Reason::Quiet, now),
+        }
+    }
+
+    /// Looks at the load now, so that the next look can tell what happened since.
+    fn watch(&mut self, reason: Reason, now: Now) {
+        if self.tasks.is_empty() {
+            return self.go_on(now);
+        }
+        self.watched = false;
+        self.wait_for(reason, now);
+        self.actions.push_back(Action::Look);
+    }
+
+    fn wait_for(&mut self, reason: Reason, now: Now) {
+        let seconds = |seconds: u32| Nanos(u64::from(seconds) * 1_000_000_000);
+        let patience = match reason {
+            Reason::Hours => seconds(self.settings.hours.begin_in(now.second)),
+            Reason::DailyLimit => seconds(DAY_SECONDS.saturating_sub(now.second)),
+            _ => self.settings.quiet,
+        };
+        self.state = State::Waiting {
+            until: now.at + patience,
+            reason,
+        };
+    }
+
+    fn looked(&mut self, load: &Load, now: Now) {
+        match &self.state {
+            State::Measuring if !self.urgent => {
+                if let Some(reason) = self.objection(load).or_else(|| self.forbidden(now)) {
+                    self.stand_back(reason);
+                }
+            }
+            State::Waiting { .. } if !std::mem::replace(&mut self.watched, true) => {}
+            State::Waiting { .. } => match self.objection(load).or_else(|| self.forbidden(now)) {
+                Some(reason) => self.wait_for(reason, now),
+                None => self.go_on(now),
+            },
+            _ => {}
+        }
+    }
+
+    /// What in the load speaks against measuring.
+    fn objection(&self, load: &Load) -> Option<Reason> {
+        if !load.on_mains && self.settings.mains_only {
+            return Some(Reason::Battery);
+        }
+        if load.others_cpus > self.settings.idle_cpus {
+            return Some(Reason::Busy {
+                cpus: load.others_cpus,
+                busiest: load.busiest.clone(),
+            });
+        }
+        // What is measured makes threads wait itself.
+        let pressure = load.pressure_percent.filter(|_| !self.is_measuring())?;
+        (pressure > self.settings.idle_pressure_percent).then_some(Reason::Pressure(pressure))
+    }
+
+    /// What in the settings speaks against measuring at this time.
+    fn forbidden(&self, now: Now) -> Option<Reason> {
+        if self.urgent {
+            return None;
+        }
+        if !self.settings.hours.contains(now.second) {
+            return Some(Reason::Hours);
+        }
+        let limit = self.settings.daily_cpu?;
+        (self.spent.1 >= limit).then_some(Reason::DailyLimit)
+    }
+}
+
+#[cfg(test)]
+#[path = "schedule_tests.rs"]
+mod tests;
