@@ -1,7 +1,9 @@
 //! The service: measures by itself when nobody needs the machine, and keeps the profile true.
 //!
-//! `schedule` decides (pure); what it waits for, and what it says, stands around it.
+//! `schedule` decides (pure); what it waits for, and what it says, stands around it. It blocks in one `poll` and
+//! nowhere else; whatever takes time happens in the measuring thread.
 
+pub mod events;
 mod schedule;
 mod settings;
 

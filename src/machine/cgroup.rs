@@ -69,6 +69,32 @@ pub fn cpu_stat_files(root: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
+/// The files of the own group and its ancestors whose writing can change how many CPUs this process has.
+///
+/// The effective cpusets are not among them: the kernel tells nobody when they change, only when what they follow from
+/// is written. `cgroup.subtree_control` is, because writing it makes the limits of the groups below appear.
+pub fn cpu_limit_files(root: &Path) -> Vec<PathBuf> {
+    const QUOTA: [&str; 4] = [
+        "cpu.max",
+        "cpu.cfs_quota_us",
+        "cpu.cfs_period_us",
+        "cgroup.subtree_control",
+    ];
+    const CPUSET: [&str; 2] = ["cpuset.cpus", "cpuset.cpus.partition"];
+    let groups = Cgroups::read(&Tree::new(root));
+    let files = |controller: &str, names: &[&str]| -> Vec<PathBuf> {
+        let groups = groups.groups(controller).into_iter().flatten();
+        groups
+            .flat_map(|group| names.iter().map(move |name| group.file(name)))
+            .map(|file| root.join(file))
+            .filter(|path| path.exists())
+            .collect()
+    };
+    let mut found = files("cpu", &QUOTA);
+    found.extend(files("cpuset", &CPUSET));
+    found
+}
+
 impl Cgroups {
     /// Reads mounts and memberships; empty where the tree has none.
     pub(crate) fn read(tree: &Tree) -> Self {

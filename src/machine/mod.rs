@@ -21,7 +21,7 @@ mod topology;
 mod tree;
 
 pub use budget::{Beside, Budget, Limit, LimitKind, Reserve};
-pub use cgroup::cpu_stat_files;
+pub use cgroup::{cpu_limit_files, cpu_stat_files};
 pub use conditions::{UNKNOWN, cpu_pressure_percent, governor, kernel_release};
 pub use cpuinfo::CpuInfo;
 pub use fingerprint::Fingerprint;
