@@ -4,6 +4,7 @@
 //! nowhere else; whatever takes time happens in the measuring thread.
 
 pub mod events;
+pub mod notify;
 mod schedule;
 mod settings;
 
