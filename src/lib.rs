@@ -16,7 +16,8 @@
 //! - `environment`: which variables each runtime obeys; from a count to assignments and arguments (pure)
 //! - `machine`: what this machine is: topology, CPU budget, fingerprint, load; every reader takes a root path
 //! - `workload`: shapes and the catalogue (pure)
-//! - `document`: TOML files that somebody else may have written: read without hanging, told by line and key
+//! - `document`: files that somebody else may have written: read without hanging, told by line and key; and ours,
+//!   replaced whole
 //! - `stats`: trimmed means, intervals, autocorrelation (pure)
 //! - `units`: times, thread counts, CPU sets
 //!

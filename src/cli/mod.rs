@@ -8,6 +8,7 @@ mod machine;
 mod output;
 mod replay;
 mod show;
+mod status;
 pub mod this_machine;
 mod tune;
 mod worker;
@@ -47,6 +48,8 @@ pub enum Command {
     Launch(launch::LaunchArgs),
     /// Show a profile, or the curve of one workload.
     Show(show::ShowArgs),
+    /// Show what the daemon does, and why.
+    Status(status::StatusArgs),
     /// Print how many threads a program started here may use.
     Budget(budget::BudgetArgs),
     /// Show what this machine is, or what sets it apart from a profile's.
@@ -65,6 +68,7 @@ impl Command {
             Self::Tune(args) => args.run(),
             Self::Launch(args) => args.run(),
             Self::Show(args) => args.run(),
+            Self::Status(args) => args.run(),
             Self::Budget(args) => args.run(),
             Self::Machine(args) => args.run(),
             Self::Replay(args) => args.run(),

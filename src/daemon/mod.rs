@@ -4,9 +4,11 @@
 //! nowhere else; whatever takes time happens in the measuring thread.
 
 pub mod events;
+pub mod metrics;
 pub mod notify;
 mod schedule;
 mod settings;
+pub mod status;
 
 pub use schedule::{Action, Event, Load, Now, Phase, Reason, Schedule, Task};
 pub use settings::{Hours, InvalidHours, Settings};

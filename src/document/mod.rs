@@ -1,4 +1,6 @@
-//! TOML files that somebody else may have written: read without hanging, and told by line and key.
+//! TOML files that somebody else may have written, read without hanging and told by line and key; and files of our own,
+//! replaced whole.
 
 pub(crate) mod locate;
 pub(crate) mod read;
+pub(crate) mod write;

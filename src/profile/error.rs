@@ -1,6 +1,7 @@
 //! What can be wrong with a profile file; each text names the file, the place in it and what to do next.
 
 use crate::document::read::ReadError;
+use crate::document::write::WriteError;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -122,17 +123,14 @@ impl StoreError {
             },
         }
     }
+}
 
-    /// An [`StoreError::Io`], or [`StoreError::Absent`] where the file to be read does not exist.
-    pub(super) fn io(
-        action: &'static str,
-        path: &Path,
-    ) -> impl FnOnce(rustix::io::Errno) -> StoreError + use<> {
-        let path = path.to_owned();
-        move |errno| Self::Io {
-            action,
-            path,
-            source: errno.into(),
+impl From<WriteError> for StoreError {
+    fn from(error: WriteError) -> Self {
+        Self::Io {
+            action: error.action,
+            path: error.path,
+            source: error.source,
         }
     }
 }
