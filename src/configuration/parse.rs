@@ -213,7 +213,7 @@ mod tests {
     /// The example is what users copy: it must hold as it is, and with every setting in force.
     #[test]
     fn the_example_holds_every_key_and_only_what_is_understood() {
-        let example = include_str!("../../profiles/threadtune.toml");
+        let example = include_str!("../../systemd/threadtune.toml");
         assert_eq!(
             parse(Path::new("example"), example).unwrap(),
             Configuration::default()
