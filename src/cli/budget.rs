@@ -12,6 +12,8 @@ use std::process::ExitCode;
 
 /// Prints how many threads the CPU budget allows.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0 done; 1 the machine cannot be read (stderr says why); 2 wrong usage, or a broken configuration")]
 pub struct BudgetArgs {
     /// Name every limit with its source and value, and mark the one that decides.
     #[arg(long, conflicts_with = "json")]

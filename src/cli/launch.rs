@@ -31,7 +31,7 @@ const BACKEND: &str = "native";
 In the program's arguments {threads}, {threads:WORKLOAD} and {cpus} are replaced; with --pin, {cpus} is the list of \
 the pinned CPUs, and {threads:WORKLOAD} is at most as many as they are.
 
-Exit status: that of the program; 125 wrong usage, or a failure with --strict; 126 the program cannot be run; \
+Exit codes: that of the program; 125 wrong usage, or a failure with --strict; 126 the program cannot be run; \
 127 it was not found.")]
 pub struct LaunchArgs {
     /// What the program does; several make a mix, a weight is its share of the time (default 1).

@@ -2,6 +2,7 @@
 
 mod budget;
 mod configuration;
+mod generate;
 pub mod launch;
 pub mod logging;
 mod machine;
@@ -56,6 +57,8 @@ pub enum Command {
     Machine(machine::MachineArgs),
     /// Decide from recorded measurements instead of the machine.
     Replay(replay::ReplayArgs),
+    /// Write man pages or shell completions.
+    Generate(generate::GenerateArgs),
     /// The measuring process; started by `tune`, not by hand.
     #[command(hide = true)]
     Worker(worker::WorkerArgs),
@@ -72,6 +75,7 @@ impl Command {
             Self::Budget(args) => args.run(),
             Self::Machine(args) => args.run(),
             Self::Replay(args) => args.run(),
+            Self::Generate(args) => args.run(),
             Self::Worker(args) => args.run(),
         }
     }

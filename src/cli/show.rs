@@ -19,6 +19,9 @@ const WIDTH: usize = 80;
 
 /// Options of `show`.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes: 0 done; 1 there is no such profile or workload (stderr says which); 2 wrong usage"
+)]
 pub struct ShowArgs {
     /// The workload whose curve to show; without one, the table of all.
     workload: Option<String>,
