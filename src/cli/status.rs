@@ -13,6 +13,9 @@ const ABSENT: u8 = 3;
 
 /// Options of `status`.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes: 0 done; 1 the file is broken (stderr says how); 2 wrong usage; 3 no daemon has written one"
+)]
 pub struct StatusArgs {
     /// Print JSON.
     #[arg(long)]
