@@ -3,11 +3,9 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tempfile::TempDir;
-use threadtune::bench::{WorkerBench, WorkerError, WorkerProcess, WorkerSettings};
+use threadtune::bench::{MayGoOn, WorkerBench, WorkerError, WorkerProcess, WorkerSettings};
 use threadtune::machine::{Placement, affinity};
 use threadtune::tune::{Arm, Bench, BenchError};
 use threadtune::units::{Calls, ThreadCount};
@@ -23,7 +21,7 @@ fn settings(program: PathBuf) -> WorkerSettings {
         team: TeamChoice::Auto,
         environment: Vec::new(),
         deadline: Duration::from_millis(500),
-        stop: Arc::new(AtomicBool::new(false)),
+        may_go_on: MayGoOn::when(|| true),
     }
 }
 

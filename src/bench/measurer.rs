@@ -10,6 +10,7 @@ use crate::tune::{
 use crate::units::{CpuSet, Nanos, ThreadCount};
 use crate::worker::protocol::{Greeting, Open};
 use crate::workload::{Residency, Workload};
+use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
 /// What of the machine matters to measuring.
@@ -25,9 +26,17 @@ pub struct Site {
     pub memory_limit_bytes: u64,
 }
 
-/// The user asked to stop; the workload has no verdict.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stopped;
+/// Measuring was asked to stop; the workload has no verdict. What is known of it by then, if anything, is not lost.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stopped(pub Option<Box<Unfinished>>);
+
+/// A tuning that was interrupted between two blocks, from which it can go on as if nothing had happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Unfinished {
+    tuning: Tuning,
+    residency: Residency,
+    first_call: Option<f64>,
+}
 
 /// A workload that was tuned.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,13 +84,15 @@ impl Measurer {
     }
 
     /// Tunes one workload. What cannot be measured gives an entry that says why; the next workload gets a new worker
-    /// if this one broke. Its time is what is left until `until` where the
-    /// options allow more: what opening it takes is lost to it.
+    /// if this one broke. Its time is what is left until `until` where the options allow more: what opening it takes is
+    /// lost to it. With what is `unfinished` of the same workload, on the same machine under the same options, it goes
+    /// on from there.
     pub fn tune(
         &mut self,
         workload: &Workload,
         mut options: Options,
         until: Option<Instant>,
+        unfinished: Option<Unfinished>,
         on_progress: &mut dyn FnMut(&Progress),
     ) -> Result<Tuned, Stopped> {
         let begin = Instant::now();
@@ -93,10 +104,17 @@ impl Measurer {
             residency: workload.residency,
             first_call: None,
         };
-        let verdict = self.verdict(workload, &mut options, until, &mut subject, on_progress);
+        let verdict = self.verdict(
+            workload,
+            &mut options,
+            until,
+            unfinished,
+            &mut subject,
+            on_progress,
+        );
         let entry = match verdict {
             Ok(entry) => entry,
-            Err(Failure::Stopped) => return Err(Stopped),
+            Err(Failure::Stopped(stopped)) => return Err(stopped),
             Err(Failure::Reason(reason)) => {
                 let spent = Nanos(begin.elapsed().as_nanos() as u64);
                 failed_entry(subject, &reason, spent)
@@ -113,6 +131,7 @@ impl Measurer {
         workload: &Workload,
         options: &mut Options,
         until: Option<Instant>,
+        unfinished: Option<Unfinished>,
         subject: &mut Subject,
         on_progress: &mut dyn FnMut(&Progress),
     ) -> Result<Entry, Failure> {
@@ -148,32 +167,43 @@ impl Measurer {
             bound => order.cpus_for(bound, arm.threads),
         };
         let mut bench = WorkerBench::new(&mut self.process, &cpus);
-        let mut tuning = Tuning::new(self.site.layout.clone(), options.clone());
+        let begun = unfinished.filter(|begun| begun.residency == opened.residency);
+        let (mut tuning, mut first_call) = begun.map_or_else(
+            || {
+                let layout = self.site.layout.clone();
+                (Tuning::new(layout, options.clone()), None)
+            },
+            |begun| (begun.tuning, begun.first_call),
+        );
         loop {
             let stepped = match &mut self.recorder {
                 Some(recorder) => tuning.step(&mut recorder.over(&mut bench, &workload.name)),
                 None => tuning.step(&mut bench),
             };
+            first_call = first_call.or(bench.first_call().map(Nanos::as_secs_f64));
+            subject.first_call = first_call;
             match stepped {
                 Ok(Step::Progress(progress)) => on_progress(&progress),
                 Ok(Step::Done(verdict)) => {
-                    subject.first_call = bench.first_call().map(Nanos::as_secs_f64);
                     return Ok(
                         verdict.into_entry(subject.clone(), |arm| CpuSet::from_iter(cpus(arm)))
                     );
                 }
-                Err(BenchError::Interrupted) => return Err(Failure::Stopped),
-                Err(error) => {
-                    subject.first_call = bench.first_call().map(Nanos::as_secs_f64);
-                    return Err(Failure::Reason(error.to_string()));
+                Err(BenchError::Interrupted) => {
+                    return Err(Failure::Stopped(Stopped(Some(Box::new(Unfinished {
+                        tuning,
+                        residency: opened.residency,
+                        first_call,
+                    })))));
                 }
+                Err(error) => return Err(Failure::Reason(error.to_string())),
             }
         }
     }
 }
 
 enum Failure {
-    Stopped,
+    Stopped(Stopped),
     Reason(String),
 }
 

@@ -7,13 +7,15 @@ mod recorder;
 mod recording;
 mod replay;
 pub mod simulated;
+mod surroundings;
 mod worker;
 
-pub use measurer::{Measurer, Site, Stopped, Tuned};
+pub use measurer::{Measurer, Site, Stopped, Tuned, Unfinished};
 pub use recorded::LEAST_BLOCKS;
 pub use recorder::{Recorded, Recorder};
 pub use recording::{
     RecordedMachine, RecordedWorkload, Recording, RecordingError, Repetition, Times,
 };
 pub use replay::{ReplayOptions, Replayed, Score, replay};
-pub use worker::{WorkerBench, WorkerError, WorkerProcess, WorkerSettings};
+pub use surroundings::{Surroundings, SurroundingsError};
+pub use worker::{MayGoOn, WorkerBench, WorkerError, WorkerProcess, WorkerSettings};

@@ -36,8 +36,39 @@ pub struct WorkerSettings {
     pub environment: Vec<(OsString, OsString)>,
     /// An answer that takes longer (and longer than is to be expected) never comes.
     pub deadline: Duration,
-    /// Set when the user wants to stop: the running sample is the last.
-    pub stop: Arc<AtomicBool>,
+    /// Asked after every sample, and now and then during a pause.
+    pub may_go_on: MayGoOn,
+}
+
+/// Whether measuring may go on: asked between samples, so that whoever measures can be stopped soon and can look around
+/// while nothing is being timed.
+#[derive(Clone)]
+pub struct MayGoOn(Arc<dyn Fn() -> bool + Send + Sync>);
+
+impl MayGoOn {
+    /// As this function says.
+    pub fn when(says: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(says))
+    }
+
+    /// Until this flag is set.
+    pub fn until(stop: Arc<AtomicBool>) -> Self {
+        Self::when(move || !stop.load(Ordering::Relaxed))
+    }
+
+    fn ask(&self) -> Result<(), BenchError> {
+        if (self.0)() {
+            Ok(())
+        } else {
+            Err(BenchError::Interrupted)
+        }
+    }
+}
+
+impl std::fmt::Debug for MayGoOn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("MayGoOn")
+    }
 }
 
 /// Why a worker did not answer.
@@ -341,9 +372,7 @@ impl Bench for WorkerBench<'_> {
         let mut samples = Vec::with_capacity(plan.len());
         for &(arm, calls) in plan {
             samples.push(self.sample(arm, calls)?);
-            if self.process.settings.stop.load(Ordering::Relaxed) {
-                return Err(BenchError::Interrupted);
-            }
+            self.process.settings.may_go_on.ask()?;
         }
         Ok(samples)
     }
@@ -351,9 +380,7 @@ impl Bench for WorkerBench<'_> {
     fn idle(&mut self, time: Nanos) -> Result<(), BenchError> {
         let end = Instant::now() + Duration::from_nanos(time.0);
         loop {
-            if self.process.settings.stop.load(Ordering::Relaxed) {
-                return Err(BenchError::Interrupted);
-            }
+            self.process.settings.may_go_on.ask()?;
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Ok(());

@@ -1,28 +1,23 @@
 //! `threadtune tune`: measures this machine and writes its profile after every workload.
 
-mod conditions;
 mod duration;
 mod forecast;
 mod progress;
 mod record;
 mod run;
-mod selection;
 mod signals;
 
 use super::configuration;
 use super::logging::PROGRESS;
-use crate::bench::{Measurer, Site, WorkerSettings};
+use crate::bench::{MayGoOn, Measurer, Surroundings, WorkerSettings};
 use crate::machine::LoadWatch;
-use crate::profile::{
-    Conditions, Directories, Profile, SCHEMA, StoreError, check_writable, load_for,
-};
+use crate::profile::{Directories, Profile, check_writable, load_to_continue};
 use crate::tune::{Allowance, Options};
 use crate::units::Nanos;
 use crate::worker::team::TeamChoice;
 use crate::workload::Catalog;
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow};
 use clap::Args;
-use conditions::Surroundings;
 use forecast::Forecast;
 use run::Run;
 use signals::StopRequest;
@@ -80,19 +75,19 @@ pub struct TuneArgs {
 impl TuneArgs {
     /// Runs the subcommand.
     pub fn run(&self) -> anyhow::Result<ExitCode> {
-        let catalog = match selection::catalog(self.catalog.as_deref()) {
+        let catalog = match catalog(self.catalog.as_deref()) {
             Ok(catalog) => catalog,
             Err(error) => {
                 log::error!("{error:#}");
                 return Ok(ExitCode::from(2));
             }
         };
-        let mut selected = match selection::select(&catalog, &self.workloads, self.quick) {
+        let mut selected = match catalog.select(&self.workloads, self.quick) {
             Ok(selected) => selected,
             Err(unknown) => {
                 log::error!(
                     "{unknown}; the catalogue holds {}",
-                    names(&catalog).join(", ")
+                    catalog.names().join(", ")
                 );
                 return Ok(ExitCode::from(2));
             }
@@ -104,9 +99,9 @@ impl TuneArgs {
         let path = self.profile_path(&around)?;
         check_writable(&path)
             .context("the profile could not be written, so nothing is measured")?;
-        let old = read_old(&path, &around.fingerprint.id)?;
+        let old = load_to_continue(&path, &around.fingerprint.id)?;
         if self.missing {
-            selected.retain(|workload| selection::is_missing(workload, old.as_ref()));
+            selected.retain(|workload| old.as_ref().is_none_or(|old| old.lacks(workload)));
             if selected.is_empty() {
                 super::output::print(format!("{} lacks nothing\n", path.display()).as_bytes())?;
                 return Ok(ExitCode::SUCCESS);
@@ -120,14 +115,9 @@ impl TuneArgs {
             team: self.team,
             environment: around.worker_environment(),
             deadline: Duration::from_secs(self.deadline),
-            stop: stop.flag(),
+            may_go_on: MayGoOn::until(stop.flag()),
         };
-        let site = Site {
-            layout: around.layout.clone(),
-            order: around.order.clone(),
-            pool_bytes: around.pool_bytes(),
-            memory_limit_bytes: around.memory_limit_bytes(),
-        };
+        let site = around.site();
         let allowance = self.allowance();
         let pool_bytes = site.pool_bytes.min(site.memory_limit_bytes);
         let forecast = Forecast::of(
@@ -146,9 +136,9 @@ impl TuneArgs {
         }
         let conditions = around.conditions(BACKEND, &measurer.greeting().team);
         let mut run = Run::new(
-            renewed(old, &around, conditions),
+            Profile::renewed(old, around.fingerprint.clone(), conditions),
             path,
-            names(&catalog),
+            catalog.names(),
             allowance,
             self.to_go_on(),
         );
@@ -218,67 +208,15 @@ fn in_shell(word: &str) -> String {
     }
 }
 
-/// The names of a catalogue, in its order.
-fn names(catalog: &Catalog) -> Vec<&str> {
-    catalog
-        .workloads()
-        .iter()
-        .map(|w| w.name.as_str())
-        .collect()
-}
-
-/// The profile that is there; one that is broken makes way, one of a newer version is not touched.
-fn read_old(path: &Path, machine: &str) -> anyhow::Result<Option<Profile>> {
-    match load_for(path, machine, &[]) {
-        Ok(profile) => Ok(Some(profile)),
-        Err(error) if error.is_absent() => Ok(None),
-        Err(
-            error @ (StoreError::NewerSchema { .. }
-            | StoreError::NotRegular { .. }
-            | StoreError::Io { .. }),
-        ) => {
-            bail!(error)
-        }
-        Err(error) => {
-            let aside = path.with_extension("toml.broken");
-            std::fs::rename(path, &aside)
-                .with_context(|| format!("{} cannot make way", path.display()))?;
-            log::warn!(
-                "{error}; it was moved to {} and a new profile begins",
-                aside.display()
-            );
-            Ok(None)
-        }
-    }
-}
-
-/// The profile to write: the old entries, today's circumstances.
-fn renewed(old: Option<Profile>, around: &Surroundings, conditions: Conditions) -> Profile {
-    let generator = format!("threadtune {}", env!("CARGO_PKG_VERSION"));
-    let machine = around.fingerprint.clone();
-    match old {
-        Some(old) => Profile {
-            generator,
-            machine,
-            conditions,
-            ..old
-        },
-        None => Profile {
-            schema: SCHEMA,
-            generator,
-            created: toml::value::Datetime {
-                date: None,
-                time: None,
-                offset: None,
-            },
-            spent_s: 0.0,
-            entries: 0,
-            cut_short: Vec::new(),
-            machine,
-            conditions,
-            workloads: Vec::new(),
-        },
-    }
+/// The catalogue of this file, or the one built in.
+fn catalog(file: Option<&Path>) -> anyhow::Result<Catalog> {
+    let Some(path) = file else {
+        return Ok(Catalog::embedded());
+    };
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read the catalogue {}", path.display()))?;
+    Catalog::parse(&text)
+        .with_context(|| format!("the catalogue {} cannot be used", path.display()))
 }
 
 /// What other processes use now is lost to the measurement: the user should know before, not after.

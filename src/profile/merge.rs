@@ -1,8 +1,60 @@
-//! Putting fresh verdicts into a profile. Pure.
+//! What a profile lacks, and putting fresh verdicts into it. Pure.
 
-use super::schema::{Entry, Profile};
+use super::schema::{Conditions, Entry, Profile, SCHEMA};
+use crate::machine::Fingerprint;
+use crate::workload::Workload;
 
 impl Profile {
+    /// The profile to write: the old one's entries, today's machine and circumstances.
+    #[must_use]
+    pub fn renewed(old: Option<Self>, machine: Fingerprint, conditions: Conditions) -> Self {
+        let generator = format!("threadtune {}", env!("CARGO_PKG_VERSION"));
+        match old {
+            Some(old) => Self {
+                generator,
+                machine,
+                conditions,
+                ..old
+            },
+            None => Self {
+                schema: SCHEMA,
+                generator,
+                created: toml::value::Datetime {
+                    date: None,
+                    time: None,
+                    offset: None,
+                },
+                spent_s: 0.0,
+                entries: 0,
+                cut_short: Vec::new(),
+                machine,
+                conditions,
+                workloads: Vec::new(),
+            },
+        }
+    }
+
+    /// Does it say nothing useful about this workload, or that it had too little time?
+    pub fn lacks(&self, workload: &Workload) -> bool {
+        self.is_cut_short(&workload.name)
+            || self.entry(&workload.name).is_none_or(|entry| {
+                entry.shape != workload.shape.to_string() || entry.latency.is_none()
+            })
+    }
+
+    /// Does it say more about a workload than this fresh verdict, which may have been cut short?
+    ///
+    /// A verdict without a count says less than one with a count. One that was cut short says less than a conclusive
+    /// one, and less than an inconclusive one that was surer.
+    pub fn says_more(&self, fresh: &Entry, is_cut: bool) -> bool {
+        self.entry(&fresh.name).is_some_and(|old| {
+            let surer = old.stop.is_conclusive() || old.p_within > fresh.p_within;
+            old.shape == fresh.shape
+                && old.latency.is_some()
+                && (fresh.latency.is_none() || is_cut && surer)
+        })
+    }
+
     /// Replaces entries of the same name and adds the others, adds the time spent, and counts the entries anew.
     ///
     /// Entries named in `order` (the catalogue's) come first and in that order; the others follow as they were.
@@ -40,5 +92,82 @@ impl Profile {
     /// The entry of this name.
     pub fn entry(&self, name: &str) -> Option<&Entry> {
         self.workloads.iter().find(|entry| entry.name == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::{StopReason, parse};
+    use crate::workload::Catalog;
+    use std::path::Path;
+
+    /// With this verdict about `matmul-256` in the place of the conclusive one that it holds.
+    fn made_up(change: impl FnOnce(&mut Entry)) -> (Profile, Entry) {
+        let text = include_str!("../../tests/profiles/made-up.toml");
+        let mut profile = parse(Path::new("made-up.toml"), text).unwrap();
+        let stated = profile.entry("matmul-256").unwrap().clone();
+        let mut changed = stated.clone();
+        change(&mut changed);
+        profile.merge([changed], &[], 0.0);
+        (profile, stated)
+    }
+
+    fn undecided(stated: &Entry, p_within: f64) -> Entry {
+        Entry {
+            stop: StopReason::Budget,
+            p_within,
+            ..stated.clone()
+        }
+    }
+
+    #[test]
+    fn a_verdict_is_not_replaced_by_none() {
+        let (profile, stated) = made_up(|_| {});
+        let nothing = Entry {
+            latency: None,
+            ..stated.clone()
+        };
+        assert!(profile.says_more(&nothing, false));
+        let (without, _) = made_up(|entry| entry.latency = None);
+        assert!(!without.says_more(&stated, false));
+        assert!(!without.says_more(&nothing, false));
+        let unknown = Entry {
+            name: "unheard-of".to_owned(),
+            ..nothing.clone()
+        };
+        assert!(!profile.says_more(&unknown, false));
+        let (other, _) = made_up(|entry| entry.shape = "triad:1:f32".to_owned());
+        assert!(!other.says_more(&nothing, false));
+    }
+
+    #[test]
+    fn what_was_cut_short_replaces_nothing_surer() {
+        let (conclusive, stated) = made_up(|_| {});
+        let cut = undecided(&stated, 0.5);
+        assert!(conclusive.says_more(&cut, true));
+        let less_sure = |p_within| {
+            let (profile, _) = made_up(|entry| *entry = undecided(entry, p_within));
+            profile.says_more(&cut, true)
+        };
+        assert!(less_sure(0.6));
+        assert!(!less_sure(0.5));
+        let (other, _) = made_up(|entry| entry.shape = "triad:1:f32".to_owned());
+        assert!(!other.says_more(&cut, true));
+        // With all the time that it may have, what is found today counts.
+        assert!(!conclusive.says_more(&cut, false));
+    }
+
+    #[test]
+    fn what_was_cut_short_is_missing() {
+        let catalog = Catalog::embedded();
+        let workload = catalog.get("matmul-256").unwrap();
+        let (mut profile, _) = made_up(|_| {});
+        assert!(!profile.lacks(workload));
+        profile.set_cut_short("matmul-256", true, &[]);
+        assert!(profile.lacks(workload));
+        assert!(made_up(|entry| entry.latency = None).0.lacks(workload));
+        let (other, _) = made_up(|entry| entry.shape = "triad:1:f32".to_owned());
+        assert!(other.lacks(workload));
     }
 }

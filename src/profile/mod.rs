@@ -21,4 +21,4 @@ pub use schema::{
     BudgetRecord, Conditions, CurvePoint, DefaultChoice, Efficient, Entry, Latency, Pinned,
     Profile, Residency, SCHEMA, StopReason, Throughput,
 };
-pub use store::{check_writable, save};
+pub use store::{check_writable, load_to_continue, save, save_now};

@@ -1,5 +1,6 @@
 //! Writing a profile so that a crash leaves the old file or the new one, never a torn one.
 
+use super::directories::load_for;
 use super::error::StoreError;
 use super::extras::Extras;
 use super::layout::to_text;
@@ -9,6 +10,7 @@ use crate::document::read::regular;
 use crate::document::write::{check_replaceable, replace};
 use rustix::fs::{AtFlags, CWD, FileType};
 use std::path::Path;
+use std::time::SystemTime;
 
 /// Writes a profile in the place of the one at `path`, keeping keys of that one which this version does not know.
 ///
@@ -22,6 +24,48 @@ pub fn save(path: &Path, profile: &Profile) -> Result<(), StoreError> {
     // Nothing is written that could not be read again.
     parse(path, &text)?;
     Ok(replace(path, text.as_bytes())?)
+}
+
+/// The same, dated now.
+pub fn save_now(path: &Path, profile: &mut Profile) -> Result<(), StoreError> {
+    let unwritable = |message: String| StoreError::Unwritable {
+        path: path.to_owned(),
+        message,
+    };
+    let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+    profile.created = now.parse().map_err(|_| {
+        unwritable(format!(
+            "the system's clock shows {now}, which no profile can hold; set it"
+        ))
+    })?;
+    save(path, profile)
+}
+
+/// The profile of this machine that is there to be continued. One that is broken is moved aside and named in the log; an
+/// error where it cannot, or must not (one of a newer version).
+pub fn load_to_continue(path: &Path, machine: &str) -> Result<Option<Profile>, StoreError> {
+    match load_for(path, machine, &[]) {
+        Ok(profile) => Ok(Some(profile)),
+        Err(error) if error.is_absent() => Ok(None),
+        Err(
+            error @ (StoreError::NewerSchema { .. }
+            | StoreError::NotRegular { .. }
+            | StoreError::Io { .. }),
+        ) => Err(error),
+        Err(error) => {
+            let aside = path.with_extension("toml.broken");
+            std::fs::rename(path, &aside).map_err(|source| StoreError::Io {
+                action: "move aside",
+                path: path.to_owned(),
+                source,
+            })?;
+            log::warn!(
+                "{error}; it was moved to {} and a new profile begins",
+                aside.display()
+            );
+            Ok(None)
+        }
+    }
 }
 
 /// Would [`save`] succeed? Creates the directories and, for a moment, the temporary file. Ask before measuring.

@@ -159,6 +159,25 @@ impl Catalog {
                 UnknownWorkload::among(name, self.workloads.iter().map(|w| w.name.as_str()))
             })
     }
+
+    /// The names, in the catalogue's order.
+    pub fn names(&self) -> Vec<&str> {
+        self.workloads.iter().map(|w| w.name.as_str()).collect()
+    }
+
+    /// The workloads of these names, each once, or all of them where none is named, by priority: when a run's time is
+    /// short, the first ones get what they need. Quick ones come first, then the others, each in the catalogue's order.
+    pub fn select(&self, names: &[String], quick: bool) -> Result<Vec<Workload>, UnknownWorkload> {
+        for name in names {
+            self.get(name)?;
+        }
+        let wanted =
+            |w: &&Workload| (names.is_empty() || names.contains(&w.name)) && (!quick || w.quick);
+        let mut selected: Vec<Workload> = self.workloads.iter().filter(wanted).cloned().collect();
+        // The sort is stable.
+        selected.sort_by_key(|workload| !workload.quick);
+        Ok(selected)
+    }
 }
 
 /// Up to three of `names` that look like `name`, closest first.
@@ -241,6 +260,30 @@ mod tests {
             Catalog::embedded().get("???").unwrap_err().to_string(),
             "unknown workload `???`"
         );
+    }
+
+    #[test]
+    fn names_are_taken_once_and_quick_ones_first() {
+        let catalog = Catalog::embedded();
+        let asked = [
+            "triad-4m",
+            "softmax-512x512",
+            "matmul-128",
+            "matmul-64",
+            "triad-4m",
+        ];
+        let selected = catalog.select(&asked.map(str::to_owned), false).unwrap();
+        let names: Vec<&str> = selected.iter().map(|w| w.name.as_str()).collect();
+        assert_eq!(
+            names,
+            ["matmul-64", "softmax-512x512", "matmul-128", "triad-4m"]
+        );
+        let quick = catalog.select(&[], true).unwrap();
+        let all = catalog.select(&[], false).unwrap();
+        assert_eq!((quick.len(), all.len()), (8, 18));
+        assert_eq!(all[..8], quick);
+        let unknown = catalog.select(&["matmul-63".to_owned()], false);
+        assert_eq!(unknown.unwrap_err().name, "matmul-63");
     }
 
     #[test]

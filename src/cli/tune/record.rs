@@ -1,7 +1,6 @@
 //! `--record`: every sample of a run in a file, and beside it the machine on which they were taken.
 
-use super::conditions::Surroundings;
-use crate::bench::{RecordedMachine, Recorder};
+use crate::bench::{RecordedMachine, Recorder, Surroundings};
 use crate::cli::logging::PROGRESS;
 use anyhow::Context as _;
 use std::fs;

@@ -1,19 +1,17 @@
 //! One run: measures one workload after another, saves after each, and says how it ended.
 
 use super::progress::Display;
-use super::selection;
 use super::signals::StopRequest;
 use crate::bench::{Measurer, Stopped, Tuned};
-use crate::profile::{Entry, Profile, StopReason, save};
+use crate::profile::{Entry, Profile, StopReason, save_now};
 use crate::report::profile_table;
 use crate::tune::{Allowance, Options};
 use crate::units::Nanos;
 use crate::workload::Workload;
-use anyhow::Context as _;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 /// One run: what is measured and where it goes.
 pub struct Run<'a> {
@@ -76,7 +74,7 @@ impl<'a> Run<'a> {
                 time_budget,
                 ..options.clone()
             };
-            let tuned = measurer.tune(workload, options, until, &mut |progress| {
+            let tuned = measurer.tune(workload, options, until, None, &mut |progress| {
                 display.progress(progress);
             });
             match tuned {
@@ -84,7 +82,7 @@ impl<'a> Run<'a> {
                     display.finished(&tuned.entry);
                     self.keep(tuned, begin.elapsed())?;
                 }
-                Err(Stopped) => return Ok(false),
+                Err(Stopped(_)) => return Ok(false),
             }
         }
         display.end();
@@ -98,8 +96,7 @@ impl<'a> Run<'a> {
         let is_cut = self
             .allowance
             .cuts_short(&entry.stop, allowed, spent_tuning);
-        let old = self.profile.entry(&entry.name);
-        let fresh = if selection::says_less(&entry, is_cut, old) {
+        let fresh = if self.profile.says_more(&entry, is_cut) {
             log::warn!(
                 "{}: the earlier verdict stays, as this time none was reached ({})",
                 entry.name,
@@ -132,8 +129,7 @@ impl<'a> Run<'a> {
     }
 
     fn save(&mut self) -> anyhow::Result<()> {
-        self.profile.created = now()?;
-        Ok(save(&self.path, &self.profile)?)
+        Ok(save_now(&self.path, &mut self.profile)?)
     }
 
     /// Prints what was measured, in the catalogue's order, and what was not.
@@ -180,11 +176,4 @@ impl<'a> Run<'a> {
             ExitCode::SUCCESS
         })
     }
-}
-
-fn now() -> anyhow::Result<toml::value::Datetime> {
-    humantime::format_rfc3339_seconds(SystemTime::now())
-        .to_string()
-        .parse()
-        .context("the system's clock shows a date that no profile can hold")
 }

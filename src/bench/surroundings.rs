@@ -1,14 +1,14 @@
 //! The machine under the tuning, read once.
 
+use super::measurer::Site;
 use crate::configuration::Configuration;
 use crate::environment::assignments;
 use crate::machine::{
     Beside, Budget, CpuInfo, CpuOrder, Fingerprint, Host, Layout, Limit, LimitKind, Memory,
-    Topology, governor, kernel_release,
+    Topology, TopologyError, governor, kernel_release,
 };
 use crate::profile::{BudgetRecord, Conditions};
 use crate::worker::team::TeamChoice;
-use anyhow::{Context as _, bail};
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -18,7 +18,19 @@ const CACHE_UNKNOWN: u64 = 64 << 20;
 /// The supervisor's own tasks: one thread, which waits for the worker's answers. Signals need no thread.
 const SUPERVISOR_TASKS: usize = 1;
 
+/// Why this machine cannot be measured.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum SurroundingsError {
+    /// Its CPUs are unknown.
+    #[error("the machine's CPUs cannot be read: {0}")]
+    Topology(#[from] TopologyError),
+    /// A limit on tasks is too low, for this reason.
+    #[error("{0}")]
+    NoRoom(String),
+}
+
 /// Everything about the machine that a tuning needs.
+#[derive(Debug, Clone)]
 pub struct Surroundings {
     topology: Topology,
     budget: Budget,
@@ -34,7 +46,10 @@ pub struct Surroundings {
 impl Surroundings {
     /// Reads the live machine for a worker with such a team. It is an error if a limit on tasks has no room for both the
     /// processes that measure and a single thread that is measured.
-    pub fn read(configuration: &Configuration, team: TeamChoice) -> anyhow::Result<Self> {
+    pub fn read(
+        configuration: &Configuration,
+        team: TeamChoice,
+    ) -> Result<Self, SurroundingsError> {
         let root = Path::new("/");
         let env = |name: &str| std::env::var(name).ok();
         let beside = Beside {
@@ -43,9 +58,13 @@ impl Surroundings {
         };
         let Host { topology, budget } = Host::read(root, Some(&beside), env)?;
         if let Some(limit) = &budget.no_room {
-            bail!(without_room(limit, beside.tasks, team));
+            return Err(SurroundingsError::NoRoom(without_room(
+                limit,
+                beside.tasks,
+                team,
+            )));
         }
-        let topology = topology.context("the machine's CPUs cannot be read")?;
+        let topology = topology?;
         for note in topology.notes.iter().chain(&budget.notes) {
             log::info!("{note}");
         }
@@ -59,13 +78,23 @@ impl Surroundings {
         })
     }
 
+    /// What of it matters to measuring.
+    pub fn site(&self) -> Site {
+        Site {
+            layout: self.layout.clone(),
+            order: self.order.clone(),
+            pool_bytes: self.pool_bytes(),
+            memory_limit_bytes: self.memory_limit_bytes(),
+        }
+    }
+
     /// What a pool of weights may take.
-    pub fn memory_limit_bytes(&self) -> u64 {
+    fn memory_limit_bytes(&self) -> u64 {
         self.memory.pool_limit()
     }
 
     /// Twice the last-level cache, so that what rotates through more than this comes from memory.
-    pub fn pool_bytes(&self) -> u64 {
+    fn pool_bytes(&self) -> u64 {
         2 * match self.fingerprint.llc_bytes {
             0 => {
                 log::warn!(
