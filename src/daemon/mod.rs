@@ -10,5 +10,5 @@ mod schedule;
 mod settings;
 pub mod status;
 
-pub use schedule::{Action, Event, Load, Now, Phase, Reason, Schedule, Task};
+pub use schedule::{Action, Before, Event, Load, Now, Phase, Reason, Schedule, Task};
 pub use settings::{Hours, InvalidHours, Settings};

@@ -11,6 +11,9 @@ use std::collections::VecDeque;
 
 const DAY_SECONDS: u32 = 24 * 3600;
 
+/// How long until something is tried again that does not announce its change, or whose announcement may get lost.
+const RETRY: Nanos = Nanos(600_000_000_000);
+
 /// A moment, on both clocks that matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Now {
@@ -51,6 +54,17 @@ pub struct Load {
     pub on_mains: bool,
     /// The process that used most, by name, with the CPUs it used.
     pub busiest: Option<(String, f64)>,
+    /// CPU time that measuring took.
+    pub spent: Nanos,
+}
+
+/// What a schedule knows of the time before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Before {
+    /// A day, and the CPU time spent on it.
+    pub spent: Option<(i64, Nanos)>,
+    /// How long ago checks were made.
+    pub since_check: Option<Nanos>,
 }
 
 /// What happened.
@@ -62,16 +76,25 @@ pub enum Event {
     Looked(Load),
     /// The task being done is done, for so much CPU time; what follows from it is to be done next.
     Finished {
-        /// CPU time it took.
+        /// CPU time it took since the last look.
         cpu: Nanos,
         /// Tasks that follow: a proven drift asks for a new tuning.
         then: Vec<Task>,
     },
     /// The task being done was put aside, as [`Action::StandBack`] asked.
     PutAside {
-        /// CPU time it took so far.
+        /// CPU time it took since the last look.
         cpu: Nanos,
     },
+    /// The survey, or the task being done, came to nothing, and so would the next: the profile cannot be written, say.
+    Stuck {
+        /// CPU time it took since the last look.
+        cpu: Nanos,
+        /// What is wrong.
+        why: String,
+    },
+    /// The machine was plugged in, or unplugged.
+    PowerChanged,
     /// The user wants the tasks to be done now, whatever else goes on.
     TuneNow,
     /// CPUs, quota or settings changed, or the machine was asleep: what is known of it may be wrong.
@@ -120,6 +143,12 @@ pub enum Reason {
     Hours,
     /// The CPU time of this day is spent.
     DailyLimit,
+    /// What is known of the machine is looked at again first.
+    Changed,
+    /// It is about to end.
+    Stopping,
+    /// Something is wrong that must be mended first.
+    Stuck(String),
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -168,14 +197,18 @@ pub struct Schedule {
     survey_due: Option<bool>,
     /// The day, and the CPU time spent on it.
     spent: (i64, Nanos),
-    /// When checks were last surveyed.
-    checked_at: Nanos,
+    /// When checks are surveyed next.
+    check_at: Option<Nanos>,
 }
 
 impl Schedule {
     /// Nothing is known yet: the first action is a survey.
-    pub fn new(settings: Settings, now: Now) -> Self {
+    pub fn new(settings: Settings, before: Before, now: Now) -> Self {
+        let since_check = before.since_check.unwrap_or(Nanos::ZERO);
         Self {
+            check_at: settings
+                .drift_interval
+                .map(|interval| now.at + interval.saturating_sub(since_check)),
             settings,
             state: State::Idle,
             tasks: VecDeque::new(),
@@ -184,8 +217,10 @@ impl Schedule {
             urgent: false,
             stopping: false,
             survey_due: None,
-            spent: (now.day, Nanos::ZERO),
-            checked_at: now.at,
+            // A day that has yet to come was made up by a clock that has been set back since.
+            spent: before.spent.map_or((now.day, Nanos::ZERO), |(day, spent)| {
+                (day.min(now.day), spent)
+            }),
         }
     }
 
@@ -207,6 +242,15 @@ impl Schedule {
                 self.spent.1 += cpu;
                 self.after_measuring(now);
             }
+            Event::Stuck { cpu, why } => {
+                self.spent.1 += cpu;
+                self.stuck(why, now);
+            }
+            Event::PowerChanged => {
+                if self.waits_for(|reason| *reason == Reason::Battery) {
+                    self.watch(Reason::Quiet, now);
+                }
+            }
             Event::TuneNow => {
                 self.urgent = true;
                 if !self.is_measuring() {
@@ -221,8 +265,8 @@ impl Schedule {
             Event::Stop => {
                 self.stopping = true;
                 match self.state {
-                    State::Measuring => self.stand_back(Reason::Quiet),
-                    State::StandingBack(_) => {}
+                    State::Measuring => self.stand_back(Reason::Stopping),
+                    State::StandingBack(_) => self.state = State::StandingBack(Reason::Stopping),
                     _ => self.stop(),
                 }
             }
@@ -235,7 +279,11 @@ impl Schedule {
         match &self.state {
             State::Waiting { until, reason } if now.at >= *until => match reason {
                 // Nobody looked at the load meanwhile.
-                Reason::Hours | Reason::DailyLimit => self.wait(now),
+                Reason::Hours | Reason::DailyLimit | Reason::Battery => self.wait(now),
+                Reason::Stuck(why) => {
+                    self.wait_for(Reason::Stuck(why.clone()), now);
+                    self.survey(false, now);
+                }
                 reason => {
                     self.state = State::Waiting {
                         until: now.at + self.settings.quiet,
@@ -244,7 +292,7 @@ impl Schedule {
                     self.actions.push_back(Action::Look);
                 }
             },
-            State::Idle if self.check_at().is_some_and(|at| now.at >= at) => {
+            State::Idle if self.check_at.is_some_and(|at| now.at >= at) => {
                 self.survey(true, now);
             }
             _ => {}
@@ -260,7 +308,7 @@ impl Schedule {
     pub fn wake_at(&self) -> Option<Nanos> {
         match &self.state {
             State::Waiting { until, .. } => Some(*until),
-            State::Idle => self.check_at(),
+            State::Idle => self.check_at,
             State::Measuring | State::StandingBack(_) | State::Stopped => None,
         }
     }
@@ -297,8 +345,8 @@ impl Schedule {
         matches!(self.state, State::Measuring | State::StandingBack(_))
     }
 
-    fn check_at(&self) -> Option<Nanos> {
-        Some(self.checked_at + self.settings.drift_interval?)
+    fn waits_for(&self, is: impl Fn(&Reason) -> bool) -> bool {
+        matches!(&self.state, State::Waiting { reason, .. } if is(reason))
     }
 
     fn stop(&mut self) {
@@ -317,14 +365,15 @@ impl Schedule {
         match self.state {
             State::Measuring => {
                 self.survey_due = Some(check);
-                self.stand_back(Reason::Quiet);
+                self.stand_back(Reason::Changed);
             }
             State::StandingBack(_) => {
                 self.survey_due = Some(check || self.survey_due == Some(true));
             }
             State::Idle | State::Waiting { .. } => {
                 if check {
-                    self.checked_at = now.at;
+                    let interval = self.settings.drift_interval;
+                    self.check_at = interval.map(|interval| now.at + interval);
                 }
                 self.actions.push_back(Action::Survey { check });
             }
@@ -343,10 +392,20 @@ impl Schedule {
         }
         self.tasks = tasks.into();
         // Whoever waits already goes on waiting: a machine that changes often would never be found idle.
-        let waits = matches!(self.state, State::Waiting { .. });
+        let waits = self.waits_for(|reason| !matches!(reason, Reason::Stuck(_)));
         if !waits || self.urgent || self.tasks.is_empty() {
             self.wait(now);
         }
+    }
+
+    /// Everything waits for somebody to mend what is wrong.
+    fn stuck(&mut self, why: String, now: Now) {
+        if self.stopping {
+            return self.stop();
+        }
+        self.survey_due = None;
+        self.actions.clear();
+        self.wait_for(Reason::Stuck(why), now);
     }
 
     fn after_measuring(&mut self, now: Now) {
@@ -407,6 +466,7 @@ impl Schedule {
         let patience = match reason {
             Reason::Hours => seconds(self.settings.hours.begin_in(now.second)),
             Reason::DailyLimit => seconds(DAY_SECONDS.saturating_sub(now.second)),
+            Reason::Battery | Reason::Stuck(_) => RETRY,
             _ => self.settings.quiet,
         };
         self.state = State::Waiting {
@@ -416,7 +476,12 @@ impl Schedule {
     }
 
     fn looked(&mut self, load: &Load, now: Now) {
+        self.spent.1 += load.spent;
         match &self.state {
+            State::Waiting {
+                reason: Reason::Stuck(_),
+                ..
+            } => {}
             State::Measuring if !self.urgent => {
                 if let Some(reason) = self.objection(load).or_else(|| self.forbidden(now)) {
                     self.stand_back(reason);

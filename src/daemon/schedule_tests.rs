@@ -21,6 +21,7 @@ fn idle() -> Load {
         pressure_percent: Some(0.0),
         on_mains: true,
         busiest: None,
+        spent: Nanos::ZERO,
     }
 }
 
@@ -40,7 +41,7 @@ impl World {
     fn new(settings: Settings, todo: &[&str]) -> Self {
         let mut world = Self {
             // Midnight of day 0 is second 0.
-            schedule: Schedule::new(settings, now(0)),
+            schedule: Schedule::new(settings, Before::default(), now(0)),
             at: 0,
             load: idle(),
             todo: todo.iter().map(|name| tune(name)).collect(),
@@ -240,9 +241,14 @@ fn a_battery_is_spared() {
     world.load.on_mains = false;
     world.pass(60);
     assert_eq!(waits_for(&world), Reason::Battery);
+    // Nothing is looked at before something changes, or may have without a notice.
+    assert_eq!(world.pass(599), 0);
     world.load.on_mains = true;
-    world.pass(60);
+    world.tell(Event::PowerChanged);
+    assert_eq!(waits_for(&world), Reason::Quiet);
     world.log();
+    world.pass(60);
+    assert_eq!(world.log(), ["measure a"]);
     world.tell(Event::Looked(Load {
         on_mains: false,
         ..idle()
@@ -256,6 +262,78 @@ fn a_battery_is_spared() {
     world.load.on_mains = false;
     world.pass(60);
     assert!(matches!(world.schedule.phase(), Phase::Measuring(_)));
+}
+
+#[test]
+fn without_a_notice_of_the_mains_it_looks_now_and_then() {
+    let mut world = World::new(Settings::default(), &["a"]);
+    world.load.on_mains = false;
+    world.pass(60);
+    world.load.on_mains = true;
+    world.log();
+    world.pass(600 + 60);
+    assert_eq!(world.log(), ["measure a"]);
+    // Whoever is not waiting for the mains is not disturbed by them.
+    world.tell(Event::PowerChanged);
+    assert_eq!(world.log(), Vec::<String>::new());
+    assert!(matches!(world.schedule.phase(), Phase::Measuring(_)));
+}
+
+#[test]
+fn what_must_be_mended_is_looked_at_now_and_then_and_on_request() {
+    let stuck = |cpu| Event::Stuck {
+        cpu: Nanos(cpu * SECOND),
+        why: "disk full".to_owned(),
+    };
+    let mut world = World::new(Settings::default(), &["a"]);
+    world.pass(60);
+    world.log();
+    world.tell(stuck(3));
+    assert_eq!(waits_for(&world), Reason::Stuck("disk full".to_owned()));
+    assert_eq!(world.schedule.spent_today(), Nanos(3 * SECOND));
+    // An idle machine changes nothing about it.
+    world.tell(Event::Looked(idle()));
+    assert_eq!(world.pass(599), 0);
+    assert_eq!(world.log(), Vec::<String>::new());
+    assert_eq!(world.pass(1), 1);
+    assert_eq!(world.log(), ["survey"]);
+    assert_eq!(
+        waits_for(&world),
+        Reason::Quiet,
+        "the survey found no fault"
+    );
+    world.tell(stuck(0));
+    world.tell(Event::TuneNow);
+    assert_eq!(world.log(), ["survey check", "measure a"]);
+    world.tell(stuck(0));
+    world.tell(Event::Stop);
+    assert_eq!(world.log(), ["exit"]);
+}
+
+#[test]
+fn what_was_spent_before_counts_and_so_does_the_last_check() {
+    let day = 86_400;
+    let before = |spent_day, hours: u64| Before {
+        spent: Some((spent_day, Nanos(5 * SECOND))),
+        since_check: Some(Nanos(hours * 3600 * SECOND)),
+    };
+    let at_noon = now(day / 2 * SECOND);
+    let started = |before| Schedule::new(Settings::default(), before, at_noon);
+    let schedule = started(before(0, 24));
+    assert_eq!(schedule.spent_today(), Nanos(5 * SECOND));
+    // A check is due after a week, the day before the start included, or at once.
+    assert_eq!(
+        schedule.wake_at(),
+        Some(at_noon.at + Nanos(6 * day * SECOND))
+    );
+    assert_eq!(started(before(0, 24 * 30)).wake_at(), Some(at_noon.at));
+    let mut yesterday = started(before(-1, 0));
+    yesterday.handle(Event::Changed, at_noon);
+    assert_eq!(yesterday.spent_today(), Nanos::ZERO);
+    // A day that has yet to come was no day: its limit must not hold until then.
+    let mut tomorrow = started(before(1, 0));
+    tomorrow.handle(Event::Changed, now((day + 1) * SECOND));
+    assert_eq!(tomorrow.spent_today(), Nanos::ZERO);
 }
 
 #[test]

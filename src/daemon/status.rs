@@ -112,6 +112,15 @@ pub enum Reason {
     Hours,
     /// The CPU time allowed for a day is spent.
     DailyLimit,
+    /// It looks at the machine again first.
+    Changed,
+    /// It is about to end.
+    Stopping,
+    /// Something must be mended first.
+    Stuck {
+        /// What is wrong.
+        why: String,
+    },
 }
 
 impl Reason {
@@ -124,6 +133,9 @@ impl Reason {
             Self::Battery => "battery",
             Self::Hours => "hours",
             Self::DailyLimit => "daily_limit",
+            Self::Changed => "changed",
+            Self::Stopping => "stopping",
+            Self::Stuck { .. } => "stuck",
         }
     }
 }
@@ -250,6 +262,9 @@ impl fmt::Display for Reason {
             Self::Battery => f.write_str("there is no mains power"),
             Self::Hours => f.write_str("this hour is not one of those allowed"),
             Self::DailyLimit => f.write_str("the CPU time allowed for today is spent"),
+            Self::Changed => f.write_str("it looks at the machine again"),
+            Self::Stopping => f.write_str("it is about to end"),
+            Self::Stuck { why } => f.write_str(why),
         }
     }
 }
