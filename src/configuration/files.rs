@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 /// The largest file that is read as a configuration.
 pub const MAX_BYTES: u64 = 1 << 20;
 
-/// The administrator's file.
-const SYSTEM: &str = "/etc/threadtune/threadtune.toml";
+/// The administrator's file, and the only one that the daemon reads.
+pub const SYSTEM_FILE: &str = "/etc/threadtune/threadtune.toml";
 
 /// The configuration files. None of them need exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl Files {
             .or_else(|| absolute("HOME").map(|home| home.join(".config")));
         Self {
             user: directory.map(|directory| directory.join("threadtune/threadtune.toml")),
-            system: PathBuf::from(SYSTEM),
+            system: PathBuf::from(SYSTEM_FILE),
         }
     }
 
@@ -43,7 +43,7 @@ impl Files {
         let mut configuration = Configuration::default();
         let mut problems = Vec::new();
         for path in self.user.iter().chain([&self.system]) {
-            match read(path) {
+            match read_if_visible(path) {
                 Ok(found) => configuration = configuration.or(found),
                 Err(problem) => problems.push(problem),
             }
@@ -52,23 +52,30 @@ impl Files {
     }
 }
 
-/// The configuration of one file; an absent one is empty, and so is one that this user cannot even see (another user's
-/// home, say): whoever may not look into a directory has configured nothing there.
-fn read(path: &Path) -> Result<Configuration, ConfigurationError> {
+/// The configuration of one file that somebody named or that decides alone; an absent one is empty.
+pub fn read_file(path: &Path) -> Result<Configuration, ConfigurationError> {
     match read_text(path, MAX_BYTES) {
         Ok(text) => parse(path, &text),
-        Err(_) if let Some(why) = unreachable(path) => {
+        Err(error) => match ConfigurationError::reading(path, error) {
+            Some(error) => Err(error),
+            None => Ok(Configuration::default()),
+        },
+    }
+}
+
+/// The same, and one that this user cannot even see (another user's home, say) is empty too: whoever may not look into
+/// a directory has configured nothing there.
+fn read_if_visible(path: &Path) -> Result<Configuration, ConfigurationError> {
+    read_file(path).or_else(|error| match unreachable(path) {
+        Some(why) => {
             log::info!(
                 "{} cannot be reached and counts as absent: {why}",
                 path.display()
             );
             Ok(Configuration::default())
         }
-        Err(error) => match ConfigurationError::reading(path, error) {
-            Some(error) => Err(error),
-            None => Ok(Configuration::default()),
-        },
-    }
+        None => Err(error),
+    })
 }
 
 /// Why a directory above this file bars the way to it, if one does.
@@ -138,6 +145,20 @@ mod tests {
         let (found, problems) = reserve();
         assert_eq!((found, problems.len()), (None, 2));
         assert!(problems[1].contains("system.toml, line 1"), "{problems:?}");
+    }
+
+    #[test]
+    fn a_file_that_decides_alone_may_be_absent_but_not_broken_or_out_of_reach() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("threadtune.toml");
+        assert_eq!(read_file(&path).unwrap(), Configuration::default());
+        fs::write(&path, "[daemon]\nmains_only = false\n").unwrap();
+        assert_eq!(read_file(&path).unwrap().daemon.mains_only, Some(false));
+        let error = read_file(directory.path()).unwrap_err();
+        assert!(matches!(error, ConfigurationError::NotRegular { .. }));
+        fs::write(&path, "[daemon]\nmains = false\n").unwrap();
+        let error = read_file(&path).unwrap_err().to_string();
+        assert!(error.contains("line 2, key `daemon.mains`"), "{error}");
     }
 
     #[test]

@@ -1,32 +1,75 @@
 //! From the text of a configuration file to values; errors name file, line and key. Pure.
 
-use super::{Configuration, ConfigurationError};
-use crate::document::locate::Step::{self, Key};
-use crate::document::locate::{dotted, key_at, line_of, line_of_path};
+use super::value::{absolute_path, shown};
+use super::{Configuration, ConfigurationError, DaemonTable};
+use crate::document::locate::{key_at, line_of};
 use crate::machine::Reserve;
 use crate::units::MAX_CPUS;
 use crate::workload::closest;
-use serde::Deserialize;
-use std::path::Path;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
+use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 
 /// Every key there is, in the order of the example. Keys are looked for here before values are looked at, so that an
 /// unknown one gets an answer that helps.
-const KEYS: [&str; 1] = ["budget.reserve"];
-
-const RESERVE: [Step; 2] = [Key("budget"), Key("reserve")];
+const KEYS: [&str; 12] = [
+    "budget.reserve",
+    "daemon.quiet",
+    "daemon.idle_cpus",
+    "daemon.idle_pressure_percent",
+    "daemon.mains_only",
+    "daemon.hours",
+    "daemon.daily_cpu_seconds",
+    "daemon.catalogue",
+    "daemon.backends",
+    "daemon.drift_interval",
+    "daemon.workload_budget",
+    "metrics.textfile",
+];
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct File {
     budget: BudgetTable,
+    daemon: DaemonTable,
+    metrics: MetricsTable,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct BudgetTable {
-    /// Wider than what is allowed, so that the error about a number out of range can say what is.
-    reserve: Option<i64>,
+    #[serde(deserialize_with = "reserve")]
+    reserve: Option<usize>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct MetricsTable {
+    #[serde(deserialize_with = "textfile")]
+    textfile: Option<PathBuf>,
+}
+
+/// Read as a number of any size, so that the error about one out of range can say what is allowed.
+fn reserve<'de, D: Deserializer<'de>>(value: D) -> Result<Option<usize>, D::Error> {
+    match i64::deserialize(value)? {
+        cpus if (0..=i64::from(MAX_CPUS)).contains(&cpus) => Ok(Some(cpus as usize)),
+        cpus => Err(D::Error::custom(format!(
+            "{cpus} is no number of CPUs to leave free: 0 to {MAX_CPUS} were expected"
+        ))),
+    }
+}
+
+/// The collector of the node exporter passes over files of any other ending.
+fn textfile<'de, D: Deserializer<'de>>(value: D) -> Result<Option<PathBuf>, D::Error> {
+    let path = absolute_path(value)?;
+    if path.extension().is_some_and(|ending| ending == "prom") {
+        return Ok(Some(path));
+    }
+    Err(D::Error::custom(format!(
+        "`{}` is not read by the node exporter: the name of a file that ends in `.prom` was expected",
+        shown(&path.to_string_lossy())
+    )))
 }
 
 /// Parses the text of a configuration; `path` is for the errors, and for what names its source.
@@ -53,21 +96,14 @@ pub fn parse(path: &Path, text: &str) -> Result<Configuration, ConfigurationErro
     }
     let file =
         File::deserialize(toml::de::Deserializer::from(root)).map_err(|error| fail(&error))?;
-    let reserve = match file.budget.reserve {
-        None => None,
-        Some(cpus) if (0..=i64::from(MAX_CPUS)).contains(&cpus) => Some(Reserve {
-            cpus: cpus as usize,
-            source: format!("{}: {}", path.display(), dotted(&RESERVE)),
+    Ok(Configuration {
+        reserve: file.budget.reserve.map(|cpus| Reserve {
+            cpus,
+            source: format!("{}: budget.reserve", path.display()),
         }),
-        Some(cpus) => {
-            return Err(malformed(
-                line_of_path(text, &RESERVE),
-                Some(dotted(&RESERVE)),
-                format!("{cpus} is no number of CPUs to leave free: 0 to {MAX_CPUS} were expected"),
-            ));
-        }
-    };
-    Ok(Configuration { reserve })
+        daemon: file.daemon,
+        textfile: file.metrics.textfile,
+    })
 }
 
 /// A key that has no place where it stands.
@@ -109,132 +145,5 @@ fn not_a_key(name: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn of(text: &str) -> Result<Option<usize>, String> {
-        parse(Path::new("/c/threadtune.toml"), text)
-            .map(|configuration| configuration.reserve.map(|reserve| reserve.cpus))
-            .map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn the_reserve_is_a_number_of_cpus() {
-        assert_eq!(of(""), Ok(None));
-        assert_eq!(of("# budget\n[budget]\n"), Ok(None));
-        assert_eq!(of("[budget]\nreserve = 0\n"), Ok(Some(0)));
-        assert_eq!(of("budget.reserve = 4096"), Ok(Some(4096)));
-        assert_eq!(of("budget = { reserve = 2 }"), Ok(Some(2)));
-    }
-
-    #[test]
-    fn errors_name_file_line_and_key_and_say_what_is_expected() {
-        for (text, place, says) in [
-            (
-                "[budget]\nreserve = -1\n",
-                "line 2, key `budget.reserve`",
-                "-1 is no number of CPUs to leave free: 0 to 4096",
-            ),
-            (
-                "\n\n[budget]\nreserve = 4097\n",
-                "line 4, key `budget.reserve`",
-                "0 to 4096",
-            ),
-            (
-                "[budget]\nreserve = \"2\"\n",
-                "line 2, key `budget.reserve`",
-                "invalid type: string",
-            ),
-            (
-                "[budget]\nreserve = 1.5\n",
-                "line 2, key `budget.reserve`",
-                "invalid type",
-            ),
-            (
-                "[budget]\nreserve = 99999999999999999999\n",
-                "line 2, key `budget.reserve`",
-                "",
-            ),
-            (
-                "[budget.reserve]\nn = 1\n",
-                "line 1, key `budget.reserve`",
-                "invalid type: map",
-            ),
-            (
-                "budget = 2\n",
-                "line 1, key `budget`",
-                "a table was expected",
-            ),
-            (
-                "[[budget]]\n",
-                "line 1, key `budget`",
-                "a table was expected",
-            ),
-            (
-                "budget = [2]\n",
-                "line 1, key `budget`",
-                "a table was expected",
-            ),
-            (
-                "[budget]\nreserv = 1\n",
-                "line 2, key `budget.reserv`",
-                "did you mean `budget.reserve`?); the keys are `budget.reserve`",
-            ),
-            (
-                "[budget]\nreserve = 1\n[launch]\n",
-                "line 3, key `launch`",
-                "no such key; the keys are `budget.reserve`",
-            ),
-            ("\"\\n\" = 1\n", "line 1, key ``", "no such key; the keys"),
-            (
-                "[budget]\nreserve = 1\nreserve = 2\n",
-                "line 3, key `reserve`",
-                "duplicate key",
-            ),
-            ("[budget]\nreserve =\n", "line 2", ""),
-        ] {
-            let error = of(text).unwrap_err();
-            let begins = format!("/c/threadtune.toml, {place}");
-            assert!(error.starts_with(&begins), "{text}: {error}");
-            assert!(error.contains(says), "{text}: {error}");
-            assert!(
-                error.ends_with("; correct it, or remove the line"),
-                "{error}"
-            );
-        }
-    }
-
-    #[test]
-    fn the_first_unknown_key_of_the_text_is_named() {
-        let error = of("[budget]\nz = 1\na = 1\n[a]\nb = 1\n").unwrap_err();
-        assert!(error.contains("line 2, key `budget.z`"), "{error}");
-    }
-
-    /// The example is what users copy: it must hold as it is, and with every setting in force.
-    #[test]
-    fn the_example_holds_every_key_and_only_what_is_understood() {
-        let example = include_str!("../../systemd/threadtune.toml");
-        assert_eq!(
-            parse(Path::new("example"), example).unwrap(),
-            Configuration::default()
-        );
-        // A setting is a comment without a space after its mark.
-        let uncommented: String = example
-            .lines()
-            .map(|line| match line.strip_prefix('#') {
-                Some(setting) if !setting.is_empty() && !setting.starts_with(' ') => setting,
-                _ => line,
-            })
-            .map(|line| line.to_owned() + "\n")
-            .collect();
-        let configuration = parse(Path::new("example"), &uncommented).unwrap();
-        assert_eq!(configuration.reserve.map(|r| r.cpus), Some(2));
-        let table: toml::Table = uncommented.parse().unwrap();
-        for known in KEYS {
-            let mut keys = known.split('.');
-            let first = table.get(keys.next().unwrap());
-            let found = keys.try_fold(first.unwrap(), |value, key| value.get(key));
-            assert!(found.is_some(), "the example lacks `{known}`");
-        }
-    }
-}
+#[path = "parse_tests.rs"]
+mod tests;

@@ -11,4 +11,4 @@ mod settings;
 pub mod status;
 
 pub use schedule::{Action, Before, Event, Load, Now, Phase, Reason, Schedule, Task};
-pub use settings::{Hours, InvalidHours, Settings};
+pub use settings::{Scope, Settings};

@@ -1,11 +1,10 @@
-//! What an administrator decides about the daemon. Pure.
+//! What an administrator decides about the daemon, with what holds where nothing is configured. Pure.
 
+use crate::configuration::{BACKENDS, DaemonTable, Hours, Interval};
 use crate::units::Nanos;
-use std::str::FromStr;
+use std::path::PathBuf;
 
-const DAY: u32 = 24 * 3600;
-
-/// What an administrator decides about the daemon.
+/// What an administrator decides about when the daemon measures.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// The machine must have been idle for so long before anything is measured.
@@ -38,60 +37,56 @@ impl Default for Settings {
     }
 }
 
-/// A part of the day, by local time; all of it unless said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Hours {
-    /// Seconds since midnight at which it begins …
-    from: u32,
-    /// … and ends; before `from` where it spans midnight, equal to it where it is the whole day.
-    to: u32,
-}
-
-impl Hours {
-    /// Is this second of the day inside?
-    pub fn contains(self, second: u32) -> bool {
-        if self.from < self.to {
-            (self.from..self.to).contains(&second)
-        } else {
-            second >= self.from || second < self.to
-        }
-    }
-
-    /// Seconds from this second of the day until it begins; none when inside.
-    pub fn begin_in(self, second: u32) -> u32 {
-        if self.contains(second) {
-            0
-        } else {
-            (self.from + DAY - second % DAY) % DAY
+impl From<&DaemonTable> for Settings {
+    fn from(table: &DaemonTable) -> Self {
+        let usual = Self::default();
+        Self {
+            quiet: table.quiet.unwrap_or(usual.quiet),
+            idle_cpus: table.idle_cpus.unwrap_or(usual.idle_cpus),
+            idle_pressure_percent: table
+                .idle_pressure_percent
+                .unwrap_or(usual.idle_pressure_percent),
+            mains_only: table.mains_only.unwrap_or(usual.mains_only),
+            hours: table.hours.unwrap_or(usual.hours),
+            daily_cpu: table.daily_cpu.or(usual.daily_cpu),
+            drift_interval: match table.drift_interval {
+                None => usual.drift_interval,
+                Some(Interval::Never) => None,
+                Some(Interval::Every(time)) => Some(time),
+            },
         }
     }
 }
 
-/// A text that is no part of a day.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no part of a day: hours such as `22-6` or `22:30-06:00` were expected")]
-pub struct InvalidHours(pub String);
+/// What an administrator decides about what the daemon measures.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scope {
+    /// The catalogue's file; the built-in one where absent.
+    pub catalogue: Option<PathBuf>,
+    /// Whose kernels run, each into a profile of its own; never empty.
+    pub backends: Vec<String>,
+    /// About the most time for a workload.
+    pub workload_budget: Nanos,
+}
 
-impl FromStr for Hours {
-    type Err = InvalidHours;
+impl Default for Scope {
+    fn default() -> Self {
+        Self {
+            catalogue: None,
+            backends: vec![BACKENDS[0].to_owned()],
+            workload_budget: Nanos(60_000_000_000),
+        }
+    }
+}
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let time = |text: &str| -> Option<u32> {
-            let (hour, minute) = text.trim().split_once(':').unwrap_or((text.trim(), "0"));
-            let number = |digits: &str, most: u32| {
-                let plain = digits.len() <= 2 && digits.bytes().all(|b| b.is_ascii_digit());
-                digits.parse().ok().filter(|n: &u32| plain && *n <= most)
-            };
-            let seconds = number(hour, 24)? * 3600 + number(minute, 59)? * 60;
-            (seconds <= DAY).then_some(seconds % DAY)
-        };
-        let parsed = text
-            .split_once('-')
-            .and_then(|(from, to)| Some((time(from)?, time(to)?)));
-        parsed.map_or_else(
-            || Err(InvalidHours(text.chars().take(40).collect())),
-            |(from, to)| Ok(Self { from, to }),
-        )
+impl From<&DaemonTable> for Scope {
+    fn from(table: &DaemonTable) -> Self {
+        let usual = Self::default();
+        Self {
+            catalogue: table.catalogue.clone(),
+            backends: table.backends.clone().unwrap_or(usual.backends),
+            workload_budget: table.workload_budget.unwrap_or(usual.workload_budget),
+        }
     }
 }
 
@@ -99,38 +94,49 @@ impl FromStr for Hours {
 mod tests {
     use super::*;
 
-    fn hours(text: &str) -> Hours {
-        text.parse().unwrap()
+    #[test]
+    fn what_is_not_configured_is_as_usual() {
+        let empty = DaemonTable::default();
+        assert_eq!(Settings::from(&empty), Settings::default());
+        assert_eq!(Scope::from(&empty), Scope::default());
+        assert_eq!(Scope::default().backends, ["native"]);
     }
 
     #[test]
-    fn a_part_of_the_day_may_span_midnight() {
-        let night = hours("22-6");
-        for (hour, inside) in [(21, false), (22, true), (0, true), (5, true), (6, false)] {
-            assert_eq!(night.contains(hour * 3600), inside, "{hour}");
-        }
-        let day = hours("08:30-17:00");
-        assert!(!day.contains(8 * 3600) && day.contains(9 * 3600) && !day.contains(17 * 3600));
-        let all = [Hours::default(), hours("0-24"), hours("5-5")];
-        assert!(all.iter().all(|h| h.contains(0) && h.contains(DAY - 1)));
-    }
-
-    #[test]
-    fn the_way_to_the_next_beginning_is_less_than_a_day() {
-        let night = hours("22-6");
-        assert_eq!(night.begin_in(21 * 3600), 3600);
-        assert_eq!(night.begin_in(6 * 3600), 16 * 3600);
-        assert_eq!(night.begin_in(23 * 3600), 0);
-        assert_eq!(Hours::default().begin_in(77), 0);
-    }
-
-    #[test]
-    fn what_is_no_part_of_a_day_is_an_error() {
-        for text in [
-            "", "22", "22-", "-6", "25-6", "22-6-8", "x-y", "22:60-6", "24:01-6", "+2-6",
-        ] {
-            let error = text.parse::<Hours>().unwrap_err();
-            assert!(error.to_string().contains("22:30-06:00"), "{text}");
-        }
+    fn what_is_configured_holds() {
+        let hours: Hours = "22-6".parse().unwrap();
+        let table = DaemonTable {
+            quiet: Some(Nanos(1)),
+            idle_cpus: Some(2.0),
+            idle_pressure_percent: Some(3.0),
+            mains_only: Some(false),
+            hours: Some(hours),
+            daily_cpu: Some(Nanos(4)),
+            catalogue: Some("/c".into()),
+            backends: Some(vec!["b".to_owned()]),
+            drift_interval: Some(Interval::Every(Nanos(5))),
+            workload_budget: Some(Nanos(6)),
+        };
+        let settings = Settings {
+            quiet: Nanos(1),
+            idle_cpus: 2.0,
+            idle_pressure_percent: 3.0,
+            mains_only: false,
+            hours,
+            daily_cpu: Some(Nanos(4)),
+            drift_interval: Some(Nanos(5)),
+        };
+        assert_eq!(Settings::from(&table), settings);
+        let scope = Scope {
+            catalogue: Some("/c".into()),
+            backends: vec!["b".to_owned()],
+            workload_budget: Nanos(6),
+        };
+        assert_eq!(Scope::from(&table), scope);
+        let never = DaemonTable {
+            drift_interval: Some(Interval::Never),
+            ..table
+        };
+        assert_eq!(Settings::from(&never).drift_interval, None);
     }
 }
