@@ -1,7 +1,7 @@
 //! Where configuration lies, and whose word counts.
 
 use super::{Configuration, ConfigurationError, parse};
-use crate::document::read::read_text;
+use crate::document::read::{ReadError, read_text};
 use std::ffi::OsString;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -56,26 +56,33 @@ impl Files {
 pub fn read_file(path: &Path) -> Result<Configuration, ConfigurationError> {
     match read_text(path, MAX_BYTES) {
         Ok(text) => parse(path, &text),
-        Err(error) => match ConfigurationError::reading(path, error) {
-            Some(error) => Err(error),
-            None => Ok(Configuration::default()),
-        },
+        Err(error) => empty_if_absent(path, error),
     }
 }
 
 /// The same, and one that this user cannot even see (another user's home, say) is empty too: whoever may not look into
 /// a directory has configured nothing there.
 fn read_if_visible(path: &Path) -> Result<Configuration, ConfigurationError> {
-    read_file(path).or_else(|error| match unreachable(path) {
-        Some(why) => {
-            log::info!(
-                "{} cannot be reached and counts as absent: {why}",
-                path.display()
-            );
-            Ok(Configuration::default())
-        }
-        None => Err(error),
-    })
+    match read_text(path, MAX_BYTES) {
+        Ok(text) => parse(path, &text),
+        Err(error) => match unreachable(path) {
+            Some(why) => {
+                log::info!(
+                    "{} cannot be reached and counts as absent: {why}",
+                    path.display()
+                );
+                Ok(Configuration::default())
+            }
+            None => empty_if_absent(path, error),
+        },
+    }
+}
+
+fn empty_if_absent(path: &Path, error: ReadError) -> Result<Configuration, ConfigurationError> {
+    match ConfigurationError::reading(path, error) {
+        Some(error) => Err(error),
+        None => Ok(Configuration::default()),
+    }
 }
 
 /// Why a directory above this file bars the way to it, if one does.
