@@ -3,6 +3,7 @@
 //! `schedule` decides (pure); what it waits for, and what it says, stands around it. It blocks in one `poll` and
 //! nowhere else; whatever takes time happens in the measuring thread.
 
+pub mod calendar;
 pub mod events;
 pub mod metrics;
 pub mod notify;
