@@ -6,6 +6,7 @@ mod cache;
 mod cgroup;
 mod conditions;
 mod core;
+pub mod cpu_time;
 mod cpuinfo;
 mod fingerprint;
 mod host;
