@@ -34,17 +34,10 @@ impl Tuning {
 
     /// A race that ends at `end`, of as many of these racers (best first) as that leaves time for; if three blocks of
     /// them fit into a quarter of the budget more than that: fewer would decide nothing.
-    pub(super) fn race(&mut self, mut racers: Vec<Racer>, end: Nanos) -> Option<Race> {
+    pub(super) fn race(&mut self, racers: Vec<Racer>, end: Nanos) -> Option<Race> {
         let cost = |racer: &Racer| self.screen.known.cost(racer);
-        let mut block: f64 = racers.iter().map(cost).sum();
-        let wanted = (end - self.spent).as_secs_f64() / BLOCKS_WANTED;
-        while racers.len() > RACERS_LEAST && block > wanted {
-            block -= racers.pop().map_or(0.0, |racer| cost(&racer));
-        }
         let room = (end + self.options.share(0.25)) - self.spent;
-        if block * LEAST_BLOCKS as f64 > room.as_secs_f64() {
-            return None;
-        }
+        let racers = affordable(racers, cost, end - self.spent, room)?;
         let delta = self.options.delta_of_a_race();
         Race::new(racers, delta, end, &self.options, &mut self.rng)
     }
@@ -163,6 +156,22 @@ impl Tuning {
             .filter(|n| bound(*n) > 0 || unbound(*n));
         possible.next().is_some_and(|n| bound(n) <= 1) && possible.next().is_none()
     }
+}
+
+/// As many of these racers (best first) as the time left holds enough blocks of, by the seconds of a sample of each;
+/// `None` where `room` does not hold three blocks.
+pub(super) fn affordable(
+    mut racers: Vec<Racer>,
+    cost: impl Fn(&Racer) -> f64,
+    left: Nanos,
+    room: Nanos,
+) -> Option<Vec<Racer>> {
+    let mut block: f64 = racers.iter().map(&cost).sum();
+    let wanted = left.as_secs_f64() / BLOCKS_WANTED;
+    while racers.len() > RACERS_LEAST && block > wanted {
+        block -= racers.pop().map_or(0.0, |racer| cost(&racer));
+    }
+    (block * LEAST_BLOCKS as f64 <= room.as_secs_f64()).then_some(racers)
 }
 
 /// The arms from which those of the unbound race are chosen.

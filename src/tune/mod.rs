@@ -6,6 +6,7 @@
 mod allowance;
 mod bench;
 mod blocks;
+mod calibration;
 mod candidates;
 mod comparison;
 mod conclusion;

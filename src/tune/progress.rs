@@ -2,7 +2,6 @@
 
 use super::Arm;
 use super::blocks::Request;
-use super::race::Race;
 use super::screen::ScreenStage;
 use super::tuning::{Phase, Tuning};
 use crate::units::Nanos;
@@ -52,7 +51,6 @@ impl Tuning {
             Some(Request::Block(plan)) => plan.into_iter().map(|(arm, _)| arm).collect(),
             _ => Vec::new(),
         };
-        let racing = |race: &Race| 1.0 - (-(race.len() as f64) / 15.0).exp();
         let (stage, fraction) = match &self.phase {
             Phase::Screening => (
                 match self.screen.stage {
@@ -62,9 +60,9 @@ impl Tuning {
                 },
                 0.4 * self.screen.fraction(),
             ),
-            Phase::FirstRace(race) => (Stage::Race, 0.4 + 0.3 * racing(race)),
+            Phase::FirstRace(race) => (Stage::Race, 0.4 + 0.3 * race.fraction()),
             Phase::UnboundScreening(_) => (Stage::UnboundScreening, 0.7),
-            Phase::SecondRace(race) => (Stage::UnboundRace, 0.7 + 0.2 * racing(race)),
+            Phase::SecondRace(race) => (Stage::UnboundRace, 0.7 + 0.2 * race.fraction()),
             Phase::Efficient(efficient) => (Stage::Efficient, 0.9 + 0.1 * efficient.fraction()),
             Phase::Done => (Stage::Done, 1.0),
         };

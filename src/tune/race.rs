@@ -110,6 +110,17 @@ impl Race {
         spent: Nanos,
         rng: &mut Pcg32,
     ) -> Option<RaceOutcome> {
+        let last = self.take(answer, spent, rng)?;
+        let outcome = self.look(last);
+        if outcome.is_none() {
+            self.go_on(rng);
+        }
+        outcome
+    }
+
+    /// Takes the answer. If a look at the blocks is due, says whether it is the last one; [`Self::go_on`] follows where
+    /// it decides nothing.
+    pub(super) fn take(&mut self, answer: Answer, spent: Nanos, rng: &mut Pcg32) -> Option<bool> {
         let over = spent >= self.deadline;
         if !self.blocks.absorb(answer, self.racers.len(), over, rng) {
             return None;
@@ -120,13 +131,21 @@ impl Race {
         let mut looks = LOOKS.iter().filter(|look| **look >= self.first_look);
         let due = looks.nth(self.looks as usize).copied().unwrap_or(most);
         if self.blocks.len() >= due || last {
-            let outcome = self.look(last);
-            if outcome.is_some() {
-                return outcome;
-            }
+            self.looks = self.looks.saturating_add(1);
+            return Some(last);
         }
-        self.blocks.begin(&self.alive, rng);
+        self.go_on(rng);
         None
+    }
+
+    /// Begins another block.
+    pub(super) fn go_on(&mut self, rng: &mut Pcg32) {
+        self.blocks.begin(&self.alive, rng);
+    }
+
+    /// This racer is in no further block.
+    pub(super) fn retire(&mut self, racer: usize) {
+        self.alive.retain(|alive| *alive != racer);
     }
 
     /// Is there no end of the disturbance in sight?
@@ -137,7 +156,6 @@ impl Race {
 
     /// Tests what the blocks so far prove; `last`: there will be no more.
     fn look(&mut self, last: bool) -> Option<RaceOutcome> {
-        self.looks = self.looks.saturating_add(1);
         let alpha = self.alpha();
         let Some(incumbent) = self.incumbent() else {
             return last.then(|| self.outcome(0, StopReason::Budget, alpha));
@@ -169,7 +187,7 @@ impl Race {
         }
         for (i, c) in against {
             if c.lower(alpha) > -DROP {
-                self.alive.retain(|alive| *alive != i);
+                self.retire(i);
             }
         }
         None
@@ -240,7 +258,7 @@ impl Race {
             .map(|(i, _)| *i)
             .collect();
         let blocks = self.blocks.len();
-        let stop = if self.blocks.dirty() as f64 > DIRTY_SHARE * blocks as f64 {
+        let stop = if self.is_dirty() {
             StopReason::Contaminated
         } else if stop == StopReason::Eps && ties.is_empty() {
             StopReason::Separated
@@ -261,6 +279,11 @@ impl Race {
             ties,
             p_within: (1.0 - missed).max(0.0),
         }
+    }
+
+    /// Are so many blocks disturbed that nothing may be concluded from them?
+    fn is_dirty(&self) -> bool {
+        self.blocks.dirty() as f64 > DIRTY_SHARE * self.blocks.len() as f64
     }
 
     fn threads(&self, racer: usize) -> Option<ThreadCount> {
@@ -285,6 +308,11 @@ impl Race {
     /// Complete blocks.
     pub(super) fn len(&self) -> usize {
         self.blocks.len()
+    }
+
+    /// About how far it has come, 0 to 1: most end within a few dozen blocks.
+    pub(super) fn fraction(&self) -> f64 {
+        1.0 - (-(self.len() as f64) / 15.0).exp()
     }
 
     /// Samples thrown away.

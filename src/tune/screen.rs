@@ -1,9 +1,10 @@
 //! Screening: cheap samples of many counts, in stages, each of which fills a queue of arms.
 
 use super::blocks::{Answer, Racer, Request};
+use super::calibration::Calibration;
 use super::candidates::{grid, physical};
 use super::constants::{
-    EVERY_COUNT, LONG_CALLS, MOST_CALLS, NARROW, RETRIES, SCREEN_SHARE, SMALL_SECONDS, ZOOM_ROUNDS,
+    EVERY_COUNT, LONG_CALLS, NARROW, RETRIES, SCREEN_SHARE, SMALL_SECONDS, ZOOM_ROUNDS,
 };
 use super::ladder::{Ladder, Pace, thinned_above};
 use super::screened::Screened;
@@ -166,11 +167,12 @@ impl Screen {
         let aim = context.options.sample.as_secs_f64();
         let per_call = sample.seconds_per_call;
         let tries = match phase {
-            Phase::Calibrate if per_call < aim / 20.0 => {
-                return Some(Phase::Recalibrate(calls_for(aim / 10.0, per_call)));
-            }
             Phase::Calibrate | Phase::Recalibrate(_) => {
-                let calls = calls_for(aim, per_call);
+                let is_first = *phase == Phase::Calibrate;
+                let calls = match Calibration::of(per_call, is_first, aim) {
+                    Calibration::Again(calls) => return Some(Phase::Recalibrate(calls)),
+                    Calibration::Sample(calls) => calls,
+                };
                 self.known.insert(arm, calls);
                 if calls != Calls::ONE {
                     return Some(Phase::Sample(0));
@@ -354,9 +356,4 @@ fn arms_of(options: &Options, counts: impl IntoIterator<Item = ThreadCount>) -> 
 /// Is every count of this machine in the grid?
 fn every_count(layout: &Layout) -> bool {
     layout.logical.get() <= EVERY_COUNT
-}
-
-/// How many calls of this length fill so many seconds, 1 to 100 000.
-fn calls_for(seconds: f64, per_call: f64) -> Calls {
-    Calls::new((seconds / per_call).round().clamp(1.0, MOST_CALLS) as u32)
 }
