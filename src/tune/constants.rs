@@ -1,5 +1,7 @@
 //! The numbers of the procedure, in one place; what a caller may want to change is in `options.rs`.
 
+use crate::units::Nanos;
+
 /// Share of the samples that a trimmed mean leaves out at each end.
 pub(super) const TRIM: f64 = 0.2;
 /// Smallest standard deviation credited to paired differences of log times: clocks and kernels have grain.
@@ -78,5 +80,16 @@ pub(super) const EFFICIENT_BLOCKS: usize = 40;
 pub(super) const EFFICIENT_LOSS: f64 = 0.05;
 /// A count whose loss (log) is surely above this is passed over.
 pub(super) const EFFICIENT_HOPELESS: f64 = 0.045;
+/// The loss of the chosen count, as a ratio, above which a workload is worth tuning again.
+pub(super) const DRIFT_LOSS: f64 = 0.05;
+/// Counts that a drift check times beside the chosen one.
+pub(super) const CONTENDERS: usize = 5;
+/// Their least ratio to the chosen count and to each other: nearer ones would drift together. Up to eight threads every
+/// count is far enough from the next.
+pub(super) const CONTENDERS_RATIO: f64 = 1.14;
+/// Share of a drift check's time budget after which no further count is calibrated.
+pub(super) const CALIBRATION_SHARE: f64 = 1.0 / 8.0;
+/// Between a loss and the race that confirms it.
+pub(super) const DRIFT_PAUSE: Nanos = Nanos(1_000_000_000);
 /// Most calls in one sample.
 pub(super) const MOST_CALLS: f64 = 100_000.0;

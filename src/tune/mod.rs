@@ -1,7 +1,8 @@
 //! Choosing a count from samples, by screening and racing.
 //!
 //! Pure: no clock, file, thread or entropy; a [`Bench`] takes the samples and tells the time, the options hold the
-//! seed. [`Tuning`] is the whole procedure as a value that advances one request at a time.
+//! seed. [`Tuning`] is the whole procedure as a value that advances one request at a time, [`DriftCheck`] the later question whether its answer still
+//! holds.
 
 mod allowance;
 mod bench;
@@ -11,9 +12,12 @@ mod candidates;
 mod comparison;
 mod conclusion;
 mod constants;
+mod contenders;
+mod drift;
 mod efficient;
 mod entry;
 mod expectation;
+mod finding;
 mod ladder;
 mod lineup;
 mod options;
@@ -29,8 +33,11 @@ pub use allowance::Allowance;
 pub use bench::{Arm, Bench, BenchError, Interference, Sample};
 pub use blocks::Racer;
 pub use candidates::grid;
+pub use contenders::{Contenders, contenders};
+pub use drift::{DriftCheck, DriftStep};
 pub use entry::{Subject, failed_entry};
 pub use expectation::{expected_seconds, nominal_call_seconds, nominal_opening_seconds};
+pub use finding::{Drift, Finding};
 pub use options::{After, Options, Placements};
 pub use progress::{Progress, Stage};
 pub use race::{Race, RaceOutcome};

@@ -68,6 +68,14 @@ impl Options {
         }
     }
 
+    /// For a drift check: 15 seconds, of which most need a fraction of one.
+    pub fn drift_check() -> Self {
+        Self {
+            time_budget: Nanos(15_000_000_000),
+            ..Self::unbound_only()
+        }
+    }
+
     /// May this arm be tried?
     pub(super) fn allows(&self, arm: Arm) -> bool {
         self.only.as_ref().is_none_or(|only| only.contains(&arm))

@@ -40,6 +40,8 @@ pub enum Stage {
     UnboundRace,
     /// The search for the fewest threads within 5 %.
     Efficient,
+    /// Not of a tuning: the chosen count is timed again beside others.
+    DriftCheck,
     /// Nothing is left to do.
     Done,
 }

@@ -194,7 +194,7 @@ impl Race {
     }
 
     /// The level of one comparison at this look: over all looks and racers these sum to `delta`.
-    fn alpha(&self) -> f64 {
+    pub(super) fn alpha(&self) -> f64 {
         let others = self.racers.len().saturating_sub(1).max(1) as f64;
         let look = f64::from(self.looks.max(1));
         self.delta / others / (look * (look + 1.0))
@@ -282,7 +282,7 @@ impl Race {
     }
 
     /// Are so many blocks disturbed that nothing may be concluded from them?
-    fn is_dirty(&self) -> bool {
+    pub(super) fn is_dirty(&self) -> bool {
         self.blocks.dirty() as f64 > DIRTY_SHARE * self.blocks.len() as f64
     }
 
@@ -298,6 +298,11 @@ impl Race {
     /// The racers, in the order given.
     pub(super) fn racers(&self) -> &[Racer] {
         &self.racers
+    }
+
+    /// Indices of the racers still in the race.
+    pub(super) fn alive(&self) -> &[usize] {
+        &self.alive
     }
 
     /// Log times of one racer.

@@ -118,6 +118,7 @@ fn doing(progress: &Progress) -> String {
         Stage::UnboundScreening => "screening unbound",
         Stage::UnboundRace => "racing unbound",
         Stage::Efficient => "looking for fewer than",
+        Stage::DriftCheck => "checking",
         Stage::Done => "done",
     };
     match counts.as_slice() {
