@@ -33,7 +33,7 @@ fn main() {
     for threads in 1..=most {
         let mut medians = Vec::new();
         for choice in [TeamChoice::OpenMp, TeamChoice::Rayon] {
-            let Ok((mut team, _)) = team::open(choice) else {
+            let Ok((mut team, _)) = team::open(choice, false) else {
                 continue;
             };
             medians.push(median(
@@ -102,7 +102,7 @@ fn stations() -> Vec<Station> {
     let all = affinity::current().unwrap_or_default();
     [TeamChoice::OpenMp, TeamChoice::Rayon]
         .into_iter()
-        .filter_map(|choice| team::open(choice).ok())
+        .filter_map(|choice| team::open(choice, false).ok())
         .map(|(team, _)| Station::new(team, all.clone(), Vec::<PathBuf>::new()))
         .collect()
 }

@@ -19,6 +19,7 @@ fn settings(program: PathBuf) -> WorkerSettings {
     WorkerSettings {
         program,
         team: TeamChoice::Auto,
+        trusted_libraries: false,
         environment: Vec::new(),
         deadline: Duration::from_millis(500),
         may_go_on: MayGoOn::when(|| true),

@@ -32,6 +32,8 @@ pub struct WorkerSettings {
     pub program: PathBuf,
     /// The runtime asked for.
     pub team: TeamChoice,
+    /// Load only libraries that root alone can change.
+    pub trusted_libraries: bool,
     /// Variables that it gets in place of those that are scrubbed: those of a launched program.
     pub environment: Vec<(OsString, OsString)>,
     /// An answer that takes longer (and longer than is to be expected) never comes.
@@ -125,6 +127,9 @@ impl WorkerProcess {
             .arg("worker")
             .arg("--team")
             .arg(settings.team.to_string());
+        if settings.trusted_libraries {
+            command.arg("--trusted-libraries");
+        }
         for (name, _) in std::env::vars_os() {
             if SCRUBBED
                 .iter()

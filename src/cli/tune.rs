@@ -113,6 +113,7 @@ impl TuneArgs {
             // Still there when an upgrade has replaced the file.
             program: PathBuf::from("/proc/self/exe"),
             team: self.team,
+            trusted_libraries: false,
             environment: around.worker_environment(),
             deadline: Duration::from_secs(self.deadline),
             may_go_on: MayGoOn::until(stop.flag()),

@@ -16,6 +16,9 @@ pub struct WorkerArgs {
     /// Which runtime forks the threads.
     #[arg(long, default_value_t = TeamChoice::Auto)]
     team: TeamChoice,
+    /// Load only libraries that root alone can change, as root always does.
+    #[arg(long)]
+    trusted_libraries: bool,
 }
 
 impl WorkerArgs {
@@ -30,7 +33,13 @@ impl WorkerArgs {
             Arc::new(AtomicBool::new(false)),
         )?;
         let cpu_stat = cpu_stat_files(Path::new("/"));
-        crate::worker::serve(self.team, cpu_stat, io::stdin().lock(), io::stdout().lock())?;
+        crate::worker::serve(
+            self.team,
+            self.trusted_libraries,
+            cpu_stat,
+            io::stdin().lock(),
+            io::stdout().lock(),
+        )?;
         Ok(ExitCode::SUCCESS)
     }
 }

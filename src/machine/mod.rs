@@ -28,6 +28,7 @@ pub use cgroup::{cpu_limit_files, cpu_stat_files};
 pub use conditions::{UNKNOWN, cpu_pressure_percent, governor, kernel_release};
 pub use cpuinfo::CpuInfo;
 pub use fingerprint::Fingerprint;
+pub(crate) use fingerprint::fnv1a;
 pub use host::{Host, is_live};
 pub use layout::Layout;
 pub use load::{BusyProcess, LoadError, LoadWatch};

@@ -24,15 +24,17 @@ pub enum ServeError {
 
 /// Serves the supervisor on these streams until the input ends.
 ///
+/// `trusted_libraries`: a runtime is loaded only if root alone can change it, as it is for root in any case.
 /// `cpu_stat`: files in which the kernel counts throttling of the control groups that this process is in.
 pub fn serve(
     choice: TeamChoice,
+    trusted_libraries: bool,
     cpu_stat: Vec<PathBuf>,
     input: impl BufRead,
     mut output: impl Write,
 ) -> Result<(), ServeError> {
     let all_cpus = affinity::current()?;
-    let (team, note) = team::open(choice)?;
+    let (team, note) = team::open(choice, trusted_libraries)?;
     let greeting = Greeting {
         threadtune_worker: VERSION,
         team: team.describe().to_owned(),

@@ -2,11 +2,13 @@
 //!
 //! The answer of a tuning becomes `OMP_NUM_THREADS`, so the team is OpenMP's where its library loads, else rayon's.
 
+mod library;
 mod openmp;
 mod rayon;
 
 use crate::units::ThreadCount;
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 
 /// Work of one region: called as `work(thread, of)` on every thread of a team of `of`.
@@ -91,12 +93,59 @@ impl fmt::Display for TeamChoice {
     }
 }
 
-/// The runtime chosen, and why it is not the first choice.
-pub fn open(choice: TeamChoice) -> Result<(Box<dyn Team>, Option<String>), TeamError> {
+/// What a choice is going to load, as far as that can be told without loading it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Expected {
+    /// The team as it will describe itself.
+    pub team: Option<String>,
+    /// The file of its runtime with a hash of its bytes: `libgomp.so.1.0.0 5f3a9c01`.
+    pub library: Option<String>,
+}
+
+/// What [`open`] is going to load; nothing is told where the dynamic linker looks for it.
+pub fn expected(choice: TeamChoice, trusted_libraries: bool) -> Expected {
+    let rayon = Expected {
+        team: Some(rayon::NAME.to_owned()),
+        library: None,
+    };
+    if choice == TeamChoice::Rayon {
+        return rayon;
+    }
+    let trust = library::Trust::of_process(trusted_libraries);
+    let directories = library::DIRECTORIES.map(Path::new);
+    let mut found = library::NAMES.into_iter().filter_map(|name| {
+        let path = library::locate(name, &directories, trust.as_ref()).ok()?;
+        Some((name, path))
+    });
+    match (found.next(), choice) {
+        (Some((name, path)), _) if path.is_absolute() => Expected {
+            team: Some(library::describe(&path, name)),
+            library: library::name_and_hash(&path),
+        },
+        (None, TeamChoice::Auto) => rayon,
+        _ => Expected::default(),
+    }
+}
+
+/// The file behind a team that was opened, with a hash of its bytes; nothing for a team that has none.
+pub fn library_of(team: &str) -> Option<String> {
+    let expected = expected(TeamChoice::Auto, false);
+    expected
+        .library
+        .filter(|_| expected.team.as_deref() == Some(team))
+}
+
+/// The runtime chosen, and why it is not the first choice. With `trusted_libraries`, and always for root, only a library
+/// that root alone can change is loaded.
+pub fn open(
+    choice: TeamChoice,
+    trusted_libraries: bool,
+) -> Result<(Box<dyn Team>, Option<String>), TeamError> {
+    let load = || openmp::OpenMpTeam::load(library::Trust::of_process(trusted_libraries).as_ref());
     match choice {
         TeamChoice::Rayon => Ok((Box::new(rayon::RayonTeam::new()), None)),
-        TeamChoice::OpenMp => Ok((Box::new(openmp::OpenMpTeam::load()?), None)),
-        TeamChoice::Auto => match openmp::OpenMpTeam::load() {
+        TeamChoice::OpenMp => Ok((Box::new(load()?), None)),
+        TeamChoice::Auto => match load() {
             Ok(team) => Ok((Box::new(team), None)),
             Err(why) => Ok((Box::new(rayon::RayonTeam::new()), Some(why.to_string()))),
         },
@@ -133,9 +182,31 @@ mod tests {
 
     #[test]
     fn openmp_runs_a_region_once_on_every_thread() {
-        match openmp::OpenMpTeam::load() {
+        match openmp::OpenMpTeam::load(None) {
             Ok(mut team) => a_region_runs_once_on_every_thread(&mut team),
             Err(why) => eprintln!("SKIPPED openmp_runs_a_region_once_on_every_thread: {why}"),
+        }
+    }
+
+    #[test]
+    fn what_is_expected_is_what_opens() {
+        let rayon = expected(TeamChoice::Rayon, true);
+        assert_eq!(rayon.team.as_deref(), Some("rayon"));
+        assert_eq!(rayon.library, None);
+        assert_eq!(library_of("rayon"), None);
+        for trusted in [false, true] {
+            let expected = expected(TeamChoice::Auto, trusted);
+            let (team, note) = open(TeamChoice::Auto, trusted).unwrap();
+            // Nothing is expected where the dynamic linker decides; a file that is there may still be broken.
+            match expected.team {
+                Some(expected) if note.is_none() => assert_eq!(expected, team.describe()),
+                expected => {
+                    eprintln!("skipped what_is_expected_is_what_opens: {expected:?}, {note:?}");
+                }
+            }
+            if let Some(library) = expected.library.filter(|_| note.is_none()) {
+                assert_eq!(library_of(team.describe()), Some(library));
+            }
         }
     }
 }

@@ -5,31 +5,16 @@
 
 #![allow(unsafe_code)]
 
+use super::library::{DIRECTORIES, NAMES, Trust, describe, locate};
 use super::{Fork, Team, TeamError, Work};
 use crate::units::ThreadCount;
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 use std::ffi::{c_int, c_uint, c_void};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 type GompParallel =
     unsafe extern "C" fn(unsafe extern "C" fn(*mut c_void), *mut c_void, c_uint, c_uint);
 type OmpQuery = unsafe extern "C" fn() -> c_int;
-
-/// The runtimes that are tried, most common under Linux programs first.
-const NAMES: [&str; 3] = ["libgomp.so.1", "libomp.so.5", "libiomp5.so"];
-
-/// Where the distributions keep shared libraries.
-const DIRECTORIES: [&str; 8] = [
-    "/usr/lib/x86_64-linux-gnu",
-    "/usr/lib/aarch64-linux-gnu",
-    "/usr/lib/riscv64-linux-gnu",
-    "/usr/lib/powerpc64le-linux-gnu",
-    "/usr/lib/s390x-linux-gnu",
-    "/usr/lib64",
-    "/usr/lib",
-    "/lib",
-];
 
 /// The three entry points that a team needs.
 #[derive(Clone, Copy)]
@@ -46,32 +31,16 @@ pub struct OpenMpTeam {
 }
 
 impl OpenMpTeam {
-    /// Loads the first runtime there is.
-    ///
-    /// By absolute path from the system's library directories; root takes files that only root may change, others
-    /// may also have it found by the dynamic linker.
-    pub fn load() -> Result<Self, TeamError> {
-        let is_root = rustix::process::geteuid().is_root();
+    /// Loads the first runtime there is, by absolute path from the system's library directories: with `trust` only files
+    /// that deserve it, else also one that the dynamic linker finds.
+    pub fn load(trust: Option<&Trust>) -> Result<Self, TeamError> {
         let mut tried = Vec::new();
         for name in NAMES {
-            let found = DIRECTORIES
-                .iter()
-                .map(|d| Path::new(d).join(name))
-                .find(|p| p.exists());
-            let path = match found {
-                Some(path) if is_root && !owned_by_root(&path) => {
-                    tried.push(format!("{}: not owned by root alone", path.display()));
-                    continue;
-                }
-                Some(path) => path,
-                None if is_root => {
-                    tried.push(format!("{name}: not in the system's library directories"));
-                    continue;
-                }
-                None => PathBuf::from(name),
-            };
-            match load_symbols(&path) {
-                Ok(symbols) => {
+            let directories = DIRECTORIES.map(Path::new);
+            let loaded = locate(name, &directories, trust)
+                .and_then(|path| load_symbols(&path).map(|symbols| (path, symbols)));
+            match loaded {
+                Ok((path, symbols)) => {
                     return Ok(Self {
                         symbols,
                         description: describe(&path, name),
@@ -82,22 +51,6 @@ impl OpenMpTeam {
         }
         Err(TeamError::NoOpenMp(tried.join("; ")))
     }
-}
-
-/// May only root change this library? Links are followed: what counts is the file that is loaded.
-fn owned_by_root(path: &Path) -> bool {
-    path.metadata()
-        .is_ok_and(|m| m.uid() == 0 && m.mode() & 0o022 == 0)
-}
-
-/// `libgomp.so.1.0.0`: the file behind the link says which release it is.
-fn describe(path: &Path, name: &str) -> String {
-    let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let file = real
-        .file_name()
-        .map_or_else(|| name.to_owned(), |f| f.to_string_lossy().into_owned());
-    let family = name.split('.').next().unwrap_or(name);
-    format!("{family} ({file})")
 }
 
 fn load_symbols(path: &Path) -> Result<Symbols, String> {

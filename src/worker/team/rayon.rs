@@ -6,6 +6,9 @@ use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// How it describes itself.
+pub(super) const NAME: &str = "rayon";
+
 /// Threads of the pool before end by themselves once it is dropped, and count against limits on tasks until then.
 const ENDING: Duration = Duration::from_secs(1);
 
@@ -33,7 +36,7 @@ impl Fork for InsidePool {
 
 impl Team for RayonTeam {
     fn describe(&self) -> &'static str {
-        "rayon"
+        NAME
     }
 
     fn with(
