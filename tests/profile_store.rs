@@ -25,6 +25,31 @@ fn the_text_written_is_the_text_read() {
 }
 
 #[test]
+fn what_only_some_profiles_record_of_the_circumstances_stands_in_its_place() {
+    let mut profile = profile();
+    let conditions = &mut profile.conditions;
+    // A profile of an earlier version.
+    assert_eq!(conditions.microcode, None);
+    conditions.microcode = Some("0x1".to_owned());
+    conditions.bios = Some("Made Up 1".to_owned());
+    conditions.library = Some("libgomp.so.1.0.0 5f3a9c01".to_owned());
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("native.toml");
+    save(&path, &profile).unwrap();
+    let text = edited(
+        "governor = ",
+        "microcode = \"0x1\"\nbios = \"Made Up 1\"\ngovernor = ",
+    )
+    .replacen(
+        "team = \"libgomp 4.5\"\n",
+        "team = \"libgomp 4.5\"\nlibrary = \"libgomp.so.1.0.0 5f3a9c01\"\n",
+        1,
+    );
+    assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    assert_eq!(load(&path).unwrap(), profile);
+}
+
+#[test]
 fn a_newer_schema_is_refused_by_both_versions_and_never_overwritten() {
     let text = "schema = 2\nsomething = { entirely = \"different\" }\n";
     let message = parse(Path::new("p.toml"), text).unwrap_err().to_string();

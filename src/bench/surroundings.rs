@@ -5,10 +5,10 @@ use crate::configuration::Configuration;
 use crate::environment::assignments;
 use crate::machine::{
     Beside, Budget, CpuInfo, CpuOrder, Fingerprint, Host, Layout, Limit, LimitKind, Memory,
-    Topology, TopologyError, governor, kernel_release,
+    Topology, TopologyError, bios, governor, kernel_release, microcode,
 };
 use crate::profile::{BudgetRecord, Conditions};
-use crate::worker::team::TeamChoice;
+use crate::worker::team::{TeamChoice, library_of};
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -125,10 +125,13 @@ impl Surroundings {
     pub fn conditions(&self, backend: &str, team: &str) -> Conditions {
         Conditions {
             kernel: kernel_release(Path::new("/")),
+            microcode: microcode(Path::new("/")),
+            bios: bios(Path::new("/")),
             governor: governor(Path::new("/"), &self.topology),
             budget: BudgetRecord::from(&self.budget),
             backend: backend.to_owned(),
             team: team.to_owned(),
+            library: library_of(team),
         }
     }
 }

@@ -3,7 +3,8 @@
 use super::configuration;
 use super::output::print;
 use crate::machine::{
-    Beside, CpuInfo, Fingerprint, Host, Memory, Topology, governor, is_live, kernel_release,
+    Beside, CpuInfo, Fingerprint, Host, Memory, Topology, bios, governor, is_live, kernel_release,
+    microcode,
 };
 use crate::profile::{BudgetRecord, Comparison, Here, load};
 use crate::report::{
@@ -101,6 +102,8 @@ impl MachineArgs {
         let here = Here {
             machine: self.fingerprint(&topology),
             kernel: kernel_release(&self.root),
+            microcode: microcode(&self.root),
+            bios: bios(&self.root),
             governor: governor(&self.root, &topology),
             budget: BudgetRecord::from(&budget),
         };

@@ -25,7 +25,7 @@ mod tree;
 
 pub use budget::{Beside, Budget, Limit, LimitKind, Reserve};
 pub use cgroup::{cpu_limit_files, cpu_stat_files};
-pub use conditions::{UNKNOWN, cpu_pressure_percent, governor, kernel_release};
+pub use conditions::{UNKNOWN, bios, cpu_pressure_percent, governor, kernel_release, microcode};
 pub use cpuinfo::CpuInfo;
 pub use fingerprint::Fingerprint;
 pub(crate) use fingerprint::fnv1a;

@@ -14,6 +14,10 @@ pub struct Here {
     pub machine: Fingerprint,
     /// Kernel release.
     pub kernel: String,
+    /// Version of the processor's microcode, where known.
+    pub microcode: Option<String>,
+    /// The firmware's version, where known.
+    pub bios: Option<String>,
     /// CPU frequency governor.
     pub governor: String,
     /// What a program may use.
@@ -202,13 +206,25 @@ impl Changes {
     fn conditions(&mut self, profile: &Conditions, here: &Here) {
         let Conditions {
             kernel,
+            microcode,
+            bios,
             governor,
             budget,
             backend: _,
             team: _,
+            library: _,
         } = profile;
         let why = "another scheduler: worth a check";
         self.condition("kernel", kernel, &here.kernel, why);
+        let why = "the processor works otherwise: worth a check";
+        self.optional(
+            "microcode",
+            microcode.as_ref(),
+            here.microcode.as_ref(),
+            why,
+        );
+        let why = "may have set the processor up otherwise: worth a check";
+        self.optional("bios", bios.as_ref(), here.bios.as_ref(), why);
         let why = "times change, counts rarely";
         self.condition("governor", governor, &here.governor, why);
         self.budget(budget, &here.budget);
@@ -222,6 +238,19 @@ impl Changes {
             (Matters::Maybe, why)
         };
         self.value(field, &profile, &here, matters, why);
+    }
+
+    /// A condition that earlier versions did not record: there is nothing to say where either side lacks it.
+    fn optional(
+        &mut self,
+        field: &'static str,
+        profile: Option<&String>,
+        here: Option<&String>,
+        why: &str,
+    ) {
+        if let (Some(profile), Some(here)) = (profile, here) {
+            self.condition(field, profile, here, why);
+        }
     }
 
     fn budget(&mut self, profile: &BudgetRecord, here: &BudgetRecord) {

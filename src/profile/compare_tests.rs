@@ -13,6 +13,8 @@ fn here() -> Here {
     Here {
         machine: profile.machine,
         kernel: profile.conditions.kernel,
+        microcode: profile.conditions.microcode,
+        bios: profile.conditions.bios,
         governor: profile.conditions.governor,
         budget: profile.conditions.budget,
     }
@@ -193,4 +195,22 @@ fn a_smaller_budget_needs_nothing_and_a_larger_one_was_never_measured() {
         budget("0-7", 8, "quota"),
         ["budget.limit: 8 by affinity -> 8 by quota (no)"]
     );
+}
+
+#[test]
+fn microcode_and_firmware_are_compared_where_both_sides_know_them() {
+    assert_eq!(changed(|here| here.microcode = Some("0x2".into())), [""; 0]);
+    let mut profile = profile();
+    profile.conditions.microcode = Some("0x1".into());
+    profile.conditions.bios = Some("Made Up 1".into());
+    assert_eq!(Comparison::of(&profile, &here()).changes, []);
+    let here = Here {
+        microcode: Some("0x2".into()),
+        bios: Some("Made Up 2".into()),
+        ..here()
+    };
+    let changes = Comparison::of(&profile, &here).changes;
+    let told: Vec<_> = changes.iter().map(|c| (c.field, c.matters)).collect();
+    let expected = [("microcode", Matters::Maybe), ("bios", Matters::Maybe)];
+    assert_eq!(told, expected);
 }

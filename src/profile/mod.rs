@@ -1,5 +1,6 @@
 //! Profiles: all verdicts of one machine and backend in one TOML file.
 
+mod changes;
 mod check;
 mod compare;
 mod directories;
@@ -13,6 +14,7 @@ mod read;
 mod schema;
 pub mod store;
 
+pub use changes::ConditionChange;
 pub use compare::{Change, Comparison, Here, Matters, Only};
 pub use directories::{Directories, Found, Search, load_for};
 pub use error::StoreError;

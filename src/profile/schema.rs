@@ -40,6 +40,12 @@ pub struct Profile {
 pub struct Conditions {
     /// Kernel release.
     pub kernel: String,
+    /// Version of the processor's microcode; absent where unknown, as in profiles of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub microcode: Option<String>,
+    /// Who made the firmware, its version and date; absent where unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bios: Option<String>,
     /// CPU frequency governor, `unknown` where the kernel shows none.
     pub governor: String,
     /// The CPU budget under which was measured.
@@ -48,6 +54,9 @@ pub struct Conditions {
     pub backend: String,
     /// Which runtime forked the threads, with its version where it tells.
     pub team: String,
+    /// The file of that runtime with a hash of its bytes; absent where there is none or unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub library: Option<String>,
 }
 
 /// A CPU budget as a profile records it.
