@@ -10,7 +10,7 @@ use threadtune::machine::{Placement, affinity};
 use threadtune::tune::{Arm, Bench, BenchError};
 use threadtune::units::{Calls, ThreadCount};
 use threadtune::worker::protocol::Open;
-use threadtune::worker::team::TeamChoice;
+use threadtune::worker::team::{TeamChoice, expected};
 use threadtune::workload::Residency;
 
 const GREETING: &str = r#"echo '{"threadtune_worker":1,"team":"none"}'"#;
@@ -20,6 +20,7 @@ fn settings(program: PathBuf) -> WorkerSettings {
         program,
         team: TeamChoice::Auto,
         trusted_libraries: false,
+        memory_limit: None,
         environment: Vec::new(),
         deadline: Duration::from_millis(500),
         may_go_on: MayGoOn::when(|| true),
@@ -28,10 +29,14 @@ fn settings(program: PathBuf) -> WorkerSettings {
 
 /// A worker that runs this shell script.
 fn scripted(directory: &TempDir, script: &str) -> Result<WorkerProcess, WorkerError> {
+    WorkerProcess::start(&settings(program(directory, script)))
+}
+
+fn program(directory: &TempDir, script: &str) -> PathBuf {
     let path = directory.path().join("worker.sh");
     fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    WorkerProcess::start(&settings(path))
+    path
 }
 
 fn open() -> Open {
@@ -63,6 +68,27 @@ fn a_worker_that_does_not_greet_is_told_by_what_it_did_instead() {
     assert!(
         missing.to_string().contains("could not be started"),
         "{missing}"
+    );
+}
+
+#[test]
+fn a_worker_is_told_how_it_is_confined() {
+    let directory = tempfile::tempdir().unwrap();
+    let says = r#"echo "{\"threadtune_worker\":1,\"team\":\"$*\"}"; read x"#;
+    let free = settings(program(&directory, says));
+    let arguments = |settings: &WorkerSettings| {
+        let worker = WorkerProcess::start(settings).unwrap();
+        worker.greeting().team.clone()
+    };
+    assert_eq!(arguments(&free), "worker --team auto");
+    let confined = WorkerSettings {
+        trusted_libraries: true,
+        memory_limit: Some(4096),
+        ..free
+    };
+    assert_eq!(
+        arguments(&confined),
+        "worker --team auto --trusted-libraries --memory-limit 4096"
     );
 }
 
@@ -190,4 +216,42 @@ fn a_real_worker_binds_its_threads_and_tells_its_first_call_once() {
     assert!(worker.is_usable());
     let samples = WorkerBench::new(&mut worker, &cpus).block(&plan).unwrap();
     assert_eq!(samples.len(), plan.len());
+}
+
+#[test]
+fn a_worker_that_wants_more_memory_than_it_may_have_is_ended_with_that_reason() {
+    const LIMIT: u64 = 64 << 20;
+    let started = |memory_limit| {
+        let mut real = settings(PathBuf::from(env!("CARGO_BIN_EXE_threadtune")));
+        real.deadline = Duration::from_mins(1);
+        real.memory_limit = memory_limit;
+        WorkerProcess::start(&real).unwrap()
+    };
+    let needs = |elements: u64| Open {
+        shape: format!("triad:{elements}:f32").parse().unwrap(),
+        memory_limit_bytes: 1 << 30,
+        ..open()
+    };
+    // three vectors of 32 MiB
+    let large = needs(8 << 20);
+    started(None).open(&large).unwrap();
+    let mut worker = started(Some(LIMIT));
+    worker.open(&needs(1024)).unwrap();
+    let error = worker.open(&large).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "the worker was ended by signal 6 (SIGABRT); its memory was limited to 64 MiB"
+    );
+    assert!(!worker.is_usable());
+}
+
+#[test]
+fn a_worker_that_trusts_root_alone_measures_with_what_is_left() {
+    let mut real = settings(PathBuf::from(env!("CARGO_BIN_EXE_threadtune")));
+    real.deadline = Duration::from_mins(1);
+    real.trusted_libraries = true;
+    let mut worker = WorkerProcess::start(&real).unwrap();
+    let team = expected(TeamChoice::Auto, true).team.unwrap();
+    assert_eq!(worker.greeting().team, team);
+    worker.open(&open()).unwrap();
 }

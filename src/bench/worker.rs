@@ -34,6 +34,8 @@ pub struct WorkerSettings {
     pub team: TeamChoice,
     /// Load only libraries that root alone can change.
     pub trusted_libraries: bool,
+    /// The most memory that it may use for data, bytes; a library that leaks ends it there.
+    pub memory_limit: Option<u64>,
     /// Variables that it gets in place of those that are scrubbed: those of a launched program.
     pub environment: Vec<(OsString, OsString)>,
     /// An answer that takes longer (and longer than is to be expected) never comes.
@@ -129,6 +131,9 @@ impl WorkerProcess {
             .arg(settings.team.to_string());
         if settings.trusted_libraries {
             command.arg("--trusted-libraries");
+        }
+        if let Some(bytes) = settings.memory_limit {
+            command.args(["--memory-limit", &bytes.to_string()]);
         }
         for (name, _) in std::env::vars_os() {
             if SCRUBBED
@@ -244,7 +249,10 @@ impl WorkerProcess {
         self.usable = false;
         for _ in 0..50 {
             match self.child.try_wait() {
-                Ok(Some(status)) => return WorkerError::Ended(how_it_ended(status)),
+                Ok(Some(status)) => {
+                    let limit = self.settings.memory_limit;
+                    return WorkerError::Ended(how_it_ended(status) + &limit_text(limit));
+                }
                 Ok(None) => thread::sleep(Duration::from_millis(20)),
                 Err(_) => break,
             }
@@ -267,6 +275,14 @@ impl Drop for WorkerProcess {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// What may be the reason of it.
+fn limit_text(memory_limit: Option<u64>) -> String {
+    memory_limit.map_or_else(String::new, |bytes| {
+        let mebibytes = bytes.div_ceil(1 << 20);
+        format!("; its memory was limited to {mebibytes} MiB")
+    })
 }
 
 fn how_it_ended(status: ExitStatus) -> String {

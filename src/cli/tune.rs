@@ -114,6 +114,7 @@ impl TuneArgs {
             program: PathBuf::from("/proc/self/exe"),
             team: self.team,
             trusted_libraries: false,
+            memory_limit: None,
             environment: around.worker_environment(),
             deadline: Duration::from_secs(self.deadline),
             may_go_on: MayGoOn::until(stop.flag()),

@@ -4,6 +4,7 @@ use crate::machine::cpu_stat_files;
 use crate::worker::team::TeamChoice;
 use anyhow::Context;
 use clap::Args;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
@@ -19,6 +20,9 @@ pub struct WorkerArgs {
     /// Load only libraries that root alone can change, as root always does.
     #[arg(long)]
     trusted_libraries: bool,
+    /// Never use more memory than this for data, in bytes: what needs more ends this process, not the machine.
+    #[arg(long, value_name = "BYTES")]
+    memory_limit: Option<u64>,
 }
 
 impl WorkerArgs {
@@ -32,6 +36,9 @@ impl WorkerArgs {
             signal_hook::consts::SIGINT,
             Arc::new(AtomicBool::new(false)),
         )?;
+        if let Some(bytes) = self.memory_limit {
+            limit_memory(bytes).context("the worker's memory cannot be limited")?;
+        }
         let cpu_stat = cpu_stat_files(Path::new("/"));
         crate::worker::serve(
             self.team,
@@ -42,4 +49,16 @@ impl WorkerArgs {
         )?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// From now on an allocation that goes beyond this fails, which ends a process that has no answer to it. A lower limit
+/// that is in force already stays.
+fn limit_memory(bytes: u64) -> rustix::io::Result<()> {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Data);
+    let bytes = Some(maximum.map_or(bytes, |most| bytes.min(most)));
+    let limit = Rlimit {
+        current: bytes,
+        maximum: bytes,
+    };
+    setrlimit(Resource::Data, limit)
 }
