@@ -3,7 +3,8 @@
 //! Data flows `machine → workload → bench → tune → profile → launch`. A folder uses only those below it in this list:
 //!
 //! - `cli`: one file per subcommand: arguments in, text out
-//! - `daemon`: the service: when it measures and when it stands back (`schedule`, pure), what it waits for and what it says
+//! - `daemon`: the service: when it measures and when it stands back (`schedule`, pure), the loop, the measuring thread,
+//!   what it waits for and what it says
 //! - `launch`: from profile, CPU budget and environment to assignments and CPUs (`plan`, pure), then `exec`
 //! - `report`: profiles, replays and machines as tables, curves, pictures, JSON and CSV
 //! - `bench`: who gives samples: a worker process, a simulated machine, a recording; and who records them

@@ -7,7 +7,8 @@ use std::path::Path;
 use std::process::{Command, Output};
 use threadtune::daemon::metrics;
 use threadtune::daemon::status::{
-    Purpose, Reason, Spent, State, Status, StatusError, Task, WallTime, Workloads, read, write,
+    BusyProcess, Purpose, Reason, Spent, State, Status, StatusError, Task, WallTime, Workloads,
+    read, write,
 };
 
 /// 2026-11-22T10:00:00Z.
@@ -24,7 +25,10 @@ fn waiting() -> Status {
         since: WallTime::from_unix_s(TEN),
         reason: Some(Reason::Busy {
             cpus: 1.75,
-            busiest: Some("python3".to_owned()),
+            busiest: Some(BusyProcess {
+                name: "python3".to_owned(),
+                cpus: 1.25,
+            }),
         }),
         task: None,
         workloads: Workloads {
@@ -68,7 +72,10 @@ const TEXT: &str = r#"{
   "reason": {
     "busy": {
       "cpus": 1.75,
-      "busiest": "python3"
+      "busiest": {
+        "name": "python3",
+        "cpus": 1.25
+      }
     }
   },
   "task": null,
@@ -125,6 +132,11 @@ fn every_state_and_reason_is_read_back_as_it_was_written() {
         Reason::Battery,
         Reason::Hours,
         Reason::DailyLimit,
+        Reason::Changed,
+        Reason::Stopping,
+        Reason::Stuck {
+            why: "the disk is full".to_owned(),
+        },
     ];
     for state in State::ALL {
         for reason in reasons.clone() {
@@ -201,7 +213,7 @@ fn people_get_a_few_lines() {
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(text(&output.stderr), "");
     let lines = format!(
-        "waiting: other processes use 1.8 CPUs, `python3` most of all\n\
+        "waiting: other processes use 1.8 CPUs, `python3` most of all (1.2)\n\
          since 2026-11-22T10:00:00Z; threadtune 0.1.0, process {}, started 2026-11-22T09:00:00Z\n\
          workloads: 22 conclusive, 3 inconclusive, 1 failed, 4 left\n\
          CPU time spent: 12.5 s today, 341.2 s in all\n\
@@ -260,7 +272,7 @@ fn names_cannot_steer_a_terminal() {
         version: hostile().unwrap(),
         reason: Some(Reason::Busy {
             cpus: 1.0,
-            busiest: hostile(),
+            busiest: hostile().map(|name| BusyProcess { name, cpus: 1.0 }),
         }),
         machine: hostile(),
         profile: hostile(),
@@ -310,12 +322,12 @@ fn a_broken_file_is_told_by_line_and_key() {
         (
             "2026-11-22T10:01:00Z",
             "soon",
-            "line 26, key `next_wakeup`: a time like",
+            "line 29, key `next_wakeup`: a time like",
         ),
         (
             "\"left\": 4",
             "\"left\": 4,",
-            "line 20: key must be a string",
+            "line 23: key must be a string",
         ),
         ("\"failed\": 1,", "", "missing field `failed`"),
         (

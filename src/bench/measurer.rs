@@ -5,10 +5,11 @@ use super::worker::{WorkerBench, WorkerError, WorkerProcess, WorkerSettings};
 use crate::machine::{CpuOrder, Layout, Placement};
 use crate::profile::Entry;
 use crate::tune::{
-    Arm, BenchError, Options, Placements, Progress, Step, Subject, Tuning, failed_entry,
+    Arm, BenchError, DriftCheck, DriftStep, Finding, Options, Placements, Progress, Step, Subject,
+    Tuning, contenders, failed_entry,
 };
 use crate::units::{CpuSet, Nanos, ThreadCount};
-use crate::worker::protocol::{Greeting, Open};
+use crate::worker::protocol::{Greeting, Open, Opened};
 use crate::workload::{Residency, Workload};
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
@@ -24,6 +25,31 @@ pub struct Site {
     pub pool_bytes: u64,
     /// The data of a workload may take this much, bytes.
     pub memory_limit_bytes: u64,
+}
+
+impl Site {
+    /// The CPUs of an arm's threads: one each, in order, where they are bound.
+    fn cpus_of(&self, arm: Arm) -> Vec<u32> {
+        let order = &self.order;
+        match arm.placement {
+            // All of them; threads start as far apart as the kernel starts a program's, on the idlest CPUs.
+            Placement::Unbound => {
+                order.cpus_for(Placement::Spread, ThreadCount::clamped(usize::MAX))
+            }
+            bound => order.cpus_for(bound, arm.threads),
+        }
+    }
+}
+
+/// What came of looking whether an entry still holds.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Checked {
+    /// This.
+    Found(Finding),
+    /// There is no other count than the one that it states.
+    Needless,
+    /// Nothing could be measured, for this reason.
+    Failed(String),
 }
 
 /// Measuring was asked to stop; the workload has no verdict. What is known of it by then, if anything, is not lost.
@@ -126,15 +152,36 @@ impl Measurer {
         })
     }
 
-    fn verdict(
+    /// Times the count that this entry states beside others that may have become better. Nothing is resumed: what was
+    /// interrupted is checked anew.
+    pub fn check(
         &mut self,
         workload: &Workload,
-        options: &mut Options,
-        until: Option<Instant>,
-        unfinished: Option<Unfinished>,
-        subject: &mut Subject,
+        entry: &Entry,
+        options: &Options,
         on_progress: &mut dyn FnMut(&Progress),
-    ) -> Result<Entry, Failure> {
+    ) -> Result<Checked, Stopped> {
+        let Some(contenders) = contenders(entry, self.site.layout.logical) else {
+            return Ok(Checked::Needless);
+        };
+        if let Err(error) = self.open(workload) {
+            return Ok(Checked::Failed(error.to_string()));
+        }
+        let cpus = |arm| self.site.cpus_of(arm);
+        let mut bench = WorkerBench::new(&mut self.process, &cpus);
+        let mut check = DriftCheck::new(contenders, options);
+        loop {
+            match check.step(&mut bench) {
+                Ok(DriftStep::Progress(progress)) => on_progress(&progress),
+                Ok(DriftStep::Done(finding)) => return Ok(Checked::Found(finding)),
+                Err(BenchError::Interrupted) => return Err(Stopped(None)),
+                Err(error) => return Ok(Checked::Failed(error.to_string())),
+            }
+        }
+    }
+
+    /// Has a worker prepare a workload, a new one if the last one broke.
+    fn open(&mut self, workload: &Workload) -> Result<Opened, WorkerError> {
         if !self.process.is_usable() {
             self.process = WorkerProcess::start(&self.settings)?;
         }
@@ -152,20 +199,26 @@ impl Measurer {
                 self.site.pool_bytes >> 20
             );
         }
+        Ok(opened)
+    }
+
+    fn verdict(
+        &mut self,
+        workload: &Workload,
+        options: &mut Options,
+        until: Option<Instant>,
+        unfinished: Option<Unfinished>,
+        subject: &mut Subject,
+        on_progress: &mut dyn FnMut(&Progress),
+    ) -> Result<Entry, Failure> {
+        let opened = self.open(workload)?;
         subject.residency = opened.residency;
         if let Some(until) = until {
             let left = until.saturating_duration_since(Instant::now());
             options.time_budget = options.time_budget.min(Nanos(left.as_nanos() as u64));
         }
-        let order = &self.site.order;
-        options.placements = Placements::of_order(order);
-        let cpus = |arm: Arm| match arm.placement {
-            // All of them; threads start as far apart as the kernel starts a program's, on the idlest CPUs.
-            Placement::Unbound => {
-                order.cpus_for(Placement::Spread, ThreadCount::clamped(usize::MAX))
-            }
-            bound => order.cpus_for(bound, arm.threads),
-        };
+        options.placements = Placements::of_order(&self.site.order);
+        let cpus = |arm| self.site.cpus_of(arm);
         let mut bench = WorkerBench::new(&mut self.process, &cpus);
         let begun = unfinished.filter(|begun| begun.residency == opened.residency);
         let (mut tuning, mut first_call) = begun.map_or_else(

@@ -10,7 +10,7 @@ pub mod simulated;
 mod surroundings;
 mod worker;
 
-pub use measurer::{Measurer, Site, Stopped, Tuned, Unfinished};
+pub use measurer::{Checked, Measurer, Site, Stopped, Tuned, Unfinished};
 pub use recorded::LEAST_BLOCKS;
 pub use recorder::{Recorded, Recorder};
 pub use recording::{

@@ -9,11 +9,18 @@ use crate::machine::{
 };
 use crate::profile::{BudgetRecord, Conditions};
 use crate::worker::team::{TeamChoice, library_of};
+use rustix::process::{Resource, getrlimit};
 use std::ffi::OsString;
 use std::path::Path;
 
 /// A last-level cache whose size cannot be told is taken for this large: more than most.
 const CACHE_UNKNOWN: u64 = 64 << 20;
+
+/// A thread's stack, where the limit of the process says nothing or less.
+const LEAST_STACK: u64 = 8 << 20;
+
+/// What a worker's own code, its runtime and its allocator take, and more.
+const LIBRARIES: u64 = 512 << 20;
 
 /// The supervisor's own tasks: one thread, which waits for the worker's answers. Signals need no thread.
 const SUPERVISOR_TASKS: usize = 1;
@@ -91,6 +98,15 @@ impl Surroundings {
     /// What a pool of weights may take.
     fn memory_limit_bytes(&self) -> u64 {
         self.memory.pool_limit()
+    }
+
+    /// What a worker needs at most: its data, the stacks of its threads, and its libraries. One that wants more leaks.
+    pub fn worker_memory_bytes(&self) -> u64 {
+        let stack = getrlimit(Resource::Stack).current.unwrap_or(0);
+        let stacks = self.layout.logical.as_usize() as u64 * stack.max(LEAST_STACK);
+        self.memory_limit_bytes()
+            .saturating_add(stacks)
+            .saturating_add(LIBRARIES)
     }
 
     /// Twice the last-level cache, so that what rotates through more than this comes from memory.

@@ -17,6 +17,10 @@ pub fn initialise(global: &Global, honour_rust_log: bool) {
     if !global.quiet {
         builder.filter_module(PROGRESS, LevelFilter::Info.max(level(global)));
     }
+    // What the service does by itself is news; what a user asks for is not.
+    if !global.quiet {
+        builder.filter_module("threadtune::daemon", LevelFilter::Info.max(level(global)));
+    }
     if honour_rust_log
         && global.verbose == 0
         && !global.quiet

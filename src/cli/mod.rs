@@ -2,6 +2,7 @@
 
 mod budget;
 mod configuration;
+mod daemon;
 mod generate;
 pub mod launch;
 pub mod logging;
@@ -49,6 +50,8 @@ pub enum Command {
     Launch(launch::LaunchArgs),
     /// Show a profile, or the curve of one workload.
     Show(show::ShowArgs),
+    /// Measure by itself when nobody needs the machine, and keep the profile true: the service.
+    Daemon(daemon::DaemonArgs),
     /// Show what the daemon does, and why.
     Status(status::StatusArgs),
     /// Print how many threads a program started here may use.
@@ -59,7 +62,7 @@ pub enum Command {
     Replay(replay::ReplayArgs),
     /// Write man pages or shell completions.
     Generate(generate::GenerateArgs),
-    /// The measuring process; started by `tune`, not by hand.
+    /// The measuring process; started by `tune` and `daemon`, not by hand.
     #[command(hide = true)]
     Worker(worker::WorkerArgs),
 }
@@ -71,6 +74,7 @@ impl Command {
             Self::Tune(args) => args.run(),
             Self::Launch(args) => args.run(),
             Self::Show(args) => args.run(),
+            Self::Daemon(args) => args.run(),
             Self::Status(args) => args.run(),
             Self::Budget(args) => args.run(),
             Self::Machine(args) => args.run(),

@@ -5,11 +5,18 @@
 
 pub mod calendar;
 pub mod events;
+mod kept;
+mod measuring;
 pub mod metrics;
 pub mod notify;
+mod published;
+mod run;
 mod schedule;
 mod settings;
+mod state;
 pub mod status;
+mod work;
 
+pub use run::{Places, run};
 pub use schedule::{Action, Before, Event, Load, Now, Phase, Reason, Schedule, Task};
 pub use settings::{Scope, Settings};

@@ -6,8 +6,10 @@
 //! reports what came of it, and wakes up at [`Schedule::wake_at`].
 
 use super::settings::Settings;
+use crate::machine::OthersLoad;
 use crate::units::Nanos;
 use std::collections::VecDeque;
+use std::fmt;
 
 const DAY_SECONDS: u32 = 24 * 3600;
 
@@ -43,6 +45,15 @@ impl Task {
     }
 }
 
+impl fmt::Display for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tune(name) => write!(f, "measures {name}"),
+            Self::Check(name) => write!(f, "checks {name}"),
+        }
+    }
+}
+
 /// How the machine is used by others since the look before.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Load {
@@ -56,6 +67,18 @@ pub struct Load {
     pub busiest: Option<(String, f64)>,
     /// CPU time that measuring took.
     pub spent: Nanos,
+}
+
+impl From<OthersLoad> for Load {
+    fn from(others: OthersLoad) -> Self {
+        Self {
+            others_cpus: others.cpus,
+            pressure_percent: others.pressure_percent,
+            on_mains: others.on_mains,
+            busiest: others.busiest.map(|process| (process.name, process.cores)),
+            spent: others.own,
+        }
+    }
 }
 
 /// What a schedule knows of the time before it.

@@ -88,6 +88,15 @@ impl State {
     }
 }
 
+/// A process that uses the CPU.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BusyProcess {
+    /// Its command name.
+    pub name: String,
+    /// How much it uses, in CPUs.
+    pub cpus: f64,
+}
+
 /// Why a daemon does not measure.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -98,8 +107,8 @@ pub enum Reason {
     Busy {
         /// How much, in CPUs.
         cpus: f64,
-        /// The command name of the one that uses most, where it is known.
-        busiest: Option<String>,
+        /// The one that uses most, where it is known.
+        busiest: Option<BusyProcess>,
     },
     /// Tasks wait for a CPU.
     Pressure {
@@ -203,8 +212,12 @@ impl Status {
         const AMOUNT: &str = "must be 0 or more";
         let amount = |number: f64| number.is_finite() && number >= 0.0;
         let stays_away = matches!(self.state, State::Waiting | State::StandingBack);
-        let cpus = match self.reason {
-            Some(Reason::Busy { cpus, .. }) => cpus,
+        // Either is named `cpus`.
+        let cpus = match &self.reason {
+            Some(Reason::Busy { cpus, busiest }) => {
+                let most = busiest.as_ref().map_or(0.0, |process| process.cpus);
+                if amount(*cpus) { most } else { *cpus }
+            }
             _ => 0.0,
         };
         let percent = match self.reason {
@@ -252,7 +265,9 @@ impl fmt::Display for Reason {
             Self::Busy { cpus, busiest } => {
                 write!(f, "other processes use {cpus:.1} CPUs")?;
                 match busiest {
-                    Some(name) => write!(f, ", `{name}` most of all"),
+                    Some(process) => {
+                        write!(f, ", `{}` most of all ({:.1})", process.name, process.cpus)
+                    }
                     None => Ok(()),
                 }
             }

@@ -3,6 +3,7 @@
 use super::locate::line_of_bytes;
 use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -36,6 +37,20 @@ pub(crate) enum ReadError {
         /// The line of the first byte that is none, from 1.
         line: usize,
     },
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Absent => f.write_str("there is no such file"),
+            Self::Io { action, source } => write!(f, "cannot {action} it: {source}"),
+            Self::NotRegular { what } => write!(f, "it is {what}, not a regular file"),
+            Self::TooLarge { bytes, limit } => {
+                write!(f, "it has {bytes} bytes, and at most {limit} are read")
+            }
+            Self::NotText { line } => write!(f, "line {line}: the text is not UTF-8"),
+        }
+    }
 }
 
 /// The whole of a regular file of at most `limit` bytes, opened without blocking (a FIFO would wait for a writer).

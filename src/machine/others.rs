@@ -27,6 +27,8 @@ pub struct OthersLoad {
     pub pressure_percent: Option<f64>,
     /// Is the machine fed from the mains?
     pub on_mains: bool,
+    /// CPU time that this process and its children used.
+    pub own: Nanos,
 }
 
 /// Looks at the load of others now and then.
@@ -59,6 +61,7 @@ impl OthersWatch {
             busiest: busy.into_iter().next(),
             pressure_percent: cpu_pressure_percent(&self.root),
             on_mains: on_mains(&self.root),
+            own: self.then.own - then.own,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Sections of man pages that the command line's definition does not hold: files and environment.
 
 use crate::configuration::Files;
+use crate::daemon::status::STATUS_FILE;
 use crate::environment::{FAMILIES, Family, Variable};
 use crate::profile::Directories;
 use std::path::PathBuf;
@@ -44,6 +45,10 @@ fn files() -> Section {
                 "$XDG_STATE_HOME/threadtune/profiles/MACHINE/BACKEND.toml",
                 "The profile that `tune` writes for the user (below ~/.local/state where the variable is not set); it \
                  is looked at first.",
+            ),
+            (
+                STATUS_FILE,
+                "What the daemon does, and why: `threadtune status` shows it.",
             ),
             (
                 &joined(&profiles),

@@ -1,0 +1,224 @@
+//! The loop: waits for what happens, tells the schedule, and does what it says.
+
+use super::calendar;
+use super::events::{Events, Occurrence};
+use super::kept::is_check;
+use super::measuring::Report;
+use super::notify::ServiceManager;
+use super::published::{Published, View};
+use super::schedule::{Action, Event, Now, Phase, Schedule};
+use super::settings::Settings;
+use super::state::StateDirectory;
+use super::status::StatusError;
+use super::work::Work;
+use crate::configuration::read_file;
+use crate::tune::Progress;
+use crate::units::Nanos;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+/// Where a daemon finds and leaves things.
+#[derive(Debug, Clone)]
+pub struct Places {
+    /// The configuration file; it need not exist.
+    pub configuration: PathBuf,
+    /// What is kept: profiles, and what was spent.
+    pub state: PathBuf,
+    /// What is gone with the daemon: its status.
+    pub runtime: PathBuf,
+}
+
+/// Runs the daemon until it is told to stop. `deadline`: how long a worker may take for an answer.
+pub fn run(places: &Places, deadline: Duration) -> anyhow::Result<()> {
+    let configuration = read_file(&places.configuration)?;
+    let state = StateDirectory::take(&places.state)?;
+    let mut events = Events::open(Path::new("/"))?;
+    let now = calendar::now();
+    let textfile = configuration.textfile.clone();
+    let settings = Settings::from(&configuration.daemon);
+    let work = Work::new(state, configuration, deadline, events.waker());
+    let mut daemon = Daemon {
+        configuration: places.configuration.clone(),
+        schedule: Schedule::new(settings, work.memory.before(SystemTime::now()), now),
+        work,
+        progress: None,
+        published: Published::new(&places.runtime, textfile),
+        manager: ServiceManager::from_environment(),
+        has_ended: false,
+    };
+    // A daemon that nobody can see is of no use; later on it goes on without.
+    daemon.try_to_publish(now)?;
+    let summary = daemon.published.summary();
+    daemon.manager.ready(&summary);
+    daemon.wait_and_act(&mut events)?;
+    Ok(())
+}
+
+struct Daemon {
+    configuration: PathBuf,
+    schedule: Schedule,
+    work: Work,
+    /// How far the task at hand has come.
+    progress: Option<Progress>,
+    published: Published,
+    manager: ServiceManager,
+    has_ended: bool,
+}
+
+impl Daemon {
+    fn wait_and_act(&mut self, events: &mut Events) -> anyhow::Result<()> {
+        let interval = self.manager.watchdog_interval();
+        let mut alive_at = interval.map(|interval| calendar::now().at + interval);
+        loop {
+            self.act();
+            self.publish(calendar::now());
+            if self.has_ended {
+                return Ok(());
+            }
+            let wake_at = self.schedule.wake_at();
+            for occurrence in events.wait(wake_at.into_iter().chain(alive_at).min())? {
+                self.take(occurrence);
+            }
+            let now = calendar::now();
+            self.schedule.wake(now);
+            if alive_at.is_some_and(|at| now.at >= at) {
+                self.manager.alive();
+                alive_at = interval.map(|interval| now.at + interval);
+            }
+        }
+    }
+
+    /// Something happened.
+    fn take(&mut self, occurrence: Occurrence) {
+        let now = calendar::now();
+        match occurrence {
+            Occurrence::Stop => {
+                self.manager.stopping("ends the running sample");
+                self.schedule.handle(Event::Stop, now);
+            }
+            Occurrence::Reload => self.reload(now),
+            Occurrence::TuneNow => {
+                log::info!("told to tune now");
+                self.work.try_all();
+                self.schedule.handle(Event::TuneNow, now);
+            }
+            Occurrence::TellStatus => log::info!("{}", self.published.line()),
+            Occurrence::CpusChanged => {
+                self.changed("the CPUs that are online may have changed", now);
+            }
+            Occurrence::LimitsChanged => self.changed("a CPU quota or cpuset was written", now),
+            Occurrence::ClockSet => self.changed("the clock was set, or the machine slept", now),
+            Occurrence::PowerChanged => self.schedule.handle(Event::PowerChanged, now),
+            Occurrence::Woken => self.hear(),
+            // The schedule is woken after every wait.
+            Occurrence::Due => {}
+        }
+    }
+
+    fn changed(&mut self, what: &str, now: Now) {
+        log::info!("{what}: the machine is looked at again");
+        self.schedule.handle(Event::Changed, now);
+    }
+
+    fn reload(&mut self, now: Now) {
+        self.manager.reloading();
+        match read_file(&self.configuration) {
+            Ok(configuration) => {
+                self.published.textfile_at(configuration.textfile.clone());
+                let settings = Settings::from(&configuration.daemon);
+                self.work.configure(configuration);
+                log::info!("{} was read again", self.configuration.display());
+                self.schedule.handle(Event::Reloaded(settings), now);
+            }
+            Err(error) => log::error!("{error}; the configuration stays what it was"),
+        }
+        let summary = self.published.summary();
+        self.manager.ready(&summary);
+    }
+
+    /// Does what the schedule asks for, until it asks for nothing more.
+    fn act(&mut self) {
+        while let Some(action) = self.schedule.next_action() {
+            let event = match action {
+                Action::Survey { check } => Some(self.work.survey(check)),
+                Action::Look => Some(Event::Looked(self.work.look())),
+                Action::Measure(task) => {
+                    self.progress = None;
+                    self.work.begin(task)
+                }
+                Action::StandBack => {
+                    self.work.stand_back();
+                    None
+                }
+                Action::Exit => {
+                    self.work.end();
+                    self.has_ended = true;
+                    None
+                }
+            };
+            if let Some(event) = event {
+                self.schedule.handle(event, calendar::now());
+            }
+        }
+        if matches!(self.schedule.phase(), Phase::Idle | Phase::Stopped) {
+            self.work.rest();
+        }
+    }
+
+    /// Takes in what the measuring thread says.
+    fn hear(&mut self) {
+        while let Some(report) = self.work.report() {
+            let now = calendar::now();
+            match report {
+                Report::Looked(load) => {
+                    let more = load.spent;
+                    self.schedule.handle(Event::Looked(load), now);
+                    self.note_spent(more, now);
+                }
+                Report::Progress(progress) => self.progress = Some(progress),
+                Report::Ended { outcome, cpu } => {
+                    let is_last_check = !self.schedule.tasks().skip(1).any(is_check);
+                    if let Some(event) = self.work.ended(outcome, cpu, is_last_check) {
+                        self.schedule.handle(event, now);
+                    }
+                    self.note_spent(cpu, now);
+                    self.work.remember();
+                    self.progress = None;
+                    continue;
+                }
+            }
+            // It may have to stop.
+            self.act();
+            self.publish(now);
+            self.work.go_on();
+        }
+    }
+
+    fn note_spent(&mut self, more: Nanos, now: Now) {
+        let today = self.schedule.spent_today();
+        self.work.note_spent(more, now.day, today);
+    }
+
+    /// Says how things are, where that changed; what cannot be written is a line in the log.
+    fn publish(&mut self, now: Now) {
+        if let Err(error) = self.try_to_publish(now) {
+            self.published.complain(&error);
+        }
+    }
+
+    fn try_to_publish(&mut self, now: Now) -> Result<(), StatusError> {
+        let view = View {
+            schedule: &self.schedule,
+            progress: self.progress.as_ref(),
+            budget: self.work.scope.workload_budget,
+            workloads: self.work.workloads,
+            memory: &self.work.memory,
+            machine: self.work.machine.as_ref(),
+            now,
+        };
+        if let Some(summary) = self.published.publish(&view)? {
+            self.manager.status(&summary);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,180 @@
+//! The state directory: one daemon at a time, where profiles lie, and what must outlive the process.
+
+mod memory;
+mod unfinished;
+
+pub use memory::Memory;
+pub use unfinished::{Begun, UnfinishedTunings};
+
+use rustix::fs::{CWD, FlockOperation, Mode, OFlags, flock, openat};
+use rustix::io::Errno;
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+/// Why the state directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// Another daemon has it.
+    #[error(
+        "another threadtune daemon{by} works in {directory}; stop it first (`systemctl stop threadtune`), or give this one \
+         a directory of its own by --state",
+        directory = .directory.display()
+    )]
+    Taken {
+        /// The directory.
+        directory: PathBuf,
+        /// ` (process 12)` where the other one says so.
+        by: String,
+    },
+    /// The system refused.
+    #[error("cannot {action} {path}: {source}; a daemon needs a directory that it may write: run it as a service, or use --state and --runtime", path = .path.display())]
+    Io {
+        /// What was attempted.
+        action: &'static str,
+        /// On which file or directory.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// A link lies where a directory of ours belongs.
+    #[error("{path} is a symbolic link, which is not followed; remove it", path = .path.display())]
+    Link {
+        /// The link.
+        path: PathBuf,
+    },
+}
+
+impl StateError {
+    fn at<E: Into<io::Error>>(action: &'static str, path: &Path) -> impl FnOnce(E) -> Self {
+        let path = path.to_owned();
+        move |error| Self::Io {
+            action,
+            path,
+            source: error.into(),
+        }
+    }
+}
+
+/// The directory in which this daemon, and no other, keeps what it knows.
+#[derive(Debug)]
+pub struct StateDirectory {
+    path: PathBuf,
+    /// Locked as long as it is open, whatever ends the process.
+    _lock: File,
+}
+
+impl StateDirectory {
+    /// Takes the directory, which is made where it is missing.
+    pub fn take(path: &Path) -> Result<Self, StateError> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(path)
+            .map_err(StateError::at("create the directory", path))?;
+        let name = path.join("daemon.lock");
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = openat(CWD, &name, flags, Mode::from_raw_mode(0o644))
+            .map_err(StateError::at("open", &name))?;
+        let mut lock = File::from(fd);
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => {
+                return Err(StateError::Taken {
+                    directory: path.to_owned(),
+                    by: holder(&mut lock),
+                });
+            }
+            Err(errno) => return Err(StateError::at("lock", &name)(errno)),
+        }
+        // For the message of a second daemon, no more: a full disk is no reason not to work.
+        let _ = lock
+            .set_len(0)
+            .and_then(|()| write!(lock, "{}", std::process::id()));
+        Ok(Self {
+            path: path.to_owned(),
+            _lock: lock,
+        })
+    }
+
+    /// The profile of this machine and backend. A link in its place is removed, and one above it is an error: nothing is
+    /// read or written outside of the state directory.
+    pub fn profile(&self, machine: &str, backend: &str) -> Result<PathBuf, StateError> {
+        let profiles = self.path.join("profiles");
+        let directory = profiles.join(machine);
+        for path in [profiles, directory.clone()] {
+            if is_link(&path) {
+                return Err(StateError::Link { path });
+            }
+        }
+        let file = directory.join(format!("{backend}.toml"));
+        if is_link(&file) {
+            fs::remove_file(&file).map_err(StateError::at("remove the link", &file))?;
+            log::warn!(
+                "{} was a symbolic link, which is not followed; it was removed",
+                file.display()
+            );
+        }
+        Ok(file)
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+}
+
+fn is_link(path: &Path) -> bool {
+    path.symlink_metadata()
+        .is_ok_and(|metadata| metadata.is_symlink())
+}
+
+/// Who has the lock, as far as its file tells.
+fn holder(lock: &mut File) -> String {
+    let mut text = String::new();
+    let read = lock.take(20).read_to_string(&mut text);
+    match (read, text.parse::<u32>()) {
+        (Ok(_), Ok(pid)) => format!(" (process {pid})"),
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_second_daemon_is_told_of_the_first() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = StateDirectory::take(directory.path()).unwrap();
+        let error = StateDirectory::take(directory.path())
+            .unwrap_err()
+            .to_string();
+        let by = format!("daemon (process {}) works in", std::process::id());
+        assert!(error.contains(&by), "{error}");
+        drop(first);
+        StateDirectory::take(directory.path()).unwrap();
+    }
+
+    #[test]
+    fn links_lead_nowhere() {
+        let directory = tempfile::tempdir().unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let outside = elsewhere.path().join("outside");
+        fs::write(&outside, "mine").unwrap();
+        let state = StateDirectory::take(directory.path()).unwrap();
+        let machine = directory.path().join("profiles/m-1");
+        fs::create_dir_all(&machine).unwrap();
+        let path = state.profile("m-1", "native").unwrap();
+        assert_eq!(path, machine.join("native.toml"));
+        symlink(&outside, &path).unwrap();
+        assert_eq!(state.profile("m-1", "native").unwrap(), path);
+        assert!(path.symlink_metadata().is_err(), "the link is gone");
+        assert_eq!(fs::read_to_string(&outside).unwrap(), "mine");
+        fs::remove_dir(&machine).unwrap();
+        symlink(elsewhere.path(), &machine).unwrap();
+        let error = state.profile("m-1", "native").unwrap_err().to_string();
+        assert!(error.contains("m-1 is a symbolic link"), "{error}");
+    }
+}

@@ -1,0 +1,159 @@
+//! What the daemon remembers from one start to the next: what it spent, and when it last checked.
+
+use super::StateDirectory;
+use crate::daemon::schedule::Before;
+use crate::daemon::status::WallTime;
+use crate::document::read::{ReadError, read_text};
+use crate::document::write::replace;
+use crate::units::Nanos;
+use serde::{Deserialize, Serialize};
+use std::time::SystemTime;
+
+const FILE: &str = "daemon.json";
+
+/// The file is some hundred bytes.
+const MAX_BYTES: u64 = 64 << 10;
+
+/// A year's worth of every CPU there is: more is nonsense.
+const MOST_SECONDS: f64 = 1e12;
+
+/// What outlives the process.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Memory {
+    /// Days since 1970 of `today_cpu_s`.
+    day: i64,
+    /// CPU time spent on that day, seconds.
+    today_cpu_s: f64,
+    /// CPU time spent since the first start, seconds.
+    total_cpu_s: f64,
+    /// When it was last looked whether the profile still holds.
+    last_check: Option<WallTime>,
+}
+
+impl Memory {
+    /// As the last daemon left it; empty where there was none, or what it left is no use.
+    pub fn read(state: &StateDirectory) -> Self {
+        let path = state.file(FILE);
+        let problem = match read_text(&path, MAX_BYTES) {
+            Err(ReadError::Absent) => return Self::default(),
+            Err(error) => error.to_string(),
+            Ok(text) => match serde_json::from_str::<Self>(&text) {
+                Ok(memory) if memory.is_possible() => return memory,
+                Ok(_) => "a value is impossible".to_owned(),
+                Err(error) => error.to_string(),
+            },
+        };
+        log::warn!(
+            "{}: {problem}; what was spent, and when was checked, begins anew",
+            path.display()
+        );
+        Self::default()
+    }
+
+    fn is_possible(&self) -> bool {
+        let amount = |seconds: f64| (0.0..=MOST_SECONDS).contains(&seconds);
+        amount(self.today_cpu_s) && amount(self.total_cpu_s)
+    }
+
+    /// Keeps it on the disk. Failing is no reason to stop: the profile is what matters.
+    pub fn keep(&self, state: &StateDirectory) {
+        let path = state.file(FILE);
+        let text = serde_json::to_string(self).unwrap_or_default() + "\n";
+        if let Err(error) = replace(&path, text.as_bytes()) {
+            log::warn!(
+                "cannot {} {}: {}; what was spent is forgotten at the next start",
+                error.action,
+                error.path.display(),
+                error.source
+            );
+        }
+    }
+
+    /// What a schedule wants to know.
+    pub fn before(&self, now: SystemTime) -> Before {
+        let since = |check: WallTime| {
+            let seconds = WallTime::from(now).unix_s().saturating_sub(check.unix_s());
+            Nanos(seconds.saturating_mul(1_000_000_000))
+        };
+        Before {
+            spent: Some((self.day, Nanos::from_secs_f64(self.today_cpu_s))),
+            since_check: self.last_check.map(since),
+        }
+    }
+
+    /// So much CPU time was spent on this day, and so much more in all.
+    pub fn spent(&mut self, day: i64, today: Nanos, more: Nanos) {
+        self.day = day;
+        self.today_cpu_s = millis(today.as_secs_f64());
+        self.total_cpu_s = millis(self.total_cpu_s + more.as_secs_f64()).min(MOST_SECONDS);
+    }
+
+    /// CPU time of all days, seconds.
+    pub fn total_cpu_s(&self) -> f64 {
+        self.total_cpu_s
+    }
+
+    /// When was last checked.
+    pub fn last_check(&self) -> Option<WallTime> {
+        self.last_check
+    }
+
+    /// It was checked now.
+    pub fn checked(&mut self, now: SystemTime) {
+        self.last_check = Some(now.into());
+    }
+}
+
+/// Milliseconds are exact enough, and readable.
+fn millis(seconds: f64) -> f64 {
+    (seconds * 1e3).round() / 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    #[test]
+    fn it_is_what_it_was_after_a_restart() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = StateDirectory::take(directory.path()).unwrap();
+        let mut memory = Memory::read(&state);
+        assert_eq!(memory, Memory::default());
+        memory.spent(20_000, Nanos(1_500_000_000), Nanos(500_000_000));
+        memory.spent(20_000, Nanos(2_000_000_000), Nanos(500_000_000));
+        let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
+        memory.checked(at(1_000));
+        memory.keep(&state);
+        let read = Memory::read(&state);
+        assert_eq!(read, memory);
+        assert_eq!(read.total_cpu_s(), 1.0);
+        let before = read.before(at(1_060));
+        assert_eq!(before.spent, Some((20_000, Nanos(2_000_000_000))));
+        assert_eq!(before.since_check, Some(Nanos(60_000_000_000)));
+        // A clock that was set back.
+        assert_eq!(read.before(at(10)).since_check, Some(Nanos::ZERO));
+    }
+
+    #[test]
+    fn garbage_is_forgotten() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = StateDirectory::take(directory.path()).unwrap();
+        for text in [
+            "",
+            "{",
+            "[]",
+            "{\"day\":1,\"today_cpu_s\":-1.0,\"total_cpu_s\":0.0,\"last_check\":null}",
+            "{\"day\":1,\"today_cpu_s\":0.0,\"total_cpu_s\":1e300,\"last_check\":null}",
+        ] {
+            fs::write(state.file(FILE), text).unwrap();
+            assert_eq!(Memory::read(&state), Memory::default(), "{text}");
+        }
+        fs::remove_file(state.file(FILE)).unwrap();
+        fs::create_dir(state.file(FILE)).unwrap();
+        assert_eq!(Memory::read(&state), Memory::default());
+        // And cannot be written either, which is no failure.
+        Memory::default().keep(&state);
+    }
+}

@@ -1,0 +1,115 @@
+//! Tunings that were put aside, kept so that they go on where they were, after a restart too.
+
+use super::StateDirectory;
+use crate::bench::Unfinished;
+use crate::document::read::{ReadError, read_text};
+use crate::document::write::replace;
+use crate::profile::Conditions;
+use crate::workload::Workload;
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::io::ErrorKind;
+
+const FILE: &str = "unfinished.json";
+
+/// A tuning of many arms and blocks is some hundred kilobytes.
+const MAX_BYTES: u64 = 16 << 20;
+
+/// Under what a tuning was begun: it goes on only where all of it is still so.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Begun {
+    /// The program: another version may decide otherwise.
+    version: String,
+    /// The machine's id.
+    machine: String,
+    /// Kernel, budget and the like.
+    conditions: Conditions,
+}
+
+impl Begun {
+    /// Now, on this machine.
+    pub fn now(machine: &str, conditions: &Conditions) -> Self {
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            machine: machine.to_owned(),
+            // The team is known only once a worker runs; its library stands for it.
+            conditions: Conditions {
+                team: String::new(),
+                ..conditions.clone()
+            },
+        }
+    }
+}
+
+/// All of them: one as a rule, more where something else had to be measured first.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct UnfinishedTunings {
+    begun: Option<Begun>,
+    tunings: Vec<(String, String, Unfinished)>,
+}
+
+impl UnfinishedTunings {
+    /// Those that the last daemon left. What is no use is forgotten.
+    pub fn read(state: &StateDirectory) -> Self {
+        let path = state.file(FILE);
+        match read_text(&path, MAX_BYTES) {
+            Err(ReadError::Absent) => Self::default(),
+            Ok(text) if let Ok(tunings) = serde_json::from_str(&text) => tunings,
+            _ => {
+                log::warn!(
+                    "{} cannot be used: what was put aside begins anew",
+                    path.display()
+                );
+                Self::default()
+            }
+        }
+    }
+
+    /// Forgets what was begun under other circumstances.
+    pub fn retain(&mut self, begun: &Begun) {
+        if self.begun.as_ref() != Some(begun) {
+            self.tunings.clear();
+            self.begun = Some(begun.clone());
+        }
+    }
+
+    /// The one of this workload, which is no longer among them.
+    pub fn take(&mut self, workload: &Workload) -> Option<Unfinished> {
+        let at = self
+            .tunings
+            .iter()
+            .position(|(name, _, _)| *name == workload.name)?;
+        let (_, shape, unfinished) = self.tunings.swap_remove(at);
+        (shape == workload.shape.to_string()).then_some(unfinished)
+    }
+
+    /// Adds one.
+    pub fn put(&mut self, workload: &Workload, unfinished: Unfinished) {
+        let shape = workload.shape.to_string();
+        self.tunings
+            .push((workload.name.clone(), shape, unfinished));
+    }
+
+    /// Keeps them on the disk; where that fails they are kept by this process only.
+    pub fn keep(&self, state: &StateDirectory) {
+        let path = state.file(FILE);
+        if self.tunings.is_empty() {
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    log::warn!("cannot remove {}: {error}", path.display());
+                }
+                _ => {}
+            }
+            return;
+        }
+        let text = serde_json::to_string(self).unwrap_or_default();
+        if let Err(error) = replace(&path, text.as_bytes()) {
+            log::warn!(
+                "cannot {} {}: {}; what was put aside begins anew at the next start",
+                error.action,
+                error.path.display(),
+                error.source
+            );
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! The daemon's life as its users see it: real processes, real signals.
+
+mod daemon_home;
+
+use daemon_home::*;
+use rustix::process::Signal;
+use std::fs;
+use std::process::Command;
+use threadtune::daemon::status::{Purpose, Reason, State};
+use threadtune::profile::load;
+
+#[test]
+fn it_measures_what_the_profile_lacks_and_then_does_nothing() {
+    let mut home = Home::new(TINY);
+    let metrics = home.path("threadtune.prom");
+    home.configure(&format!(
+        "{EAGER}[metrics]\ntextfile = \"{}\"\n",
+        metrics.display()
+    ));
+    home.start();
+    let status = home.is_idle();
+    let profile = home.profile();
+    assert_eq!(home.names(), ["a", "b"]);
+    let count = &status.workloads;
+    assert_eq!(
+        (
+            count.conclusive + count.inconclusive,
+            count.failed,
+            count.left
+        ),
+        (2, 0, 0)
+    );
+    assert!(status.spent.total_cpu_s > 0.0);
+    assert_eq!(status.machine, Some(profile.machine.id.clone()));
+    assert_eq!(
+        status.profile,
+        Some(home.profile_path().display().to_string())
+    );
+    assert!(status.next_wakeup > Some(status.since), "{status:?}");
+    assert_eq!(children(home.pid()), [0; 0], "the worker has ended");
+    let text = fs::read_to_string(&metrics).unwrap();
+    assert!(
+        text.contains("threadtune_state{state=\"idle\"} 1\n"),
+        "{text}"
+    );
+    // What it knows, it does not measure again.
+    home.stop();
+    assert_eq!(home.status().unwrap().state, State::Stopped);
+    let spent = home.status().unwrap().spent.total_cpu_s;
+    let written = fs::metadata(home.profile_path()).unwrap();
+    home.start();
+    home.says("lacks nothing", 1);
+    home.stop();
+    assert_eq!(home.log().matches("measures ").count(), 2, "{}", home.log());
+    assert_eq!(home.status().unwrap().spent.total_cpu_s, spent);
+    let after = fs::metadata(home.profile_path()).unwrap();
+    assert_eq!(after.modified().unwrap(), written.modified().unwrap());
+}
+
+#[test]
+fn whoever_needs_the_cpu_is_named_and_sigusr1_measures_all_the_same() {
+    let mut home = Home::new(TINY);
+    let mut busy = Command::new("sh")
+        .args(["-c", "while :; do :; done"])
+        .spawn()
+        .unwrap();
+    home.configure("[daemon]\nquiet = \"1s\"\nidle_cpus = 0.01\nworkload_budget = \"2s\"\n");
+    home.start();
+    let status = home.is("a daemon that waits", |status| {
+        matches!(status.reason, Some(Reason::Busy { .. }))
+    });
+    assert_eq!(status.state, State::Waiting);
+    let Some(Reason::Busy { cpus, busiest }) = status.reason else {
+        panic!("{:?}", status.reason);
+    };
+    // It may be a neighbour that is even busier than the loop.
+    let busiest = busiest.unwrap();
+    assert!(!busiest.name.is_empty());
+    assert!(cpus > 0.01 && busiest.cpus > 0.0 && busiest.cpus <= cpus + 1e-9);
+    assert!(!home.profile_path().exists());
+    home.signal(Signal::USR1);
+    home.is_idle();
+    busy.kill().unwrap();
+    busy.wait().unwrap();
+    assert_eq!(home.names(), ["a", "b"]);
+    assert!(home.log().contains("told to tune now"), "{}", home.log());
+    home.stop();
+}
+
+/// Settings under which a workload takes its time.
+fn patient() -> String {
+    EAGER.replace("2s", "60s")
+}
+
+#[test]
+fn stopped_in_the_middle_it_keeps_what_is_finished_and_goes_on_where_it_was() {
+    let mut home = Home::new(TINY);
+    home.start();
+    home.is_idle();
+    home.stop();
+    fs::write(home.path("catalogue.toml"), format!("{TINY}{MANY}")).unwrap();
+    home.configure(&patient());
+    home.start();
+    home.is("a measuring daemon", |status| {
+        status.state == State::Measuring
+    });
+    home.worker();
+    home.stop();
+    assert_eq!(home.names(), ["a", "b"]);
+    let kept = fs::read_to_string(home.path("state/unfinished.json"));
+    assert!(kept.is_ok_and(|text| text.contains("\"many\"")));
+    home.start();
+    home.says("measures many, from where it was put aside", 1);
+    home.stop();
+    assert_eq!(home.names(), ["a", "b"]);
+    assert!(!home.log().contains("error"), "{}", home.log());
+}
+
+#[test]
+fn a_second_signal_does_not_wait_for_the_running_sample() {
+    let mut home = Home::new(LONG);
+    home.start();
+    home.is("a measuring daemon", |status| {
+        status.state == State::Measuring
+    });
+    home.worker();
+    home.signal(Signal::INT);
+    let status = home.is("a daemon about to end", |status| {
+        status.state == State::StandingBack
+    });
+    assert_eq!(status.reason, Some(Reason::Stopping));
+    home.signal(Signal::INT);
+    assert!(!home.end().success());
+    assert!(!home.profile_path().exists());
+}
+
+#[test]
+fn what_is_unfinished_is_resumed_after_a_reload() {
+    let mut home = Home::new(MANY);
+    home.configure(&patient());
+    home.start();
+    home.is("a measuring daemon", |status| {
+        status.state == State::Measuring
+    });
+    home.worker();
+    home.signal(Signal::HUP);
+    home.says("measures many, from where it was put aside", 1);
+    home.stop();
+    assert!(!home.profile_path().exists());
+}
+
+#[test]
+fn a_broken_configuration_is_named_by_line_and_key_and_changes_nothing() {
+    let mut home = Home::new(TINY);
+    home.start();
+    home.is_idle();
+    home.configure("[daemon]\nquite = \"1s\"\n");
+    home.signal(Signal::HUP);
+    home.says("the configuration stays what it was", 1);
+    let log = home.log();
+    assert!(
+        log.contains("threadtune.toml, line 3, key `daemon.quite`"),
+        "{log}"
+    );
+    assert!(log.contains("did you mean `daemon.quiet`"), "{log}");
+    // It still measures by the old one: another catalogue is read, and no quiet minute passes.
+    fs::write(
+        home.path("catalogue.toml"),
+        format!("{TINY}{}", TINY.replace("name = \"", "name = \"c")),
+    )
+    .unwrap();
+    home.signal(Signal::USR1);
+    home.says("measures cb", 1);
+    home.is_idle();
+    home.stop();
+    // To start with it would be to ignore what somebody wants.
+    home.start();
+    assert_eq!(home.end().code(), Some(1));
+    assert!(home.log().matches("key `daemon.quite`").count() == 2);
+}
+
+#[test]
+fn a_reload_takes_over_what_is_configured_and_checks_the_profile() {
+    let mut home = Home::new(TINY);
+    home.start();
+    assert_eq!(home.is_idle().last_check, None);
+    fs::write(
+        home.path("catalogue.toml"),
+        TINY.replace("\"b\"", "\"other\""),
+    )
+    .unwrap();
+    let metrics = home.path("threadtune.prom");
+    home.configure(&format!(
+        "{EAGER}[metrics]\ntextfile = \"{}\"\n",
+        metrics.display()
+    ));
+    home.signal(Signal::HUP);
+    home.is("a check", |status| {
+        status.state == State::Idle && status.last_check.is_some()
+    });
+    assert_eq!(home.names(), ["a", "other", "b"]);
+    assert!(metrics.exists());
+    home.stop();
+}
+
+#[test]
+fn a_second_daemon_exits_and_says_whose_place_it_is() {
+    let mut home = Home::new(TINY);
+    home.start();
+    home.is_idle();
+    let second = home.command().output().unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    let told = String::from_utf8(second.stderr).unwrap();
+    let by = format!(
+        "another threadtune daemon (process {}) works in",
+        home.pid()
+    );
+    assert!(told.contains(&by), "{told}");
+    assert_eq!(home.status().unwrap().pid, home.pid());
+    home.stop();
+    // The place of one that was killed is free.
+    home.start();
+    home.is_idle();
+    home.signal(Signal::KILL);
+    home.end();
+    home.start();
+    home.is("a daemon that came after", |status| {
+        status.pid == home.pid()
+    });
+    home.stop();
+}
+
+#[test]
+fn sigusr2_tells_the_status_in_the_log() {
+    let mut home = Home::new(TINY);
+    home.start();
+    home.is_idle();
+    home.signal(Signal::USR2);
+    home.says("idle; ", 1);
+    let log = home.log();
+    let line = log.lines().find(|line| line.contains("idle; ")).unwrap();
+    assert!(line.contains(", 0 failed, 0 left; "), "{line}");
+    assert!(line.contains(" s of CPU time today, "), "{line}");
+    home.stop();
+}
+
+#[test]
+fn another_kernel_asks_for_a_check_and_keeps_the_verdicts() {
+    let mut home = Home::new(TINY);
+    home.start();
+    home.is_idle();
+    home.stop();
+    let path = home.profile_path();
+    let profile = load(&path).unwrap();
+    let kernel = format!("kernel = \"{}\"", profile.conditions.kernel);
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.contains(&kernel), "{text}");
+    fs::write(&path, text.replace(&kernel, "kernel = \"2.6.32\"")).unwrap();
+    home.start();
+    home.says("kernel 2.6.32 → ", 1);
+    let is_one_cpu = profile.conditions.budget.limit.get() == 1;
+    if !is_one_cpu {
+        home.is("a check", |status| status.last_check.is_some());
+        let checks = home.log().matches("checks ").count();
+        assert!(checks >= 1, "{}", home.log());
+    }
+    home.is_idle();
+    home.stop();
+    assert_eq!(load(&path).unwrap().conditions, profile.conditions);
+    assert_eq!(home.names(), ["a", "b"]);
+}
+
+#[test]
+fn its_purpose_is_told_while_it_measures() {
+    let mut home = Home::new(LONG);
+    home.start();
+    let status = home.is("a measuring daemon", |status| {
+        status.state == State::Measuring
+    });
+    let task = status.task.unwrap();
+    assert_eq!(
+        (task.purpose, task.workload.as_str()),
+        (Purpose::Tune, "long")
+    );
+    assert_eq!(status.workloads.left, 1);
+    home.stop();
+}
