@@ -7,7 +7,8 @@ use rustix::process::Signal;
 use std::fs;
 use std::process::Command;
 use threadtune::daemon::status::{Purpose, Reason, State};
-use threadtune::profile::load;
+use threadtune::profile::{load, save};
+use threadtune::units::ThreadCount;
 
 #[test]
 fn it_measures_what_the_profile_lacks_and_then_does_nothing() {
@@ -268,6 +269,95 @@ fn another_kernel_asks_for_a_check_and_keeps_the_verdicts() {
     home.stop();
     assert_eq!(load(&path).unwrap().conditions, profile.conditions);
     assert_eq!(home.names(), ["a", "b"]);
+}
+
+#[test]
+fn more_cpus_than_the_profile_knows_are_tuned_for_and_the_profile_before_is_kept() {
+    let mut home = Home::new(TINY);
+    home.start();
+    home.is_idle();
+    home.stop();
+    let path = home.profile_path();
+    let mut profile = load(&path).unwrap();
+    let budget = profile.conditions.budget.clone();
+    if budget.limit.get() == 1 {
+        eprintln!("skipped more_cpus_than_the_profile_knows: there is one CPU");
+        return;
+    }
+    profile.conditions.budget.limit = ThreadCount::ONE;
+    save(&path, &profile).unwrap();
+    home.start();
+    home.says("everything is tuned again", 1);
+    // Killed before all is tuned, it has not forgotten the rest.
+    home.worker();
+    home.signal(Signal::KILL);
+    home.end();
+    let after = load(&path).unwrap();
+    assert_eq!(after.conditions.budget, budget);
+    assert_eq!(after.cut_short.last().map(String::as_str), Some("b"));
+    assert_eq!(home.names(), ["a", "b"]);
+    home.start();
+    home.is_idle();
+    home.stop();
+    assert_eq!(load(&path).unwrap().cut_short, [""; 0]);
+    let previous = path.with_extension("previous.toml");
+    assert_eq!(load(&previous).unwrap().workloads.len(), 2);
+}
+
+/// On the real clock: the machine must let a loss be proven that is many times what it takes.
+#[test]
+#[ignore = "real clock"]
+fn a_count_that_lost_is_tuned_again_and_both_numbers_are_told() {
+    let mut home = Home::new(TINY);
+    home.configure(&EAGER.replace("2s", "10s"));
+    home.start();
+    home.is_idle();
+    home.stop();
+    let path = home.profile_path();
+    let mut profile = load(&path).unwrap();
+    let entry = &mut profile.workloads[0];
+    let two = entry.curve.iter().find(|point| point.threads.get() == 2);
+    let Some(two) = two.cloned() else {
+        eprintln!("skipped a_count_that_lost: no second count was timed");
+        return;
+    };
+    // Forking a thread takes longer than this whole product.
+    let latency = entry
+        .latency
+        .as_mut()
+        .expect("a quiet machine states a count");
+    assert_eq!(latency.threads, ThreadCount::ONE);
+    latency.threads = two.threads;
+    save(&path, &profile).unwrap();
+    home.start();
+    home.is("the profile as it was", |status| {
+        status.state == State::Idle && status.pid == home.pid()
+    });
+    home.signal(Signal::HUP);
+    home.says("are lost", 1);
+    home.is_idle();
+    home.stop();
+    let log = home.log();
+    let line = log.lines().find(|line| line.contains("are lost")).unwrap();
+    assert!(
+        line.contains("a: a call takes ") && line.contains("with a count of 2"),
+        "{line}"
+    );
+    let after = load(&path).unwrap();
+    assert_eq!(
+        after.workloads[0].latency.as_ref().unwrap().threads,
+        ThreadCount::ONE
+    );
+    let previous = load(&path.with_extension("previous.toml")).unwrap();
+    assert_eq!(
+        previous.workloads[0]
+            .latency
+            .as_ref()
+            .unwrap()
+            .threads
+            .get(),
+        2
+    );
 }
 
 #[test]

@@ -90,7 +90,10 @@ impl Kept {
             is_saved: true,
             has_previous: false,
         };
-        let tunes = kept.to_tune(has_grown, check, given_up);
+        if has_grown {
+            kept.outgrow(state)?;
+        }
+        let tunes = kept.to_tune(check, given_up);
         let checks = if check || !changes.is_empty() {
             kept.sentinels(&tunes)
         } else {
@@ -108,15 +111,32 @@ impl Kept {
         Ok((kept, tasks))
     }
 
+    /// Every verdict was reached with fewer CPUs than there are: each had too little, and is noted so in the profile until
+    /// it is tuned again, whatever happens to this process.
+    fn outgrow(&mut self, state: &StateDirectory) -> anyhow::Result<()> {
+        let order = self.catalog.names();
+        for name in &order {
+            if self.profile.entry(name).is_some() {
+                self.profile.set_cut_short(name, true, &order);
+            }
+        }
+        self.profile
+            .conditions
+            .budget
+            .clone_from(&self.conditions.budget);
+        self.is_saved = self.profile.workloads.is_empty();
+        self.save(state)
+    }
+
     /// The workloads whose count is to be chosen, by priority.
-    fn to_tune(&self, all: bool, check: bool, given_up: &BTreeSet<String>) -> Vec<String> {
+    fn to_tune(&self, check: bool, given_up: &BTreeSet<String>) -> Vec<String> {
         let is_due = |workload: &Workload| {
             let entry = self.profile.entry(&workload.name);
             let was_disturbed = entry.is_some_and(|entry| entry.stop == StopReason::Contaminated);
             if self.profile.lacks(workload) {
                 check || !given_up.contains(&workload.name)
             } else {
-                all || check && was_disturbed
+                check && was_disturbed
             }
         };
         let workloads = self.catalog.select(&[], false).unwrap_or_default();

@@ -28,6 +28,10 @@ use std::time::{Duration, Instant};
 /// a few clock ticks for a busy one.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
+/// So many times as long as a look takes is the least time to the next: on a machine with very many processes, looking
+/// at them would be a load itself.
+const LOOK_SHARE: u32 = 50;
+
 /// How often it tells how far it has come.
 const TELL_EVERY: Duration = Duration::from_secs(2);
 
@@ -167,17 +171,20 @@ struct Lookout {
     line: Line,
     /// Absent where the kernel shows no processes.
     watch: Option<OthersWatch>,
-    looked: Instant,
+    next: Instant,
 }
 
 impl Lookout {
     fn may_go_on(&mut self) -> bool {
         if !self.line.is_stopped()
-            && self.looked.elapsed() >= LOOK_EVERY
+            && Instant::now() >= self.next
             && let Some(watch) = &mut self.watch
         {
-            self.line.report(Report::Looked(watch.look().into()));
-            self.looked = Instant::now();
+            let begin = Instant::now();
+            let load = watch.look().into();
+            let pause = LOOK_EVERY.max(begin.elapsed() * LOOK_SHARE);
+            self.line.report(Report::Looked(load));
+            self.next = Instant::now() + pause;
         }
         !self.line.is_stopped()
     }
@@ -187,7 +194,7 @@ fn measure(assignment: Assignment, line: Line) {
     let lookout = Arc::new(Mutex::new(Lookout {
         line,
         watch: watch_others(),
-        looked: Instant::now(),
+        next: Instant::now() + LOOK_EVERY,
     }));
     let outcome = catch_unwind(AssertUnwindSafe(|| outcome(assignment, &lookout)));
     let outcome = outcome.unwrap_or_else(|_| {
