@@ -12,6 +12,7 @@ use super::state::StateDirectory;
 use super::status::StatusError;
 use super::work::Work;
 use crate::configuration::read_file;
+use crate::machine::release_file_pages;
 use crate::tune::Progress;
 use crate::units::Nanos;
 use std::path::{Path, PathBuf};
@@ -68,10 +69,16 @@ struct Daemon {
 impl Daemon {
     fn wait_and_act(&mut self, events: &mut Events) -> anyhow::Result<()> {
         let interval = self.manager.watchdog_interval();
+        let mut is_idle = false;
         let mut alive_at = interval.map(|interval| calendar::now().at + interval);
         loop {
-            self.act();
+            let has_acted = self.act();
             self.publish(calendar::now());
+            let was_idle = std::mem::replace(&mut is_idle, self.schedule.phase() == Phase::Idle);
+            if is_idle && (has_acted || !was_idle) {
+                // It may sleep for days now.
+                release_file_pages();
+            }
             if self.has_ended {
                 return Ok(());
             }
@@ -136,9 +143,11 @@ impl Daemon {
         self.manager.ready(&summary);
     }
 
-    /// Does what the schedule asks for, until it asks for nothing more.
-    fn act(&mut self) {
+    /// Does what the schedule asks for, until it asks for nothing more; was there anything?
+    fn act(&mut self) -> bool {
+        let mut has_acted = false;
         while let Some(action) = self.schedule.next_action() {
+            has_acted = true;
             let event = match action {
                 Action::Survey { check } => Some(self.work.survey(check)),
                 Action::Look => Some(Event::Looked(self.work.look())),
@@ -163,6 +172,7 @@ impl Daemon {
         if matches!(self.schedule.phase(), Phase::Idle | Phase::Stopped) {
             self.work.rest();
         }
+        has_acted
     }
 
     /// Takes in what the measuring thread says.

@@ -1,6 +1,6 @@
-//! The system calls for the CPU mask of the calling thread; the one file of `machine` with `unsafe` code.
-#![allow(unsafe_code)]
+//! The CPU mask of the calling thread.
 
+use super::system_calls::{sched_getaffinity, sched_setaffinity};
 use crate::units::{CpuSet, MAX_CPUS};
 use std::io;
 
@@ -13,20 +13,9 @@ const MOST_WORDS: usize = 8192;
 pub fn current() -> io::Result<CpuSet> {
     let mut words = vec![0u64; FIRST_WORDS];
     loop {
-        // SAFETY: the kernel writes at most the given number of bytes to the pointer, which are the bytes of
-        // `words`; a pid of 0 names the calling thread.
-        let written = unsafe {
-            libc::syscall(
-                libc::SYS_sched_getaffinity,
-                0,
-                words.len() * size_of::<u64>(),
-                words.as_mut_ptr(),
-            )
-        };
-        if written >= 0 {
+        let Err(error) = sched_getaffinity(&mut words) else {
             return Ok(CpuSet::from_words(words));
-        }
-        let error = io::Error::last_os_error();
+        };
         if error.raw_os_error() != Some(libc::EINVAL) || words.len() >= MOST_WORDS {
             return Err(error);
         }
@@ -36,22 +25,7 @@ pub fn current() -> io::Result<CpuSet> {
 
 /// Lets the calling thread run on these CPUs only. Fails with `EINVAL` where none of them is allowed.
 pub fn set_current(cpus: &CpuSet) -> io::Result<()> {
-    let words = cpus.words();
-    // SAFETY: the kernel reads the given number of bytes from the pointer, which are the bytes of `words`; a pid
-    // of 0 names the calling thread.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_sched_setaffinity,
-            0,
-            size_of_val(words),
-            words.as_ptr(),
-        )
-    };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    sched_setaffinity(cpus.words())
 }
 
 #[cfg(test)]
