@@ -95,11 +95,11 @@ impl Published {
         })
     }
 
-    /// Writes the status if it is another one than before. The line for the service manager if that is another one.
+    /// Writes the status if it is another one than before, or could not be written then. The line for the service manager if that is another one.
     pub fn publish(&mut self, view: &View<'_>) -> Result<Option<String>, StatusError> {
         let status = self.status(view);
         let last = self.last.as_ref();
-        if last == Some(&status) {
+        if last == Some(&status) && !self.complained {
             return Ok(None);
         }
         let summary = status.summary();
