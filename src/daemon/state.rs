@@ -6,12 +6,17 @@ mod unfinished;
 pub use memory::Memory;
 pub use unfinished::{Begun, UnfinishedTunings};
 
+use crate::document::write::sweep;
 use rustix::fs::{CWD, FlockOperation, Mode, OFlags, fcntl_lock, openat};
 use rustix::io::Errno;
-use std::fs::{self, DirBuilder, File};
+use std::cell::RefCell;
+use std::fs::{self, DirBuilder, File, Metadata};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+
+/// Whoever has locked this file has the directory.
+const LOCK: &str = "daemon.lock";
 
 /// Why the state directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -62,46 +67,42 @@ impl StateError {
 pub struct StateDirectory {
     path: PathBuf,
     /// Locked as long as it is open, whatever ends the process.
-    _lock: File,
+    lock: RefCell<File>,
 }
 
 impl StateDirectory {
-    /// Takes the directory, which is made where it is missing.
+    /// Takes the directory, which is made where it is missing, and removes what a daemon that died was writing.
     pub fn take(path: &Path) -> Result<Self, StateError> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o755)
-            .create(path)
-            .map_err(StateError::at("create the directory", path))?;
-        let name = path.join("daemon.lock");
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = openat(CWD, &name, flags, Mode::from_raw_mode(0o644))
-            .map_err(StateError::at("open", &name))?;
-        let mut lock = File::from(fd);
-        // A lock of the process, not of the open file: a worker that was forked, and has yet to begin, has no part in it.
-        match fcntl_lock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(Errno::AGAIN | Errno::ACCESS) => {
-                return Err(StateError::Taken {
-                    directory: path.to_owned(),
-                    by: holder(&mut lock),
-                });
-            }
-            Err(errno) => return Err(StateError::at("lock", &name)(errno)),
+        let lock = RefCell::new(lock(path)?);
+        sweep(path);
+        for machine in fs::read_dir(path.join("profiles"))
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            sweep(&machine.path());
         }
-        // For the message of a second daemon, no more: a full disk is no reason not to work.
-        let _ = lock
-            .set_len(0)
-            .and_then(|()| write!(lock, "{}", std::process::id()));
         Ok(Self {
             path: path.to_owned(),
-            _lock: lock,
+            lock,
         })
+    }
+
+    /// Takes the directory again if it, or the lock in it, was removed: another daemon may have come meanwhile.
+    fn hold(&self) -> Result<(), StateError> {
+        let there = self.file(LOCK).symlink_metadata().ok();
+        let held = self.lock.borrow().metadata().ok();
+        let identity = |file: Metadata| (file.dev(), file.ino());
+        if there.map(identity) != held.map(identity) {
+            self.lock.replace(lock(&self.path)?);
+        }
+        Ok(())
     }
 
     /// The profile of this machine and backend. A link in its place is removed, and one above it is an error: nothing is
     /// read or written outside of the state directory.
     pub fn profile(&self, machine: &str, backend: &str) -> Result<PathBuf, StateError> {
+        self.hold()?;
         let profiles = self.path.join("profiles");
         let directory = profiles.join(machine);
         for path in [profiles, directory.clone()] {
@@ -123,6 +124,36 @@ impl StateDirectory {
     fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
+}
+
+/// Makes the directory where it is missing, and takes the lock in it.
+fn lock(path: &Path) -> Result<File, StateError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(path)
+        .map_err(StateError::at("create the directory", path))?;
+    let name = path.join(LOCK);
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let fd = openat(CWD, &name, flags, Mode::from_raw_mode(0o644))
+        .map_err(StateError::at("open", &name))?;
+    let mut lock = File::from(fd);
+    // A lock of the process, not of the open file: a worker that was forked, and has yet to begin, has no part in it.
+    match fcntl_lock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(Errno::AGAIN | Errno::ACCESS) => {
+            return Err(StateError::Taken {
+                directory: path.to_owned(),
+                by: holder(&mut lock),
+            });
+        }
+        Err(errno) => return Err(StateError::at("lock", &name)(errno)),
+    }
+    // For the message of a second daemon, no more: a full disk is no reason not to work.
+    let _ = lock
+        .set_len(0)
+        .and_then(|()| write!(lock, "{}", std::process::id()));
+    Ok(lock)
 }
 
 fn is_link(path: &Path) -> bool {

@@ -3,6 +3,7 @@
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
+use rustix::process::Pid;
 use std::ffi::{OsStr, OsString};
 use std::fs::{DirBuilder, File};
 use std::io::{self, Write};
@@ -50,6 +51,26 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
 pub(crate) fn check_replaceable(path: &Path) -> Result<(), WriteError> {
     let (directory, name) = open_directory(path)?;
     Temporary::create(&directory, name, path)?.write(b"#\n", path)
+}
+
+/// Removes the temporary files in this directory whose writers have died. What cannot be removed is harmless: nobody
+/// reads it.
+pub(crate) fn sweep(directory: &Path) {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    for entry in entries {
+        let writer = entry.file_name().to_str().and_then(writer);
+        if writer.is_some_and(|pid| rustix::process::test_kill_process(pid) == Err(Errno::SRCH)) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// The process that a temporary file's name states, as [`Temporary::create`] makes it.
+fn writer(name: &str) -> Option<Pid> {
+    let (head, attempt) = name.strip_suffix(".tmp")?.rsplit_once('-')?;
+    let (target, pid) = head.strip_prefix('.')?.rsplit_once('.')?;
+    attempt.parse::<u32>().ok().filter(|_| !target.is_empty())?;
+    Pid::from_raw(pid.parse().ok().filter(|pid| *pid > 0)?)
 }
 
 /// The directory that holds a file, made where it is missing, and the file's name in it.
@@ -135,6 +156,44 @@ impl Drop for Temporary<'_> {
         // Renamed files have no handle left. A file that cannot be removed is harmless: nobody reads it.
         if self.file.take().is_some() {
             let _ = rustix::fs::unlinkat(self.directory, &self.name, AtFlags::empty());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn what_the_dead_were_writing_is_removed_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let own = std::process::id();
+        // No process has such a number: the kernel's largest is 2^22.
+        let dead = i32::MAX;
+        let kept = [
+            format!(".native.toml.{own}-0.tmp"),
+            format!(".{dead}-0.tmp"),
+            format!("native.toml.{dead}-0.tmp"),
+            format!(".native.toml.{dead}-x.tmp"),
+            format!(".native.toml.-{dead}-0.tmp"),
+            format!(".native.toml.{dead}-0"),
+            ".native.toml.0-0.tmp".to_owned(),
+            "native.toml".to_owned(),
+        ];
+        let removed = [
+            format!(".native.toml.{dead}-0.tmp"),
+            format!(".a.{dead}-99.tmp"),
+        ];
+        for name in kept.iter().chain(&removed) {
+            fs::write(directory.path().join(name), "").unwrap();
+        }
+        sweep(directory.path());
+        for name in &kept {
+            assert!(directory.path().join(name).exists(), "{name}");
+        }
+        for name in &removed {
+            assert!(!directory.path().join(name).exists(), "{name}");
         }
     }
 }
