@@ -40,8 +40,10 @@ pub struct Kept {
     checked: BTreeSet<String>,
     /// Does the disk hold what this process knows?
     is_saved: bool,
-    /// Is the profile as it was before the first verdict was replaced kept beside it?
-    has_previous: bool,
+    /// Was a verdict replaced since the survey?
+    has_replaced: bool,
+    /// The profile as it was before that, until it is kept beside the new one.
+    previous: Option<Profile>,
 }
 
 impl Kept {
@@ -88,7 +90,8 @@ impl Kept {
             conditions,
             checked: BTreeSet::new(),
             is_saved: true,
-            has_previous: false,
+            has_replaced: false,
+            previous: None,
         };
         if has_grown {
             kept.outgrow(state)?;
@@ -215,7 +218,7 @@ impl Kept {
         team: &str,
         spent: Duration,
     ) -> anyhow::Result<()> {
-        self.refresh(state)?;
+        self.refresh(state);
         let entry = tuned.entry;
         let old = self.profile.entry(&entry.name);
         let replaces = old.is_some_and(|old| old.latency.is_some());
@@ -241,9 +244,8 @@ impl Kept {
         } else {
             Some(entry.clone())
         };
-        if replaces && fresh.is_some() && !self.has_previous {
-            save(&self.path.with_extension("previous.toml"), &self.profile)?;
-            self.has_previous = true;
+        if replaces && fresh.is_some() && !std::mem::replace(&mut self.has_replaced, true) {
+            self.previous = Some(self.profile.clone());
         }
         team.clone_into(&mut self.conditions.team);
         self.profile
@@ -304,7 +306,7 @@ impl Kept {
             ..self.conditions.clone()
         };
         if self.profile.conditions != settled {
-            self.refresh(state)?;
+            self.refresh(state);
             self.profile.conditions = settled;
             self.is_saved = self.profile.workloads.is_empty();
         }
@@ -315,6 +317,10 @@ impl Kept {
     pub fn save(&mut self, state: &StateDirectory) -> anyhow::Result<()> {
         if !self.is_saved {
             state.profile(&self.profile.machine.id, BACKEND)?;
+            if let Some(previous) = &self.previous {
+                save(&self.path.with_extension("previous.toml"), previous)?;
+                self.previous = None;
+            }
             save_now(&self.path, &mut self.profile)?;
             self.is_saved = true;
         }
@@ -322,16 +328,15 @@ impl Kept {
     }
 
     /// Takes over what somebody else (`tune --system`, or a removed file's absence) did to the profile meanwhile; what
-    /// is broken is replaced by what this process knows.
-    fn refresh(&mut self, state: &StateDirectory) -> anyhow::Result<()> {
-        state.profile(&self.profile.machine.id, BACKEND)?;
+    /// is broken, or cannot be reached, is left to [`Self::save`]: nothing that this process knows is lost by it.
+    fn refresh(&mut self, state: &StateDirectory) {
         if self.is_saved
+            && state.profile(&self.profile.machine.id, BACKEND).is_ok()
             && let Ok(Some(there)) = load_to_continue(&self.path, &self.profile.machine.id)
         {
             let conditions = self.profile.conditions.clone();
             self.profile = Profile::renewed(Some(there), self.profile.machine.clone(), conditions);
         }
-        Ok(())
     }
 }
 
