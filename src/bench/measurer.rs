@@ -111,8 +111,8 @@ impl Measurer {
 
     /// Tunes one workload. What cannot be measured gives an entry that says why; the next workload gets a new worker
     /// if this one broke. Its time is what is left until `until` where the options allow more: what opening it takes is
-    /// lost to it. With what is `unfinished` of the same workload, on the same machine under the same options, it goes
-    /// on from there.
+    /// lost to it. With what is `unfinished` of the same workload on the same machine it goes on from there, unless that
+    /// was begun under other options.
     pub fn tune(
         &mut self,
         workload: &Workload,
@@ -220,7 +220,9 @@ impl Measurer {
         options.placements = Placements::of_order(&self.site.order);
         let cpus = |arm| self.site.cpus_of(arm);
         let mut bench = WorkerBench::new(&mut self.process, &cpus);
-        let begun = unfinished.filter(|begun| begun.residency == opened.residency);
+        let begun = unfinished.filter(|begun| {
+            begun.residency == opened.residency && begun.tuning.is_of(&self.site.layout, options)
+        });
         let (mut tuning, mut first_call) = begun.map_or_else(
             || {
                 let layout = self.site.layout.clone();

@@ -153,7 +153,8 @@ impl Work {
                     profile: kept.path().to_owned(),
                 });
                 self.workloads = kept.workloads();
-                self.unfinished.retain(&kept.begun());
+                self.unfinished
+                    .retain(&kept.begun(), |name| kept.workload(name).is_some());
                 if tasks.is_empty() {
                     log::info!("{} lacks nothing", kept.path().display());
                 } else {

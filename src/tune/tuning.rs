@@ -128,6 +128,11 @@ impl Tuning {
         }
     }
 
+    /// Was it begun for this CPU budget, with these options?
+    pub fn is_of(&self, layout: &Layout, options: &Options) -> bool {
+        self.layout == *layout && self.options == *options
+    }
+
     /// The verdict, once there is one.
     pub fn verdict(&self) -> Option<&Verdict> {
         self.verdict.as_ref()

@@ -8,6 +8,7 @@ use crate::profile::Conditions;
 use crate::workload::Workload;
 use serde::{Deserialize, Serialize};
 use std::fs;
+use std::hash::{DefaultHasher, Hasher};
 use std::io::ErrorKind;
 
 const FILE: &str = "unfinished.json";
@@ -54,7 +55,7 @@ impl UnfinishedTunings {
         let path = state.file(FILE);
         match read_text(&path, MAX_BYTES) {
             Err(ReadError::Absent) => Self::default(),
-            Ok(text) if let Ok(tunings) = serde_json::from_str(&text) => tunings,
+            Ok(text) if let Some(tunings) = Self::parse(&text) => tunings,
             _ => {
                 log::warn!(
                     "{} cannot be used: what was put aside begins anew",
@@ -65,12 +66,21 @@ impl UnfinishedTunings {
         }
     }
 
-    /// Forgets what was begun under other circumstances.
-    pub fn retain(&mut self, begun: &Begun) {
+    /// A single number that is not what it was could make a tuning endless or its verdict wrong: all of it is right, or
+    /// none is used.
+    fn parse(text: &str) -> Option<Self> {
+        let (sum, json) = text.split_once('\n')?;
+        (sum == checksum(json)).then_some(())?;
+        serde_json::from_str(json).ok()
+    }
+
+    /// Forgets what was begun under other circumstances, and those of workloads that are not `known` any more.
+    pub fn retain(&mut self, begun: &Begun, known: impl Fn(&str) -> bool) {
         if self.begun.as_ref() != Some(begun) {
             self.tunings.clear();
             self.begun = Some(begun.clone());
         }
+        self.tunings.retain(|(name, _, _)| known(name));
     }
 
     /// The one of this workload, which is no longer among them.
@@ -102,7 +112,8 @@ impl UnfinishedTunings {
             }
             return;
         }
-        let text = serde_json::to_string(self).unwrap_or_default();
+        let json = serde_json::to_string(self).unwrap_or_default();
+        let text = checksum(&json) + "\n" + &json;
         if let Err(error) = replace(&path, text.as_bytes()) {
             log::warn!(
                 "cannot {} {}: {}; what was put aside begins anew at the next start",
@@ -112,4 +123,11 @@ impl UnfinishedTunings {
             );
         }
     }
+}
+
+/// Of these bytes: it finds damage, not malice. Only the same version reads it again, so that the algorithm may change.
+fn checksum(text: &str) -> String {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(text.as_bytes());
+    format!("{:016x}", hasher.finish())
 }
