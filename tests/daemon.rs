@@ -88,11 +88,6 @@ fn whoever_needs_the_cpu_is_named_and_sigusr1_measures_all_the_same() {
     home.stop();
 }
 
-/// Settings under which a workload takes its time.
-fn patient() -> String {
-    EAGER.replace("2s", "60s")
-}
-
 #[test]
 fn stopped_in_the_middle_it_keeps_what_is_finished_and_goes_on_where_it_was() {
     let mut home = Home::new(TINY);

@@ -10,8 +10,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use threadtune::cli::this_machine::ThisMachine;
-use threadtune::daemon::status::{State, Status, read};
-use threadtune::profile::{Profile, load};
+use threadtune::daemon::status::{Reason, State, Status, read};
+use threadtune::profile::{Entry, Profile, load};
 
 /// Nothing takes so long but what will never happen.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -19,6 +19,10 @@ const PATIENCE: Duration = Duration::from_mins(2);
 /// One that takes as long as it may, and seconds at least.
 pub const MANY: &str =
     "[[workload]]\nname = \"many\"\nshape = \"gemm:2048x2048x1024:f32\"\nresidency = \"cache\"\n";
+
+/// One whose calls are short, with tens of megabytes to work on.
+pub const LARGE: &str =
+    "[[workload]]\nname = \"large\"\nshape = \"triad:4000000:f32\"\nresidency = \"cache\"\n";
 
 /// Two workloads that are tuned within seconds.
 pub const TINY: &str = "[[workload]]\nname = \"a\"\nshape = \"gemm:8x8x8:f32\"\nresidency = \"cache\"\n\
@@ -31,6 +35,11 @@ pub const LONG: &str =
 /// A daemon that measures whatever else goes on: tests run side by side, and none of them must wait for an idle machine.
 pub const EAGER: &str = "[daemon]\nquiet = \"0s\"\nidle_cpus = 4096\nidle_pressure_percent = 100\nmains_only = false\n\
                          workload_budget = \"2s\"\n";
+
+/// As [`EAGER`], but a workload takes its time.
+pub fn patient() -> String {
+    EAGER.replace("2s", "60s")
+}
 
 /// Directories for a daemon, and perhaps one that runs there.
 pub struct Home {
@@ -104,6 +113,25 @@ impl Home {
         send(self.pid(), signal);
     }
 
+    /// Starts another daemon in the same place, which must end by itself; its exit code, and what it said.
+    pub fn second(&self) -> (Option<i32>, String) {
+        let log = self.path("second");
+        let stderr = File::create(&log).unwrap();
+        let mut second = self.command().stderr(stderr).spawn().unwrap();
+        let begin = Instant::now();
+        let status = loop {
+            if let Some(status) = second.try_wait().unwrap() {
+                break status;
+            }
+            if begin.elapsed() > PATIENCE / 6 {
+                second.kill().unwrap();
+                break second.wait().unwrap();
+            }
+            thread::sleep(Duration::from_millis(10));
+        };
+        (status.code(), fs::read_to_string(log).unwrap())
+    }
+
     /// Waits for the end of the daemon.
     pub fn end(&mut self) -> ExitStatus {
         let mut child = self.child.take().expect("a daemon runs");
@@ -159,7 +187,8 @@ impl Home {
         })
     }
 
-    fn wait(&self, what: &str, mut is: impl FnMut() -> bool) {
+    /// Waits until this is so.
+    pub fn wait(&self, what: &str, mut is: impl FnMut() -> bool) {
         let begin = Instant::now();
         while !is() {
             assert!(
@@ -183,6 +212,12 @@ impl Home {
         load(&self.profile_path()).unwrap()
     }
 
+    /// What the profile says of a workload.
+    pub fn entry(&self, name: &str) -> Entry {
+        let entry = self.profile().entry(name).cloned();
+        entry.unwrap_or_else(|| panic!("no {name} in {:?}", self.names()))
+    }
+
     pub fn names(&self) -> Vec<String> {
         let names = self.profile().workloads.into_iter().map(|e| e.name);
         names.collect()
@@ -196,6 +231,32 @@ impl Home {
             found.is_some()
         });
         found.unwrap()
+    }
+
+    /// Waits for a worker that holds the data of this workload, tens of megabytes, so that it has greeted; gives its
+    /// process.
+    pub fn worker_with_data(&self, workload: &str) -> u32 {
+        let mut found = None;
+        self.wait(&format!("a worker with the data of {workload}"), || {
+            let status = self.status();
+            let task = status.and_then(|status| status.task);
+            let is_at_hand = task.is_some_and(|task| task.workload == workload);
+            let worker = children(self.pid()).first().copied();
+            found = worker.filter(|pid| is_at_hand && resident_mib(*pid) > 24);
+            found.is_some()
+        });
+        found.unwrap()
+    }
+
+    /// Waits until it is stuck; gives the reason.
+    pub fn is_stuck(&self) -> String {
+        let status = self.is("a daemon that is stuck", |status| {
+            matches!(status.reason, Some(Reason::Stuck { .. }))
+        });
+        match status.reason {
+            Some(Reason::Stuck { why }) => why,
+            other => panic!("{other:?}"),
+        }
     }
 }
 
@@ -221,4 +282,12 @@ pub fn children(pid: u32) -> Vec<u32> {
     let lists: Vec<String> = lists.map(Result::unwrap_or_default).collect();
     let words = lists.iter().flat_map(|list| list.split_whitespace());
     words.filter_map(|word| word.parse().ok()).collect()
+}
+
+/// Memory of a process that is in use, MiB; nothing for one that is gone.
+pub fn resident_mib(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    kib.unwrap_or(0) >> 10
 }

@@ -1,0 +1,150 @@
+//! Power cuts: the daemon and its worker killed at any moment, again and again.
+//!
+//! What the system had yet to write to the disk is lost in a real cut and not in these: they show that no moment leaves
+//! a torn or a lesser profile behind, not that the disk was told to keep what it was given.
+
+use crate::daemon_home::*;
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg32;
+use rustix::process::Signal;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+use threadtune::profile::{Entry, load};
+
+/// Temporary files that may lie about: of the run that was cut, one for each file that is kept.
+const HANDFUL: usize = 3;
+
+#[test]
+fn twenty_power_cuts_lose_nothing_that_was_finished() {
+    cut(20, 20);
+}
+
+#[test]
+#[ignore = "takes minutes: two hundred power cuts"]
+fn two_hundred_power_cuts_lose_nothing_that_was_finished() {
+    cut(200, 200);
+}
+
+/// What the cuts hit.
+#[derive(Debug, Default)]
+struct Hit {
+    measuring: usize,
+    writing: usize,
+    finished_lives: usize,
+}
+
+fn cut(times: usize, seed: u64) {
+    let mut rng = Pcg32::seed_from_u64(seed);
+    let mut home = Home::new(&catalogue());
+    home.configure(&EAGER.replace("2s", "1s"));
+    let mut known = BTreeMap::new();
+    let mut hit = Hit::default();
+    for run in 0..times {
+        home.start();
+        // Every other cut is aimed at the moment in which something is being written.
+        if rng.random_bool(0.5) {
+            let most_us = [200, 2_000][run % 2];
+            wait_for_writing(&home, Duration::from_micros(rng.random_range(0..most_us)));
+        } else {
+            thread::sleep(Duration::from_millis(rng.random_range(0..1500)));
+        }
+        let workers = children(home.pid());
+        home.signal(Signal::KILL);
+        home.end();
+        for worker in &workers {
+            send(*worker, Signal::KILL);
+        }
+        hit.measuring += usize::from(!workers.is_empty());
+        let left = temporary_files(&home.path("state"));
+        hit.writing += usize::from(!left.is_empty());
+        assert!(left.len() <= HANDFUL, "run {run}: they pile up: {left:?}");
+        let on_disk = entries(&home.profile_path(), run);
+        for (name, entry) in &known {
+            assert_eq!(on_disk.get(name), Some(entry), "run {run} lost {name}");
+        }
+        if on_disk.len() == WORKLOADS {
+            // All is measured: another machine is installed.
+            fs::remove_dir_all(home.path("state")).unwrap();
+            known.clear();
+            hit.finished_lives += 1;
+        } else {
+            known = finished(on_disk);
+        }
+    }
+    home.start();
+    home.is_idle();
+    assert_eq!(home.names().len(), WORKLOADS);
+    for (name, entry) in &known {
+        assert_eq!(home.entry(name), *entry, "the end lost {name}");
+    }
+    let left = temporary_files(&home.path("state"));
+    assert!(left.is_empty(), "{left:?}");
+    home.stop();
+    eprintln!(
+        "{times} power cuts (seed {seed}): {} while measuring, {} with a file half written, {} profiles completed meanwhile",
+        hit.measuring, hit.writing, hit.finished_lives
+    );
+}
+
+/// One without a count was too much disturbed, and is measured again at the next start.
+fn finished(mut entries: BTreeMap<String, Entry>) -> BTreeMap<String, Entry> {
+    entries.retain(|_, entry| entry.latency.is_some());
+    entries
+}
+
+const WORKLOADS: usize = 8;
+
+/// Workloads that are tuned within about a second each.
+fn catalogue() -> String {
+    let workload = |i: usize| {
+        let n = 8 * (i + 1);
+        format!(
+            "[[workload]]\nname = \"w{i}\"\nshape = \"gemm:{n}x8x8:f32\"\nresidency = \"cache\"\n"
+        )
+    };
+    (0..WORKLOADS).map(workload).collect()
+}
+
+/// Waits until a temporary file lies in the state directory that was not there before, and then for so long; for three
+/// seconds at most, since a daemon may have nothing to write.
+fn wait_for_writing(home: &Home, then: Duration) {
+    let state = home.path("state");
+    let begin = Instant::now();
+    let mine = format!(".{}-", home.pid());
+    let is_writing = || {
+        let files = temporary_files(&state);
+        files
+            .iter()
+            .any(|file| file.to_string_lossy().contains(&mine))
+    };
+    while !is_writing() && begin.elapsed() < Duration::from_secs(3) {
+        thread::yield_now();
+    }
+    thread::sleep(then);
+}
+
+/// All below this directory.
+fn temporary_files(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let (directories, files): (Vec<PathBuf>, Vec<PathBuf>) = entries
+        .map(|entry| entry.path())
+        .partition(|path| path.is_dir());
+    let temporary = files
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|e| e == "tmp"));
+    let below = directories.iter().flat_map(|path| temporary_files(path));
+    temporary.chain(below).collect()
+}
+
+/// What the profile holds, which must be whole where there is one.
+fn entries(path: &Path, run: usize) -> BTreeMap<String, Entry> {
+    if !path.exists() {
+        return BTreeMap::new();
+    }
+    let profile = load(path).unwrap_or_else(|error| panic!("run {run}: {error}"));
+    let entries = profile.workloads.into_iter();
+    entries.map(|entry| (entry.name.clone(), entry)).collect()
+}

@@ -1,0 +1,119 @@
+//! Workers that are killed, stopped or want too much memory.
+
+use crate::daemon_home::*;
+use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+use threadtune::profile::StopReason;
+
+fn failure(home: &Home, name: &str) -> String {
+    match home.entry(name).stop {
+        StopReason::Failed(why) => why,
+        other => panic!("{name}: {other}"),
+    }
+}
+
+/// On a busy machine samples are disturbed, and a count is not always reached.
+fn is_measured(home: &Home, name: &str) -> bool {
+    !matches!(home.entry(name).stop, StopReason::Failed(_))
+}
+
+/// All others were measured, and the one that failed is not tried again by itself.
+fn others_are_measured(home: &Home, failed: &str) {
+    let status = home.is_idle();
+    assert_eq!((status.workloads.failed, status.workloads.left), (1, 0));
+    for name in ["a", "b"] {
+        assert!(is_measured(home, name), "{name}");
+    }
+    let times = home.log().matches(&format!("measures {failed}")).count();
+    assert_eq!(times, 1, "{}", home.log());
+}
+
+#[test]
+fn a_worker_that_is_killed_costs_one_workload() {
+    let mut home = Home::new(&format!("{LARGE}{TINY}"));
+    home.start();
+    send(home.worker_with_data("large"), Signal::KILL);
+    others_are_measured(&home, "large");
+    let why = failure(&home, "large");
+    assert!(why.contains("was ended by signal 9 (SIGKILL)"), "{why}");
+    // Asked to, it tries again.
+    home.signal(Signal::USR1);
+    home.says("measures large", 2);
+    home.is_idle();
+    assert!(is_measured(&home, "large"));
+    home.stop();
+}
+
+#[test]
+fn a_worker_that_stands_still_is_ended_at_the_deadline() {
+    let mut home = Home::new(&format!("{LARGE}{TINY}"));
+    let mut command = home.command();
+    home.start_as(command.args(["--deadline", "5"]));
+    let worker = home.worker_with_data("large");
+    send(worker, Signal::STOP);
+    others_are_measured(&home, "large");
+    let why = failure(&home, "large");
+    assert!(
+        why.contains("did not answer within 5s and was ended"),
+        "{why}"
+    );
+    assert!(
+        !fs::exists(format!("/proc/{worker}")).unwrap(),
+        "nothing is left of it"
+    );
+    home.stop();
+}
+
+#[test]
+fn a_worker_that_wants_more_memory_than_it_may_have_costs_one_workload() {
+    let mut home = Home::new(&format!("{LARGE}{TINY}"));
+    let worker = stopped_before_it_orders(&mut home);
+    // No more than it has and a little: its data are tens of megabytes.
+    let limit = Some((data_kib(worker) << 10) + (4 << 20));
+    let limit = Rlimit {
+        current: limit,
+        maximum: limit,
+    };
+    prlimit(Pid::from_raw(worker.cast_signed()), Resource::Data, limit).unwrap();
+    home.signal(Signal::CONT);
+    others_are_measured(&home, "large");
+    let why = failure(&home, "large");
+    assert!(why.contains("memory"), "{why}");
+    home.stop();
+}
+
+/// Starts the daemon and stops it, as SIGSTOP does, before it can tell its first worker what to prepare; gives the worker,
+/// which waits for that.
+fn stopped_before_it_orders(home: &mut Home) -> u32 {
+    for _ in 0..50 {
+        home.start();
+        let (begin, mut worker) = (Instant::now(), None);
+        while worker.is_none() {
+            assert!(begin.elapsed() < Duration::from_mins(1), "{}", home.log());
+            // A pause would be too long.
+            worker = children(home.pid()).first().copied();
+        }
+        home.signal(Signal::STOP);
+        let worker = worker.unwrap();
+        // Long enough for it to load its libraries, and to fill its data if it was told to.
+        thread::sleep(Duration::from_millis(500));
+        if resident_mib(worker) < 24 {
+            return worker;
+        }
+        home.signal(Signal::KILL);
+        home.end();
+        fs::remove_dir_all(home.path("state")).unwrap();
+        fs::remove_file(home.path("log")).unwrap();
+    }
+    panic!("the daemon is always faster");
+}
+
+/// What a process has mapped for its data, KiB.
+fn data_kib(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmData:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
+    kib.unwrap()
+}
