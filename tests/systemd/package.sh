@@ -4,38 +4,22 @@
 #
 #   tests/systemd/package.sh [PACKAGE.deb]     a package that is built already
 #
-# Skipped by name without root, debootstrap or cargo-deb. The bare root file system is made once and kept below
-# $THREADTUNE_ROOTFS (~/.cache/threadtune/rootfs unless set).
+# Skipped by name without root, debootstrap or cargo-deb.
 set -euo pipefail
 
-skip() { echo "skipped package: $1" >&2; exit 0; }
+test=package
+package=${1:+$(realpath -e "$1")}
+cd "$(dirname "$0")/../.."
+. tests/systemd/rig.sh
 fail() { echo "failed after $step: $1" >&2; exit 1; }
 
-[ "$(id -u)" = 0 ] || skip "only root may enter another root file system"
-command -v debootstrap >/dev/null || skip "debootstrap is not installed"
-command -v dpkg-deb >/dev/null || skip "dpkg-deb is not installed"
-package=${1:+$(realpath "$1")}
-cd "$(dirname "$0")/../.."
-if [ -z "$package" ]; then
-  command -v cargo-deb >/dev/null || skip "cargo-deb is not installed"
-  rm -f target/debian/threadtune_*.deb
-  timeout 1800 systemd/package
-  package=$(realpath target/debian/threadtune_*.deb)
-fi
-
-cache=${THREADTUNE_ROOTFS:-${HOME:?}/.cache/threadtune/rootfs}
-bare=$cache/bookworm
-if [ ! -e "$bare/made" ]; then
-  rm -rf "$bare"
-  mkdir -p "$bare"
-  timeout 900 debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus bookworm "$bare" >"$bare.log" ||
-    { tail "$bare.log" >&2; exit 1; }
-  touch "$bare/made"
-fi
-work=$(mktemp -d "$cache/package.XXXXXX")
-trap 'rm -rf "$work"' EXIT
+need_root
+need debootstrap dpkg-deb
+need_package
+make_bare bookworm
+make_work
 root=$work/root
-timeout 120 cp -a "$bare" "$root"
+copy_bare bookworm
 
 in_root() { timeout 120 chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C "$@"; }
 # Runs dpkg; what it says is shown only if it fails.
@@ -51,13 +35,8 @@ configuration=/etc/threadtune/threadtune.toml
 enabled=/etc/systemd/system/multi-user.target.wants/threadtune.service
 profile=/var/lib/threadtune/profiles/made-up/native.toml
 
-# The next version: the same files but one.
 cp "$package" "$root/first.deb"
-timeout 60 dpkg-deb -R "$package" "$work/next"
-sed -i 's/^Version: .*/&+next/' "$work/next/DEBIAN/control"
-echo next >>"$work/next/usr/share/doc/threadtune/README.md"
-(cd "$work/next" && find . -path ./DEBIAN -prune -o -type f -printf '%P\0' | xargs -0 md5sum >DEBIAN/md5sums)
-timeout 120 dpkg-deb -Znone -b "$work/next" "$root/next.deb" >/dev/null
+make_next_package "$root/next.deb"
 
 step="installation"
 dpkg_says -i /first.deb
