@@ -71,7 +71,8 @@ told() {
   [ ! -e $status ] || sed -n "s/.*\"$1\": *\"\{0,1\}\([^\",}]*\).*/\1/p" $status | head -n 1
 }
 is_measuring() { [ "$(told state)" = measuring ]; }
-is_idle() { [ "$(told state)" = idle ] && [ "$(told left)" = 0 ]; }
+# All is measured; before its first look at the profile the service knows of nothing to do, nor of a profile.
+is_idle() { [ "$(told state)" = idle ] && [ "$(told left)" = 0 ] && [ "$(told profile)" != null ]; }
 
 # The profile holds just these workloads, each measured, and every tool reads it.
 holds() {
@@ -91,6 +92,16 @@ has_no_process() {
 # The measuring process: what runs in the unit's control group beside the service itself.
 worker() { grep -vx "$(property MainPID)" "/sys/fs/cgroup/system.slice/$unit/cgroup.procs" | head -n 1; }
 has_worker() { [ -n "$(worker)" ]; }
+
+# Has the configuration read again, and waits until what follows from that is done: a few counts are checked, and what
+# others disturbed is tuned again.
+reload_and_rest() {
+  mark
+  systemctl reload $unit
+  within 30 "the reload" has_said "$configuration was read again"
+  sleep "$slowness"
+  within "${1:-120}" "rest after the reload" is_idle
+}
 
 # Sets something of the unit, until `drop_nothing`.
 drop_in() {

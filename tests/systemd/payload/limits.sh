@@ -1,0 +1,83 @@
+# Limits that the administrator sets while the service runs, and takes away again. Each is skipped by name where the
+# kernel's controller is not in this hierarchy.
+
+# Runs a step named $2, by the command after that, if there is the controller $1.
+with_controller() {
+  local controller=$1
+  step "$2"
+  shift 2
+  if grep -qw "$controller" /sys/fs/cgroup/cgroup.controllers; then "$@"; else skip "there is no controller $controller"; fi
+}
+
+limit() { systemctl set-property --runtime $unit "$1"; }
+has_noticed() { has_said 'a CPU quota or cpuset was written'; }
+knows_budget() { is_idle && grep -q "^budget = { $1" "$(profile)"; }
+
+# Sets $1, under which the profile is to know the budget $2, of $3 threads at most; $4 takes that away.
+cpus() {
+  local setting=$1 budget=$2 most=$3 without=$4 all pid
+  all=$(nproc --all)
+  mark
+  limit "$setting"
+  within 30 "a word about $setting" has_noticed
+  within 120 "rest" is_idle
+  # From nothing, under the limit.
+  systemctl stop $unit
+  rm -rf /var/lib/threadtune/profiles
+  cp catalog.toml $catalogue
+  systemctl start $unit
+  within 240 "the end of the tuning" is_idle
+  holds $small
+  knows_budget "$budget" || fail "the budget is not $budget: $(grep '^budget' "$(profile)")"
+  ! grep -oE 'threads = [0-9]+' "$(profile)" | awk -v "most=$most" '$3 > most { print; more = 1 } END { exit !more }' ||
+    fail "so many threads were measured"
+  # And now without, with the same process.
+  pid=$(property MainPID)
+  mark
+  limit "$without"
+  within 30 "a word about $without" has_said "$all CPUs may be used where the profile knows $most"
+  within 480 "another tuning" knows_budget "cpus = \"0-$((all - 1))\", limit = $all,"
+  holds $small
+  is MainPID "$pid"
+  is NRestarts 0
+}
+with_controller cpu "a quota" cpus CPUQuota=250% "cpus = \"0-$(($(nproc --all) - 1))\", limit = 2, by = \"quota\"" 2 CPUQuota=
+with_controller cpuset "a cpuset" cpus AllowedCPUs=0-3 'cpus = "0-3", limit = 4,' 4 AllowedCPUs=
+
+# The same limits, written again when systemd is told to read its units: the measuring goes on.
+step "the same limits once more"
+begin_anew
+pid=$(property MainPID)
+for _ in 1 2 3; do systemctl daemon-reload; sleep 1; done
+within 480 "the end of the tuning" is_idle
+is MainPID "$pid"
+is NRestarts 0
+holds gemm-a gemm-b gemm-c gemm-d gemv-e gemv-f
+
+# The kernel kills the measuring process, and the service goes on without it.
+memory() {
+  local pid service_kb
+  begin_anew
+  pid=$(property MainPID)
+  service_kb=$(awk '$1 == "Rss:" { print $2 }' "/proc/$pid/smaps_rollup")
+  mark
+  # Less than the measuring process holds by now, though enough for the service alone.
+  limit MemoryMax=$((service_kb + 4096))K
+  within 60 "the kernel's victim" has_victim
+  is MainPID "$pid"
+  is ActiveState active
+  limit MemoryMax=infinity
+  within 480 "rest" is_idle
+  is MainPID "$pid"
+  is NRestarts 0
+  parses
+  # What failed for want of memory is tried again when asked for.
+  systemctl reload $unit
+  within 480 "the end of the tuning" has_all_six
+  holds gemm-a gemm-b gemm-c gemm-d gemv-e gemv-f
+}
+has_all_six() { is_idle && [ "$(finished | wc -l)" = 6 ] && ! grep -q '^stop = "failed' "$(profile)"; }
+has_victim() { timeout 20 journalctl --quiet --no-pager --output=cat --since="$moment" --unit=$unit | grep -q 'OOM killer'; }
+with_controller memory "too little memory" memory
+rm -rf /run/systemd/system.control/$unit.d
+systemctl daemon-reload
