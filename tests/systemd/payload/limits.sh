@@ -22,6 +22,7 @@ cpus() {
   within 30 "a word about $setting" has_noticed
   within 120 "rest" is_idle
   # From nothing, under the limit.
+  systemctl daemon-reload
   systemctl stop $unit
   rm -rf /var/lib/threadtune/profiles
   cp catalog.toml $catalogue

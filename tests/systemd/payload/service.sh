@@ -49,16 +49,6 @@ cmp before.toml "$(profile)" || fail "the profile has changed"
 as_nobody threadtune status >/dev/null || fail "no status for users"
 
 step "a crash in the middle of tuning"
-# From nothing, with a long catalogue; the service must have finished a workload and be at the next one.
-is_under_way() { has_finished 1 && is_measuring && has_worker; }
-begin_anew() {
-  systemctl stop $unit
-  rm -rf /var/lib/threadtune/profiles
-  cp longer.toml $catalogue
-  systemctl reset-failed $unit
-  systemctl start $unit
-  within 120 "measuring after a finished workload" is_under_way
-}
 begin_anew
 pid=$(property MainPID) restarts=$(property NRestarts) had=$(finished)
 kill -KILL "$pid"

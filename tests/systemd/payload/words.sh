@@ -71,8 +71,13 @@ told() {
   [ ! -e $status ] || sed -n "s/.*\"$1\": *\"\{0,1\}\([^\",}]*\).*/\1/p" $status | head -n 1
 }
 is_measuring() { [ "$(told state)" = measuring ]; }
-# All is measured; before its first look at the profile the service knows of nothing to do, nor of a profile.
-is_idle() { [ "$(told state)" = idle ] && [ "$(told left)" = 0 ] && [ "$(told profile)" != null ]; }
+# All is measured; before its first look at the profile the service knows of nothing to do, nor of a profile. One read:
+# the file may be another one a moment later.
+is_idle() {
+  local all
+  all=$(tr -d ' \n' <$status) || return 1
+  [[ $all == *'"state":"idle"'* && $all == *'"left":0}'* && $all != *'"profile":null'* ]]
+}
 
 # The profile holds just these workloads, each measured, and every tool reads it.
 holds() {
@@ -101,6 +106,17 @@ reload_and_rest() {
   within 30 "the reload" has_said "$configuration was read again"
   sleep "$slowness"
   within "${1:-120}" "rest after the reload" is_idle
+}
+
+# From nothing, with a long catalogue; the service must have finished a workload and be at the next one.
+is_under_way() { has_finished 1 && is_measuring && has_worker; }
+begin_anew() {
+  systemctl stop $unit
+  rm -rf /var/lib/threadtune/profiles
+  cp longer.toml $catalogue
+  systemctl reset-failed $unit
+  systemctl start $unit
+  within 120 "measuring after a finished workload" is_under_way
 }
 
 # Sets something of the unit, until `drop_nothing`.
