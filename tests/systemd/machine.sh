@@ -25,7 +25,7 @@ if [ ! -e "$image/made" ]; then
   touch "$image/made"
 fi
 make_work
-make_payload ${PARTS:-install service limits hotplug removal}
+make_payload install service limits machine removal
 # Everything is emulated, and 8 CPUs share those of this machine.
 echo 'slowness=4' >"$work/payload/settings"
 

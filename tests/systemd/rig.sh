@@ -70,12 +70,12 @@ make_bare() {
 # Copies the bare root file system $1 to $work/root.
 copy_bare() { timeout 120 cp -a "$cache/$1" "$work/root"; }
 
-# Makes the directory $work/payload, which runs these parts inside.
+# Makes the directory $work/payload, which runs these parts inside, or those of $PARTS.
 make_payload() {
   cp -r tests/systemd/payload "$work/payload"
   cp "$package" "$work/payload/first.deb"
   make_next_package "$work/payload/next.deb"
-  echo "$*" >"$work/payload/parts"
+  echo "${PARTS:-$*}" >"$work/payload/parts"
 }
 
 # Runs the payload under the systemd of the root file system $work/root, for $1 seconds at most.

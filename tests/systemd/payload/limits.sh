@@ -55,30 +55,5 @@ is MainPID "$pid"
 is NRestarts 0
 holds gemm-a gemm-b gemm-c gemm-d gemv-e gemv-f
 
-# The kernel kills the measuring process, and the service goes on without it.
-memory() {
-  local pid service_kb
-  begin_anew
-  pid=$(property MainPID)
-  service_kb=$(awk '$1 == "Rss:" { print $2 }' "/proc/$pid/smaps_rollup")
-  mark
-  # Less than the measuring process holds by now, though enough for the service alone.
-  limit MemoryMax=$((service_kb + 4096))K
-  within 60 "the kernel's victim" has_victim
-  is MainPID "$pid"
-  is ActiveState active
-  limit MemoryMax=infinity
-  within 480 "rest" is_idle
-  is MainPID "$pid"
-  is NRestarts 0
-  parses
-  # What failed for want of memory is tried again when asked for.
-  systemctl reload $unit
-  within 480 "the end of the tuning" has_all_six
-  holds gemm-a gemm-b gemm-c gemm-d gemv-e gemv-f
-}
-has_all_six() { is_idle && [ "$(finished | wc -l)" = 6 ] && ! grep -q '^stop = "failed' "$(profile)"; }
-has_victim() { timeout 20 journalctl --quiet --no-pager --output=cat --since="$moment" --unit=$unit | grep -q 'OOM killer'; }
-with_controller memory "too little memory" memory
 rm -rf /run/systemd/system.control/$unit.d
 systemctl daemon-reload

@@ -1,4 +1,4 @@
-# A CPU of the virtual machine goes and comes back.
+# What only a machine of its own may suffer: a CPU goes and comes back, memory runs out. It would hit the whole machine.
 
 cpu=/sys/devices/system/cpu/cpu5/online
 
@@ -45,4 +45,28 @@ done
 within 480 "the end of the tuning" is_whole
 is MainPID "$pid"
 is NRestarts 0
+holds gemm-a gemm-b gemm-c gemm-d gemv-e gemv-f
+
+# The kernel kills what it thinks takes most, and the service goes on.
+step "memory runs out while something is measured"
+begin_anew
+pid=$(property MainPID)
+resident_kb() { awk '$1 == "VmRSS:" { print $2 }' "/proc/$1/status" 2>/dev/null; }
+worker_is_large() { [ "$(resident_kb "$(worker)")" -gt "$(resident_kb "$pid")" ] 2>/dev/null; }
+within 60 "a worker that is larger than the service" worker_is_large
+mark
+echo f >/proc/sysrq-trigger
+has_victim() { timeout $((20 * slowness)) journalctl --quiet --no-pager --since="$moment" --unit=$unit | grep -q 'OOM killer'; }
+within 60 "the kernel's victim" has_victim
+within 480 "rest" is_idle
+is MainPID "$pid"
+is NRestarts 0
+is ActiveState active
+parses
+[ "$(told failed)" = 1 ] || fail "$(told failed) workloads failed, not 1"
+# What failed is tried again when asked for.
+has_all_six() { is_idle && [ "$(finished | wc -l)" = 6 ] && [ "$(told failed)" = 0 ]; }
+systemctl reload $unit
+within 480 "the end of the tuning" has_all_six
+is MainPID "$pid"
 holds gemm-a gemm-b gemm-c gemm-d gemv-e gemv-f
