@@ -12,6 +12,7 @@ test=machine
 package=${1:+$(realpath -e "$1")}
 cd "$(dirname "$0")/../.."
 . tests/systemd/rig.sh
+[ "$(uname -m)" = x86_64 ] || skip "the machine's kernel is one for x86-64"
 need_root
 need_rig
 need dpkg-deb qemu-system-x86_64
@@ -31,7 +32,8 @@ echo 'slowness=4' >"$work/payload/settings"
 
 code=0
 # Without vendor and cache Linux sees neither SMT nor nodes.
-TMPDIR=$work TIMEOUT=1500 OUT=$image CPU='max,vendor=GenuineIntel,l3-cache=on' timeout -k 10 1600 bash "$rig/run-vm.sh" "$work/payload" \
+export TMPDIR=$work TIMEOUT=1500 OUT=$image CPU='max,vendor=GenuineIntel,l3-cache=on'
+timeout -k 10 1600 bash "$rig/run-vm.sh" "$work/payload" \
   -smp 8,sockets=2,cores=2,threads=2 -m 2G \
   -object memory-backend-ram,id=m0,size=1G -object memory-backend-ram,id=m1,size=1G \
   -numa node,nodeid=0,cpus=0-3,memdev=m0 -numa node,nodeid=1,cpus=4-7,memdev=m1 | tee "$work/output" || code=$?

@@ -5,8 +5,8 @@
 #   tests/systemd/namespaces.sh 252 [PACKAGE.deb]     the systemd of bookworm; a package that is built already
 #   tests/systemd/namespaces.sh 257 [PACKAGE.deb]     of trixie
 #
-# Skipped by name without root, the scripts of ../shared/systemd-rig, a control group hierarchy of version 2, debootstrap
-# or cargo-deb.
+# Skipped by name without root, the scripts of ../shared/systemd-rig, a control group hierarchy of version 2,
+# debootstrap or cargo-deb.
 set -euo pipefail
 
 case "${1:-}" in
@@ -26,6 +26,7 @@ make_bare $release
 make_work
 copy_bare $release
 make_payload install service removal
-timeout 30 chroot "$work/root" systemctl --version | grep -q "^systemd $1 " || { echo "$release has another systemd" >&2; exit 1; }
+timeout 30 chroot "$work/root" systemctl --version | grep -q "^systemd $1 " ||
+  { echo "$release has another systemd" >&2; exit 1; }
 run_in_namespaces 900
 echo "$test: $(basename "$package"): all is right"

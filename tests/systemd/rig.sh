@@ -58,8 +58,11 @@ make_bare() {
   local bare=$cache/$1 mirror
   [ ! -e "$bare/made" ] || return 0
   need debootstrap
-  # From where this machine has its own packages.
-  mirror=$(apt-get indextargets --format "\$(REPO_URI)" | grep -v security | head -n 1) || mirror=
+  # From where a Debian has its own packages.
+  mirror=
+  if grep -qx ID=debian /etc/os-release; then
+    mirror=$(apt-get indextargets --format "\$(REPO_URI)" | awk '!/security/ && !seen++')
+  fi
   rm -rf "$bare"
   mkdir -p "$bare"
   timeout 900 debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus "$1" "$bare" ${mirror:+"$mirror"} \

@@ -3,9 +3,10 @@
 small="small-gemm small-triad small-gemv"
 # A workload's count in the profile, as programs are launched with it.
 count_of() {
-  awk -v "name=\"$1\"" '$1 == "name" { this = $3 == name }
-    this && $1 == "latency" && match($0, /threads = [0-9]+/) { print substr($0, RSTART + 10, RLENGTH - 10); exit }' \
-    "$(profile)"
+  awk -v "name=\"$1\"" '
+    $1 == "name" { this = $3 == name }
+    this && $1 == "latency" && match($0, /threads = [0-9]+/) { print substr($0, RSTART + 10, RLENGTH - 10); exit }
+  ' "$(profile)"
 }
 
 step "installation"
@@ -43,7 +44,8 @@ is NRestarts 0
 
 step "another user reads it"
 as_nobody cat "$(profile)" | cmp - "$(profile)" || fail "the profile is another one for a user"
-as_nobody threadtune status | grep -q 'workloads: .*, 0 left' || fail "a user sees: $(as_nobody threadtune status 2>&1)"
+as_nobody threadtune status | grep -q 'workloads: .*, 0 left' ||
+  fail "a user sees: $(as_nobody threadtune status 2>&1)"
 [ "$(as_nobody threadtune status --json | grep -c '"pid"')" = 1 ] || fail "status --json"
 for directory in /var/lib/threadtune "$(dirname "$(profile)")" /run/threadtune; do
   ! as_nobody touch "$directory/mine" 2>/dev/null || fail "every user writes in $directory"

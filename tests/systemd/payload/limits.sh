@@ -6,7 +6,11 @@ with_controller() {
   local controller=$1
   step "$2"
   shift 2
-  if grep -qw "$controller" /sys/fs/cgroup/cgroup.controllers; then "$@"; else skip "there is no controller $controller"; fi
+  if grep -qw "$controller" /sys/fs/cgroup/cgroup.controllers; then
+    "$@"
+  else
+    skip "there is no controller $controller"
+  fi
 }
 
 limit() { systemctl set-property --runtime $unit "$1"; }
@@ -42,8 +46,10 @@ cpus() {
   is MainPID "$pid"
   is NRestarts 0
 }
-with_controller cpu "a quota" cpus CPUQuota=250% "cpus = \"0-$(($(nproc --all) - 1))\", limit = 2, by = \"quota\"" 2 CPUQuota=
-with_controller cpuset "a cpuset" cpus AllowedCPUs=0-3 'cpus = "0-3", limit = 4,' 4 AllowedCPUs=
+with_controller cpu "a quota" \
+  cpus CPUQuota=250% "cpus = \"0-$(($(nproc --all) - 1))\", limit = 2, by = \"quota\"" 2 CPUQuota=
+with_controller cpuset "a cpuset" \
+  cpus AllowedCPUs=0-3 'cpus = "0-3", limit = 4,' 4 AllowedCPUs=
 
 # The same limits, written again when systemd is told to read its units: the measuring goes on.
 step "the same limits once more"

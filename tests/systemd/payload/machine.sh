@@ -56,7 +56,7 @@ worker_is_large() { [ "$(resident_kb "$(worker)")" -gt "$(resident_kb "$pid")" ]
 within 60 "a worker that is larger than the service" worker_is_large
 mark
 echo f >/proc/sysrq-trigger
-has_victim() { timeout $((20 * slowness)) journalctl --quiet --no-pager --since="$moment" --unit=$unit | grep -q 'OOM killer'; }
+has_victim() { said | grep -q 'OOM killer'; }
 within 60 "the kernel's victim" has_victim
 within 480 "rest" is_idle
 is MainPID "$pid"

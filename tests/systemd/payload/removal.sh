@@ -24,7 +24,10 @@ step "purge"
 rm $catalogue
 timeout $((120 * slowness)) dpkg --purge threadtune >dpkg.log 2>&1 || { cat dpkg.log >&2; fail "dpkg --purge"; }
 # All but the test's own. The settings of `systemctl set-property` were the administrator's.
-left=$(find / -xdev -name '*threadtune*' -not -path "$here/*"; find /run /tmp /var/tmp /dev/shm /sys/fs/cgroup -name '*threadtune*')
+left=$(
+  find / -xdev -name '*threadtune*' -not -path "$here/*"
+  find /run /tmp /var/tmp /dev/shm /sys/fs/cgroup -name '*threadtune*'
+)
 [ -z "$left" ] || fail "there is left: $(xargs <<<"$left")"
 has_no_process
 [ -z "$(systemctl list-units --all --no-legend 'threadtune*')" ] || fail "systemd still knows it"

@@ -53,7 +53,7 @@ within() {
 
 is_active() { [ "$(property ActiveState)" = active ]; }
 
-# What the service has said since a moment that `mark` set.
+# What the service, and systemd of it, have said since a moment that `mark` set.
 mark() { moment=$(date '+%F %T.%6N'); }
 said() { timeout $((20 * slowness)) journalctl --no-pager --quiet --output=cat --unit=$unit --since="$moment"; }
 has_said() { said | grep -q -e "$1"; }
