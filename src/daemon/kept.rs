@@ -40,24 +40,37 @@ pub struct Kept {
     checked: BTreeSet<String>,
     /// Does the disk hold what this process knows?
     is_saved: bool,
-    /// Was a verdict replaced since the survey?
-    has_replaced: bool,
-    /// The profile as it was before that, until it is kept beside the new one.
+    /// Did a check fail since the survey?
+    has_failed_check: bool,
+    /// Is the profile kept, or about to be, as it was before the first verdict was replaced or given up?
+    has_previous: bool,
+    /// The profile as it was then, until it lies beside the new one.
     previous: Option<Profile>,
 }
 
+/// What a survey is to take into account.
+pub struct Request<'a> {
+    /// What is configured.
+    pub configuration: &'a Configuration,
+    /// What is measured.
+    pub scope: &'a Scope,
+    /// Sentinels are due, and what failed is tried again.
+    pub check: bool,
+    /// Otherwise these workloads are left out.
+    pub given_up: &'a BTreeSet<String>,
+    /// Was the profile before kept when these tasks began to be done?
+    pub has_previous: bool,
+}
+
 impl Kept {
-    /// Compares machine, catalogue and profile: what is kept, and what is to be done. `check`: sentinels are due, and
-    /// what failed is tried again. Otherwise those `given_up` are left out. An error says what must be mended first.
+    /// Compares machine, catalogue and profile: what is kept, and what is to be done. An error says what must be mended
+    /// first.
     pub fn survey(
         state: &StateDirectory,
-        configuration: &Configuration,
-        scope: &Scope,
-        check: bool,
-        given_up: &BTreeSet<String>,
+        request: &Request<'_>,
     ) -> anyhow::Result<(Self, Vec<Task>)> {
-        let catalog = catalog(scope.catalogue.as_deref())?;
-        let around = Surroundings::read(configuration, TeamChoice::Auto)?;
+        let catalog = catalog(request.scope.catalogue.as_deref())?;
+        let around = Surroundings::read(request.configuration, TeamChoice::Auto)?;
         let path = state.profile(&around.fingerprint.id, BACKEND)?;
         check_writable(&path)?;
         let old = load_to_continue(&path, &around.fingerprint.id)?;
@@ -90,14 +103,15 @@ impl Kept {
             conditions,
             checked: BTreeSet::new(),
             is_saved: true,
-            has_replaced: false,
+            has_failed_check: false,
+            has_previous: request.has_previous,
             previous: None,
         };
         if has_grown {
             kept.outgrow(state)?;
         }
-        let tunes = kept.to_tune(check, given_up);
-        let checks = if check || !changes.is_empty() {
+        let tunes = kept.to_tune(request.check, request.given_up);
+        let checks = if request.check || !changes.is_empty() {
             kept.sentinels(&tunes)
         } else {
             Vec::new()
@@ -108,7 +122,7 @@ impl Kept {
             .map(Task::Check)
             .chain(tunes.into_iter().map(Task::Tune))
             .collect();
-        if !changes.is_empty() && !tasks.iter().any(is_check) {
+        if !changes.is_empty() && !tasks.iter().any(Task::is_check) {
             kept.settle(state)?;
         }
         Ok((kept, tasks))
@@ -117,6 +131,7 @@ impl Kept {
     /// Every verdict was reached with fewer CPUs than there are: each had too little, and is noted so in the profile until
     /// it is tuned again, whatever happens to this process.
     fn outgrow(&mut self, state: &StateDirectory) -> anyhow::Result<()> {
+        self.keep_previous();
         let order = self.catalog.names();
         for name in &order {
             if self.profile.entry(name).is_some() {
@@ -244,8 +259,10 @@ impl Kept {
         } else {
             Some(entry.clone())
         };
-        if replaces && fresh.is_some() && !std::mem::replace(&mut self.has_replaced, true) {
-            self.previous = Some(self.profile.clone());
+        let is_new = fresh.is_some();
+        // What was marked to be tuned again was kept as it was then.
+        if replaces && is_new && !self.profile.is_cut_short(&entry.name) {
+            self.keep_previous();
         }
         team.clone_into(&mut self.conditions.team);
         self.profile
@@ -258,13 +275,38 @@ impl Kept {
             .clone_from(&self.conditions.budget);
         let order = self.catalog.names();
         self.profile.merge(fresh, &order, spent.as_secs_f64());
-        self.profile.set_cut_short(&entry.name, false, &order);
+        if is_new {
+            self.profile.set_cut_short(&entry.name, false, &order);
+        }
         self.is_saved = false;
         self.save(state)
     }
 
-    /// Notes that a count was checked; what follows from it.
-    pub fn checked(&mut self, name: &str, finding: &Finding) -> Vec<Task> {
+    /// The profile as it is now, if it is the one before all changes, will be kept beside the one that follows.
+    fn keep_previous(&mut self) {
+        if !std::mem::replace(&mut self.has_previous, true) {
+            self.previous = Some(self.profile.clone());
+        }
+    }
+
+    /// Was the profile before kept already?
+    pub fn has_previous(&self) -> bool {
+        self.has_previous
+    }
+
+    /// Notes that a count could not be checked: nothing is known of today's conditions.
+    pub fn check_failed(&mut self) {
+        self.has_failed_check = true;
+    }
+
+    /// Notes that a count was checked; what follows from it. One that lost is noted in the profile, too, until it is tuned
+    /// again, whatever happens to this process.
+    pub fn checked(
+        &mut self,
+        state: &StateDirectory,
+        name: &str,
+        finding: &Finding,
+    ) -> anyhow::Result<Vec<Task>> {
         self.checked.insert(name.to_owned());
         let numbers = format!(
             "{name}: a call takes {} with a count of {}, as in the profile, and {} with {}",
@@ -276,11 +318,11 @@ impl Kept {
         match &finding.verdict {
             Drift::Holds => {
                 log::info!("{numbers}: the count holds");
-                Vec::new()
+                Ok(Vec::new())
             }
             Drift::Unknown(stop) => {
                 log::info!("{numbers}: that proves nothing ({stop}), and the count stays");
-                Vec::new()
+                Ok(Vec::new())
             }
             Drift::Lost => {
                 log::warn!(
@@ -288,29 +330,35 @@ impl Kept {
                      checked",
                     100.0 * finding.loss
                 );
+                self.keep_previous();
+                let order = self.catalog.names();
+                self.profile.set_cut_short(name, true, &order);
+                self.is_saved = false;
+                self.save(state)?;
                 let others = self
                     .checkable()
                     .filter(|entry| !self.checked.contains(&entry.name))
                     .map(|entry| Task::Check(entry.name.clone()));
-                std::iter::once(Task::Tune(name.to_owned()))
+                Ok(std::iter::once(Task::Tune(name.to_owned()))
                     .chain(others)
-                    .collect()
+                    .collect())
             }
         }
     }
 
-    /// No check is left to be made: from now on the profile is one of today's conditions.
-    pub fn settle(&mut self, state: &StateDirectory) -> anyhow::Result<()> {
+    /// No check is left to be made: from now on the profile is one of today's conditions, unless a check failed.
+    pub fn settle(&mut self, state: &StateDirectory) -> anyhow::Result<bool> {
         let settled = Conditions {
             budget: self.profile.conditions.budget.clone(),
             ..self.conditions.clone()
         };
-        if self.profile.conditions != settled {
+        if !self.has_failed_check && self.profile.conditions != settled {
             self.refresh(state);
             self.profile.conditions = settled;
             self.is_saved = self.profile.workloads.is_empty();
         }
-        self.save(state)
+        self.save(state)?;
+        Ok(!self.has_failed_check)
     }
 
     /// Writes what the disk lacks.
@@ -327,8 +375,7 @@ impl Kept {
         Ok(())
     }
 
-    /// Takes over what somebody else (`tune --system`, or a removed file's absence) did to the profile meanwhile; what
-    /// is broken, or cannot be reached, is left to [`Self::save`]: nothing that this process knows is lost by it.
+    /// Takes over what somebody else (`tune --system`) did to the profile meanwhile; what is gone, broken, or cannot be reached, is left to [`Self::save`]: nothing that this process knows is lost by it.
     fn refresh(&mut self, state: &StateDirectory) {
         if self.is_saved
             && state.profile(&self.profile.machine.id, BACKEND).is_ok()
@@ -338,11 +385,6 @@ impl Kept {
             self.profile = Profile::renewed(Some(there), self.profile.machine.clone(), conditions);
         }
     }
-}
-
-/// Is it a drift check?
-pub fn is_check(task: &Task) -> bool {
-    matches!(task, Task::Check(_))
 }
 
 /// May more be used now than was looked at then?

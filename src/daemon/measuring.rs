@@ -82,6 +82,8 @@ pub enum Outcome {
     PutAside(Option<Box<Unfinished>>),
     /// Nothing can be measured, for this reason.
     Impossible(String),
+    /// The thread panicked.
+    Panicked,
 }
 
 /// A measuring thread at work.
@@ -197,10 +199,7 @@ fn measure(assignment: Assignment, line: Line) {
         next: Instant::now() + LOOK_EVERY,
     }));
     let outcome = catch_unwind(AssertUnwindSafe(|| outcome(assignment, &lookout)));
-    let outcome = outcome.unwrap_or_else(|_| {
-        let why = "the measuring thread panicked, which is a fault of threadtune: please report it";
-        Outcome::Impossible(why.to_owned())
-    });
+    let outcome = outcome.unwrap_or(Outcome::Panicked);
     let mut lookout = lock(&lookout);
     // The worker has ended, and what it used is known.
     let cpu = lookout

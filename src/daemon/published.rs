@@ -52,6 +52,8 @@ pub struct Published {
     metrics_at: Option<Instant>,
     /// Was it complained that something cannot be written?
     complained: bool,
+    /// And of the metrics?
+    complained_of_metrics: bool,
 }
 
 impl Published {
@@ -64,6 +66,7 @@ impl Published {
             last: None,
             metrics_at: None,
             complained: false,
+            complained_of_metrics: false,
         }
     }
 
@@ -95,12 +98,13 @@ impl Published {
         })
     }
 
-    /// Writes the status if it is another one than before, or could not be written then. The line for the service manager if that is another one.
-    pub fn publish(&mut self, view: &View<'_>) -> Result<Option<String>, StatusError> {
+    /// Writes the status if it is another one than before, or could not be written then. The line for the service manager
+    /// if that is another one.
+    pub fn publish(&mut self, view: &View<'_>) -> (Option<String>, Result<(), StatusError>) {
         let status = self.status(view);
         let last = self.last.as_ref();
         if last == Some(&status) && !self.complained {
-            return Ok(None);
+            return (None, Ok(()));
         }
         let summary = status.summary();
         let is_news = last.is_none_or(|last| last.summary() != summary);
@@ -108,22 +112,32 @@ impl Published {
         if !same_state && let Some(reason) = &status.reason {
             log::info!("{}: {reason}", status.state.name().replace('_', " "));
         }
-        let written = status::write(&self.file, &status).and_then(|()| {
-            let is_due = self
-                .metrics_at
-                .is_none_or(|at| at.elapsed() >= METRICS_EVERY);
-            match &self.textfile {
-                Some(path) if is_due || !same_state => {
-                    self.metrics_at = Some(Instant::now());
-                    metrics::write(path, &status)
-                }
-                _ => Ok(()),
-            }
-        });
+        let written = status::write(&self.file, &status);
+        if written.is_ok() {
+            self.complained = false;
+        }
+        self.write_metrics(&status, same_state);
         self.last = Some(status);
-        written?;
-        self.complained = false;
-        Ok(is_news.then_some(summary))
+        (is_news.then_some(summary), written)
+    }
+
+    /// Metrics are for others: that they cannot be written is a line in the log, once until they can be.
+    fn write_metrics(&mut self, status: &Status, same_state: bool) {
+        let was_just_now = |at: Instant| at.elapsed() < METRICS_EVERY;
+        if same_state && self.metrics_at.is_some_and(was_just_now) {
+            return;
+        }
+        let Some(path) = &self.textfile else { return };
+        self.metrics_at = Some(Instant::now());
+        match metrics::write(path, status) {
+            Ok(()) => self.complained_of_metrics = false,
+            Err(error) if !std::mem::replace(&mut self.complained_of_metrics, true) => {
+                log::warn!(
+                    "{error}; is its directory among ReadWritePaths= of the unit? The daemon goes on without metrics"
+                );
+            }
+            Err(_) => {}
+        }
     }
 
     /// Logs that something could not be written, once until all could be.

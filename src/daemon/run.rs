@@ -2,17 +2,16 @@
 
 use super::calendar;
 use super::events::{Events, Occurrence};
-use super::kept::is_check;
 use super::measuring::Report;
 use super::notify::ServiceManager;
 use super::published::{Published, View};
-use super::schedule::{Action, Event, Now, Phase, Schedule};
+use super::schedule::{Action, Event, Now, Phase, Schedule, Task};
 use super::settings::Settings;
 use super::state::StateDirectory;
 use super::status::StatusError;
 use super::work::Work;
 use crate::configuration::read_file;
-use crate::machine::release_file_pages;
+use crate::machine::{on_mains, release_file_pages};
 use crate::tune::Progress;
 use crate::units::Nanos;
 use std::path::{Path, PathBuf};
@@ -114,11 +113,19 @@ impl Daemon {
                 self.changed("the CPUs that are online may have changed", now);
             }
             Occurrence::LimitsChanged => self.changed("a CPU quota or cpuset was written", now),
-            Occurrence::ClockSet => self.changed("the clock was set, or the machine slept", now),
-            Occurrence::PowerChanged => self.schedule.handle(Event::PowerChanged, now),
+            Occurrence::ClockSet => {
+                log::info!(
+                    "the clock was set, or the machine slept: the machine is looked at again"
+                );
+                self.schedule.handle(Event::ClockSet, now);
+            }
+            // Batteries announce every percent.
+            Occurrence::PowerChanged if on_mains(Path::new("/")) => {
+                self.schedule.handle(Event::PowerChanged, now);
+            }
             Occurrence::Woken => self.hear(),
             // The schedule is woken after every wait.
-            Occurrence::Due => {}
+            Occurrence::PowerChanged | Occurrence::Due => {}
         }
     }
 
@@ -150,7 +157,13 @@ impl Daemon {
             has_acted = true;
             let event = match action {
                 Action::Survey { check } => Some(self.work.survey(check)),
-                Action::Look => Some(Event::Looked(self.work.look())),
+                Action::Look => {
+                    let load = self.work.look();
+                    let (now, more) = (calendar::now(), load.spent);
+                    self.schedule.handle(Event::Looked(load), now);
+                    self.note_spent(more, now);
+                    None
+                }
                 Action::Measure(task) => {
                     self.progress = None;
                     self.work.begin(task)
@@ -187,8 +200,10 @@ impl Daemon {
                 }
                 Report::Progress(progress) => self.progress = Some(progress),
                 Report::Ended { outcome, cpu } => {
-                    let is_last_check = !self.schedule.tasks().skip(1).any(is_check);
-                    if let Some(event) = self.work.ended(outcome, cpu, is_last_check) {
+                    let is_last_check = !self.schedule.tasks().skip(1).any(Task::is_check);
+                    let is_stale = self.schedule.is_survey_due();
+                    let event = self.work.ended(outcome, cpu, is_last_check, is_stale);
+                    if let Some(event) = event {
                         self.schedule.handle(event, now);
                     }
                     self.note_spent(cpu, now);
@@ -226,9 +241,10 @@ impl Daemon {
             machine: self.work.machine.as_ref(),
             now,
         };
-        if let Some(summary) = self.published.publish(&view)? {
+        let (news, written) = self.published.publish(&view);
+        if let Some(summary) = news {
             self.manager.status(&summary);
         }
-        Ok(())
+        written
     }
 }

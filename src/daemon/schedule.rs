@@ -13,6 +13,9 @@ use std::fmt;
 
 const DAY_SECONDS: u32 = 24 * 3600;
 
+/// Others are not looked at more often than this, however short the quiet time is.
+const LEAST_PAUSE: Nanos = Nanos(1_000_000_000);
+
 /// How long until something is tried again that does not announce its change, or whose announcement may get lost.
 const RETRY: Nanos = Nanos(600_000_000_000);
 
@@ -37,6 +40,11 @@ pub enum Task {
 }
 
 impl Task {
+    /// Is it a drift check?
+    pub fn is_check(&self) -> bool {
+        matches!(self, Self::Check(_))
+    }
+
     /// The workload.
     pub fn workload(&self) -> &str {
         match self {
@@ -120,8 +128,10 @@ pub enum Event {
     PowerChanged,
     /// The user wants the tasks to be done now, whatever else goes on.
     TuneNow,
-    /// CPUs, quota or settings changed, or the machine was asleep: what is known of it may be wrong.
+    /// CPUs or limits changed: what is known of the machine may be wrong.
     Changed,
+    /// The clock was set, or the machine was asleep: what is known of the time may be wrong, too.
+    ClockSet,
     /// The settings were read again.
     Reloaded(Settings),
     /// The daemon is to end.
@@ -178,8 +188,13 @@ pub enum Reason {
 enum State {
     /// No tasks.
     Idle,
-    /// Tasks wait, and something is looked at again at this moment.
-    Waiting { until: Nanos, reason: Reason },
+    /// Tasks wait, and something is looked at again at this moment. The first look at the load has nothing to compare
+    /// with: only what was `watched` before tells anything.
+    Waiting {
+        until: Nanos,
+        reason: Reason,
+        watched: bool,
+    },
     /// The first task is being done.
     Measuring,
     /// It will be put aside at the end of the running sample.
@@ -211,13 +226,12 @@ pub struct Schedule {
     /// What is to be done, the task being done first.
     tasks: VecDeque<Task>,
     actions: VecDeque<Action>,
-    /// Was the load looked at since the tasks began to wait? The first look has nothing to compare with.
-    watched: bool,
     /// The user asked for the tasks at once.
     urgent: bool,
-    stopping: bool,
-    /// A survey is to be made as soon as the task is put aside, with or without checks.
-    survey_due: Option<bool>,
+    /// A survey is to be made as soon as nothing is measured.
+    survey_due: bool,
+    /// Checks are to be made, until they were.
+    check_due: bool,
     /// The day, and the CPU time spent on it.
     spent: (i64, Nanos),
     /// When checks are surveyed next.
@@ -233,13 +247,17 @@ impl Schedule {
                 .drift_interval
                 .map(|interval| now.at + interval.saturating_sub(since_check)),
             settings,
-            state: State::Idle,
+            // Nothing waits before the survey was made.
+            state: State::Waiting {
+                until: now.at + RETRY,
+                reason: Reason::Changed,
+                watched: false,
+            },
             tasks: VecDeque::new(),
             actions: VecDeque::from([Action::Survey { check: false }]),
-            watched: false,
             urgent: false,
-            stopping: false,
-            survey_due: None,
+            survey_due: false,
+            check_due: false,
             // A day that has yet to come was made up by a clock that has been set back since.
             spent: before.spent.map_or((now.day, Nanos::ZERO), |(day, spent)| {
                 (day.min(now.day), spent)
@@ -256,6 +274,9 @@ impl Schedule {
             Event::Finished { cpu, then } => {
                 self.spent.1 += cpu;
                 self.tasks.pop_front();
+                // A survey that was asked for meanwhile has yet to say what is to be checked.
+                self.check_due &=
+                    self.survey_due || then.iter().chain(&self.tasks).any(Task::is_check);
                 for task in then.into_iter().rev() {
                     self.tasks.push_front(task);
                 }
@@ -276,23 +297,29 @@ impl Schedule {
             }
             Event::TuneNow => {
                 self.urgent = true;
-                if !self.is_measuring() {
+                if self.is_measuring() {
+                    // What is being done may go on.
+                    self.check_due = true;
+                    self.survey_due = true;
+                } else {
                     self.survey(true, now);
                 }
             }
             Event::Changed => self.survey(false, now),
+            Event::ClockSet => {
+                self.wait_anew();
+                self.survey(false, now);
+            }
             Event::Reloaded(settings) => {
                 self.settings = settings;
+                self.wait_anew();
                 self.survey(true, now);
             }
-            Event::Stop => {
-                self.stopping = true;
-                match self.state {
-                    State::Measuring => self.stand_back(Reason::Stopping),
-                    State::StandingBack(_) => self.state = State::StandingBack(Reason::Stopping),
-                    _ => self.stop(),
-                }
-            }
+            Event::Stop => match self.state {
+                State::Measuring => self.stand_back(Reason::Stopping),
+                State::StandingBack(_) => self.state = State::StandingBack(Reason::Stopping),
+                _ => self.stop(),
+            },
         }
     }
 
@@ -300,7 +327,11 @@ impl Schedule {
     pub fn wake(&mut self, now: Now) {
         self.begin_day(now);
         match &self.state {
-            State::Waiting { until, reason } if now.at >= *until => match reason {
+            State::Waiting {
+                until,
+                reason,
+                watched,
+            } if now.at >= *until => match reason {
                 // Nobody looked at the load meanwhile.
                 Reason::Hours | Reason::DailyLimit | Reason::Battery => self.wait(now),
                 Reason::Stuck(why) => {
@@ -311,6 +342,7 @@ impl Schedule {
                     self.state = State::Waiting {
                         until: now.at + self.settings.quiet,
                         reason: reason.clone(),
+                        watched: *watched,
                     };
                     self.actions.push_back(Action::Look);
                 }
@@ -347,6 +379,11 @@ impl Schedule {
         }
     }
 
+    /// Did something change since the task being done was begun?
+    pub fn is_survey_due(&self) -> bool {
+        self.survey_due
+    }
+
     /// The tasks that are left, the one being done first.
     pub fn tasks(&self) -> impl Iterator<Item = &Task> {
         self.tasks.iter()
@@ -362,6 +399,8 @@ impl Schedule {
         if now.day > self.spent.0 {
             self.spent = (now.day, Nanos::ZERO);
         }
+        // A day that has yet to come was one of a clock that has been set right since.
+        self.spent.0 = now.day;
     }
 
     fn is_measuring(&self) -> bool {
@@ -370,6 +409,20 @@ impl Schedule {
 
     fn waits_for(&self, is: impl Fn(&Reason) -> bool) -> bool {
         matches!(&self.state, State::Waiting { reason, .. } if is(reason))
+    }
+
+    fn is_stopping(&self) -> bool {
+        matches!(
+            self.state,
+            State::StandingBack(Reason::Stopping) | State::Stopped
+        )
+    }
+
+    /// Whoever waits is to find out by the next survey why.
+    fn wait_anew(&mut self) {
+        if let State::Waiting { reason, .. } = &mut self.state {
+            *reason = Reason::Changed;
+        }
     }
 
     fn stop(&mut self) {
@@ -385,19 +438,19 @@ impl Schedule {
 
     /// What is known may be wrong. What is being measured is put aside first: it may rest on what is wrong.
     fn survey(&mut self, check: bool, now: Now) {
+        if check {
+            self.check_due = true;
+            let interval = self.settings.drift_interval;
+            self.check_at = interval.map(|interval| now.at + interval);
+        }
         match self.state {
             State::Measuring => {
-                self.survey_due = Some(check);
+                self.survey_due = true;
                 self.stand_back(Reason::Changed);
             }
-            State::StandingBack(_) => {
-                self.survey_due = Some(check || self.survey_due == Some(true));
-            }
+            State::StandingBack(_) => self.survey_due = true,
             State::Idle | State::Waiting { .. } => {
-                if check {
-                    let interval = self.settings.drift_interval;
-                    self.check_at = interval.map(|interval| now.at + interval);
-                }
+                let check = self.check_due;
                 self.actions.push_back(Action::Survey { check });
             }
             State::Stopped => {}
@@ -414,8 +467,14 @@ impl Schedule {
             return;
         }
         self.tasks = tasks.into();
-        // Whoever waits already goes on waiting: a machine that changes often would never be found idle.
-        let waits = self.waits_for(|reason| !matches!(reason, Reason::Stuck(_)));
+        self.check_due &= self.tasks.iter().any(Task::is_check);
+        // Whoever waits for quiet already goes on waiting: a machine that changes often would never be found idle.
+        let waits = self.waits_for(|reason| {
+            matches!(
+                reason,
+                Reason::Quiet | Reason::Busy { .. } | Reason::Pressure(_)
+            )
+        });
         if !waits || self.urgent || self.tasks.is_empty() {
             self.wait(now);
         }
@@ -423,24 +482,26 @@ impl Schedule {
 
     /// Everything waits for somebody to mend what is wrong.
     fn stuck(&mut self, why: String, now: Now) {
-        if self.stopping {
+        if self.is_stopping() {
             return self.stop();
         }
-        self.survey_due = None;
+        self.survey_due = false;
+        // Whoever asked for it now asked for now.
+        self.urgent = false;
         self.actions.clear();
         self.wait_for(Reason::Stuck(why), now);
     }
 
     fn after_measuring(&mut self, now: Now) {
-        if self.stopping {
+        if self.is_stopping() {
             return self.stop();
         }
         let stood_back = match std::mem::replace(&mut self.state, State::Idle) {
             State::StandingBack(reason) => Some(reason),
             _ => None,
         };
-        if let Some(check) = self.survey_due.take() {
-            self.survey(check, now);
+        if std::mem::take(&mut self.survey_due) {
+            self.survey(false, now);
         } else if let (Some(reason), false) = (stood_back, self.urgent) {
             self.watch(reason, now);
         } else {
@@ -479,8 +540,10 @@ impl Schedule {
         if self.tasks.is_empty() {
             return self.go_on(now);
         }
-        self.watched = false;
         self.wait_for(reason, now);
+        if let State::Waiting { watched, .. } = &mut self.state {
+            *watched = false;
+        }
         self.actions.push_back(Action::Look);
     }
 
@@ -490,28 +553,30 @@ impl Schedule {
             Reason::Hours => seconds(self.settings.hours.begin_in(now.second)),
             Reason::DailyLimit => seconds(DAY_SECONDS.saturating_sub(now.second)),
             Reason::Battery | Reason::Stuck(_) => RETRY,
+            Reason::Busy { .. } | Reason::Pressure(_) => self.settings.quiet.max(LEAST_PAUSE),
             _ => self.settings.quiet,
         };
         self.state = State::Waiting {
             until: now.at + patience,
             reason,
+            watched: true,
         };
     }
 
     fn looked(&mut self, load: &Load, now: Now) {
         self.spent.1 += load.spent;
-        match &self.state {
+        match &mut self.state {
             State::Waiting {
                 reason: Reason::Stuck(_),
                 ..
             } => {}
             State::Measuring if !self.urgent => {
-                if let Some(reason) = self.objection(load).or_else(|| self.forbidden(now)) {
+                if let Some(reason) = self.forbidden(now).or_else(|| self.objection(load)) {
                     self.stand_back(reason);
                 }
             }
-            State::Waiting { .. } if !std::mem::replace(&mut self.watched, true) => {}
-            State::Waiting { .. } => match self.objection(load).or_else(|| self.forbidden(now)) {
+            State::Waiting { watched, .. } if !*watched => *watched = true,
+            State::Waiting { .. } => match self.forbidden(now).or_else(|| self.objection(load)) {
                 Some(reason) => self.wait_for(reason, now),
                 None => self.go_on(now),
             },

@@ -310,6 +310,130 @@ fn what_must_be_mended_is_looked_at_now_and_then_and_on_request() {
     assert_eq!(world.log(), ["exit"]);
 }
 
+fn check(name: &str) -> Task {
+    Task::Check(name.to_owned())
+}
+
+/// The survey that the schedule asks for next, answered by these tasks.
+fn survey(world: &mut World, todo: &[Task], event: Event) -> Vec<String> {
+    world.todo = todo.to_vec();
+    world.tell(event);
+    world.log()
+}
+
+#[test]
+fn a_check_that_is_due_stays_due_until_it_was_made() {
+    let mut world = World::new(Settings::default(), &[]);
+    world.log();
+    let todo = [check("a")];
+    world.todo = todo.to_vec();
+    world.pass(7 * 86_400);
+    assert_eq!(world.log(), ["survey check"]);
+    // While it waits for a quiet minute, something changes.
+    let log = survey(&mut world, &todo, Event::Changed);
+    assert_eq!(log, ["survey check"]);
+    world.pass(60);
+    assert_eq!(world.log(), ["measure a"]);
+    // And while it is made.
+    world.tell(Event::Changed);
+    world.tell(Event::PutAside { cpu: Nanos::ZERO });
+    assert_eq!(world.log(), ["stand back", "survey check"]);
+    world.pass(60);
+    world.log();
+    world.finish(1);
+    assert_eq!(survey(&mut world, &[], Event::Changed), ["survey"]);
+}
+
+#[test]
+fn tune_now_surveys_after_what_is_being_done() {
+    let mut world = World::new(Settings::default(), &["a"]);
+    world.pass(60);
+    world.log();
+    world.tell(Event::TuneNow);
+    assert_eq!(world.log(), Vec::<String>::new(), "it goes on");
+    world.todo.push(tune("failed before"));
+    world.load = busy(8.0);
+    world.finish(1);
+    assert_eq!(world.log(), ["survey check", "measure failed before"]);
+}
+
+#[test]
+fn who_waits_for_an_hour_or_a_limit_looks_again_when_the_clock_or_the_settings_change() {
+    let night = Settings {
+        hours: "22-6".parse().unwrap(),
+        ..Settings::default()
+    };
+    let waiting = || {
+        let mut world = World::new(night.clone(), &["a"]);
+        world.load = busy(2.0);
+        world.pass(12 * 3600);
+        assert_eq!(waits_for(&world), Reason::Hours);
+        world.load = idle();
+        world.log();
+        world
+    };
+    let mut world = waiting();
+    world.tell(Event::Reloaded(Settings::default()));
+    assert_eq!(waits_for(&world), Reason::Quiet);
+    world.pass(60);
+    assert_eq!(world.log(), ["survey check", "measure a"]);
+    let mut world = waiting();
+    world.at = 23 * 3600 * SECOND;
+    world.tell(Event::ClockSet);
+    assert_eq!(waits_for(&world), Reason::Quiet);
+    // A quiet time does not go on across a suspend.
+    let mut world = World::new(Settings::default(), &["a"]);
+    world.pass(59);
+    world.tell(Event::ClockSet);
+    world.log();
+    world.pass(59);
+    assert_eq!(world.log(), Vec::<String>::new());
+    world.pass(1);
+    assert_eq!(world.log(), ["measure a"]);
+}
+
+#[test]
+fn without_a_quiet_time_it_still_looks_once_a_second_only() {
+    let hasty = Settings {
+        quiet: Nanos::ZERO,
+        ..Settings::default()
+    };
+    let mut world = World::new(hasty.clone(), &["a"]);
+    world.load = busy(2.0);
+    let woken = world.pass(60);
+    assert!((59..=62).contains(&woken), "{woken}");
+    let mut world = World::new(hasty, &["a"]);
+    world.log();
+    world.pass(0);
+    assert_eq!(world.log(), ["measure a"]);
+}
+
+#[test]
+fn a_clock_that_was_in_the_future_does_not_keep_its_day() {
+    let settings = Settings {
+        daily_cpu: Some(Nanos(SECOND)),
+        ..Settings::default()
+    };
+    let mut schedule = Schedule::new(settings, Before::default(), now(0));
+    let future = Now {
+        day: 9000,
+        ..now(SECOND)
+    };
+    let spent = Event::Looked(Load {
+        spent: Nanos(2 * SECOND),
+        ..idle()
+    });
+    schedule.handle(spent, future);
+    schedule.handle(Event::ClockSet, now(2 * SECOND));
+    assert_eq!(
+        schedule.spent_today(),
+        Nanos(2 * SECOND),
+        "nothing comes back"
+    );
+    schedule.handle(Event::Changed, now(86_400 * SECOND));
+    assert_eq!(schedule.spent_today(), Nanos::ZERO, "but the next day does");
+}
+
 #[test]
 fn what_was_spent_before_counts_and_so_does_the_last_check() {
     let day = 86_400;
@@ -318,7 +442,12 @@ fn what_was_spent_before_counts_and_so_does_the_last_check() {
         since_check: Some(Nanos(hours * 3600 * SECOND)),
     };
     let at_noon = now(day / 2 * SECOND);
-    let started = |before| Schedule::new(Settings::default(), before, at_noon);
+    let started = |before| {
+        let mut schedule = Schedule::new(Settings::default(), before, at_noon);
+        assert_eq!(schedule.phase(), Phase::Waiting(&Reason::Changed));
+        schedule.handle(Event::Surveyed(Vec::new()), at_noon);
+        schedule
+    };
     let schedule = started(before(0, 24));
     assert_eq!(schedule.spent_today(), Nanos(5 * SECOND));
     // A check is due after a week, the day before the start included, or at once.

@@ -1,6 +1,6 @@
 //! What an administrator decides about the daemon, with what holds where nothing is configured. Pure.
 
-use crate::configuration::{BACKENDS, DaemonTable, Hours, Interval};
+use crate::configuration::{DaemonTable, Hours, Interval};
 use crate::units::Nanos;
 use std::path::PathBuf;
 
@@ -63,8 +63,6 @@ impl From<&DaemonTable> for Settings {
 pub struct Scope {
     /// The catalogue's file; the built-in one where absent.
     pub catalogue: Option<PathBuf>,
-    /// Whose kernels run, each into a profile of its own; never empty.
-    pub backends: Vec<String>,
     /// About the most time for a workload.
     pub workload_budget: Nanos,
 }
@@ -73,7 +71,6 @@ impl Default for Scope {
     fn default() -> Self {
         Self {
             catalogue: None,
-            backends: vec![BACKENDS[0].to_owned()],
             workload_budget: Nanos(60_000_000_000),
         }
     }
@@ -84,7 +81,6 @@ impl From<&DaemonTable> for Scope {
         let usual = Self::default();
         Self {
             catalogue: table.catalogue.clone(),
-            backends: table.backends.clone().unwrap_or(usual.backends),
             workload_budget: table.workload_budget.unwrap_or(usual.workload_budget),
         }
     }
@@ -99,7 +95,6 @@ mod tests {
         let empty = DaemonTable::default();
         assert_eq!(Settings::from(&empty), Settings::default());
         assert_eq!(Scope::from(&empty), Scope::default());
-        assert_eq!(Scope::default().backends, ["native"]);
     }
 
     #[test]
@@ -113,7 +108,7 @@ mod tests {
             hours: Some(hours),
             daily_cpu: Some(Nanos(4)),
             catalogue: Some("/c".into()),
-            backends: Some(vec!["b".to_owned()]),
+            backends: None,
             drift_interval: Some(Interval::Every(Nanos(5))),
             workload_budget: Some(Nanos(6)),
         };
@@ -129,7 +124,6 @@ mod tests {
         assert_eq!(Settings::from(&table), settings);
         let scope = Scope {
             catalogue: Some("/c".into()),
-            backends: vec!["b".to_owned()],
             workload_budget: Nanos(6),
         };
         assert_eq!(Scope::from(&table), scope);

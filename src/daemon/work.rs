@@ -1,7 +1,7 @@
 //! What the schedule's actions come to: surveys, looks, and tasks for the measuring thread.
 
 use super::events::Waker;
-use super::kept::{Kept, is_check};
+use super::kept::{Kept, Request};
 use super::measuring::{Assignment, Kind, Measuring, Outcome, Report, watch_others};
 use super::published::Machine;
 use super::schedule::{Event, Load, Task};
@@ -90,6 +90,12 @@ impl Work {
 
     /// Nothing is to be done: nothing needs to be known.
     pub fn rest(&mut self) {
+        if self.kept.is_some() && self.memory.last_check().is_none() {
+            // What was just measured holds. The next check is due after an interval from now, however often the machine
+            // is switched off meanwhile.
+            self.memory.checked(SystemTime::now());
+            self.remember();
+        }
         self.kept = None;
         self.watch = None;
     }
@@ -138,13 +144,16 @@ impl Work {
             .as_mut()
             .map_or(Ok(()), |kept| kept.save(&self.state));
         let found = saved.and_then(|()| {
-            Kept::survey(
-                &self.state,
-                &self.configuration,
-                &self.scope,
+            // The profile before is the one before the first of all changes.
+            let has_previous = self.kept.as_ref().is_some_and(Kept::has_previous);
+            let request = Request {
+                configuration: &self.configuration,
+                scope: &self.scope,
                 check,
-                &self.given_up,
-            )
+                given_up: &self.given_up,
+                has_previous,
+            };
+            Kept::survey(&self.state, &request)
         });
         match found {
             Ok((kept, tasks)) => {
@@ -153,10 +162,13 @@ impl Work {
                     profile: kept.path().to_owned(),
                 });
                 self.workloads = kept.workloads();
-                self.unfinished
-                    .retain(&kept.begun(), |name| kept.workload(name).is_some());
+                let is_tuned = |name: &str| tasks.contains(&Task::Tune(name.to_owned()));
+                if self.unfinished.retain(&kept.begun(), is_tuned) {
+                    // What failed on a machine of one CPU less, say, need not fail on this one.
+                    self.given_up.clear();
+                }
                 if tasks.is_empty() {
-                    log::info!("{} lacks nothing", kept.path().display());
+                    log::info!("{}: nothing is to be measured", kept.path().display());
                 } else {
                     log::info!(
                         "{}: to be measured: {}",
@@ -164,8 +176,9 @@ impl Work {
                         names(&tasks)
                     );
                 }
-                if check && !tasks.iter().any(is_check) {
-                    self.note_check();
+                if check && !tasks.iter().any(Task::is_check) {
+                    self.memory.checked(SystemTime::now());
+                    self.memory.keep(&self.state);
                 }
                 self.kept = Some(kept);
                 Event::Surveyed(tasks)
@@ -211,7 +224,7 @@ impl Work {
                     time_budget: self.scope.workload_budget,
                     ..Options::default()
                 };
-                let unfinished = self.unfinished.take(&workload);
+                let unfinished = self.unfinished.of(&workload).cloned();
                 if unfinished.is_some() {
                     how = ", from where it was put aside";
                 }
@@ -247,14 +260,30 @@ impl Work {
         }
     }
 
-    /// The measuring thread has ended; `is_last_check`: no other check is left.
-    pub fn ended(&mut self, outcome: Outcome, cpu: Nanos, is_last_check: bool) -> Option<Event> {
+    /// The measuring thread has ended; `is_last_check`: no other check is left; `is_stale`: something changed meanwhile,
+    /// which is yet to be looked at.
+    pub fn ended(
+        &mut self,
+        outcome: Outcome,
+        cpu: Nanos,
+        is_last_check: bool,
+        is_stale: bool,
+    ) -> Option<Event> {
         let at_work = self.at_work.take()?;
         at_work.thread.join();
         let all_cpu = at_work.cpu + cpu;
         let event = match outcome {
+            // A CPU that went away makes a workload fail, and says nothing about it.
+            Outcome::Tuned(tuned, _)
+                if is_stale && matches!(tuned.entry.stop, StopReason::Failed(_)) =>
+            {
+                log::info!("{}: {}; it begins anew", tuned.entry.name, tuned.entry.stop);
+                self.unfinished.remove(&tuned.entry.name);
+                Event::PutAside { cpu }
+            }
             Outcome::Tuned(tuned, team) => {
                 log_verdict(&tuned.entry, all_cpu);
+                self.unfinished.remove(&tuned.entry.name);
                 self.tuned(*tuned, &team, at_work.began.elapsed(), cpu)
             }
             Outcome::Checked(checked) => {
@@ -271,6 +300,12 @@ impl Work {
                 Event::PutAside { cpu }
             }
             Outcome::Impossible(why) => stuck(&anyhow::Error::msg(why), cpu),
+            Outcome::Panicked => {
+                // It may have been what was put aside.
+                self.unfinished.remove(at_work.task.workload());
+                let why = "the measuring thread panicked, which is a fault of threadtune: please report it";
+                stuck(&anyhow::Error::msg(why), cpu)
+            }
         };
         self.unfinished.keep(&self.state);
         Some(event)
@@ -278,7 +313,7 @@ impl Work {
 
     fn tuned(&mut self, tuned: Tuned, team: &str, spent: Duration, cpu: Nanos) -> Event {
         let entry = &tuned.entry;
-        if matches!(entry.stop, StopReason::Failed(_)) {
+        if entry.latency.is_none() {
             self.given_up.insert(entry.name.clone());
         }
         let Some(kept) = &mut self.kept else {
@@ -296,34 +331,33 @@ impl Work {
     }
 
     fn checked(&mut self, name: &str, checked: &Checked, is_last: bool, cpu: Nanos) -> Event {
-        let mut then = Vec::new();
-        if let (Some(kept), Checked::Found(finding)) = (&mut self.kept, checked) {
-            then = kept.checked(name, finding);
-        }
-        if let Checked::Failed(why) = checked {
-            log::warn!("{name} could not be checked: {why}");
-        }
-        if is_last && !then.iter().any(is_check) {
-            self.note_check();
-            let settled = self
-                .kept
-                .as_mut()
-                .map_or(Ok(()), |kept| kept.settle(&self.state));
-            if let Err(error) = settled {
-                return stuck(&error, cpu);
+        let Some(kept) = &mut self.kept else {
+            return Event::PutAside { cpu };
+        };
+        let result = match checked {
+            Checked::Found(finding) => kept.checked(&self.state, name, finding),
+            Checked::Needless => Ok(Vec::new()),
+            Checked::Failed(why) => {
+                log::warn!("{name} could not be checked: {why}");
+                kept.check_failed();
+                Ok(Vec::new())
             }
+        };
+        let result = result.and_then(|then| {
+            if is_last && !then.iter().any(Task::is_check) && kept.settle(&self.state)? {
+                self.memory.checked(SystemTime::now());
+            }
+            Ok(then)
+        });
+        match result {
+            Ok(then) => Event::Finished { cpu, then },
+            Err(error) => stuck(&error, cpu),
         }
-        Event::Finished { cpu, then }
     }
 
     /// Keeps on the disk what was spent.
     pub fn remember(&self) {
         self.memory.keep(&self.state);
-    }
-
-    fn note_check(&mut self) {
-        self.memory.checked(SystemTime::now());
-        self.remember();
     }
 }
 

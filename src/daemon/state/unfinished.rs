@@ -74,27 +74,36 @@ impl UnfinishedTunings {
         serde_json::from_str(json).ok()
     }
 
-    /// Forgets what was begun under other circumstances, and those of workloads that are not `known` any more.
-    pub fn retain(&mut self, begun: &Begun, known: impl Fn(&str) -> bool) {
-        if self.begun.as_ref() != Some(begun) {
+    /// Forgets what was begun under other circumstances, and those of workloads that are not to be tuned any more. Were
+    /// the circumstances others?
+    pub fn retain(&mut self, begun: &Begun, is_due: impl Fn(&str) -> bool) -> bool {
+        let is_other = self.begun.as_ref() != Some(begun);
+        if is_other {
             self.tunings.clear();
             self.begun = Some(begun.clone());
         }
-        self.tunings.retain(|(name, _, _)| known(name));
+        self.tunings.retain(|(name, _, _)| is_due(name));
+        is_other
     }
 
-    /// The one of this workload, which is no longer among them.
-    pub fn take(&mut self, workload: &Workload) -> Option<Unfinished> {
-        let at = self
-            .tunings
-            .iter()
-            .position(|(name, _, _)| *name == workload.name)?;
-        let (_, shape, unfinished) = self.tunings.swap_remove(at);
-        (shape == workload.shape.to_string()).then_some(unfinished)
+    /// The one of this workload.
+    pub fn of(&self, workload: &Workload) -> Option<&Unfinished> {
+        let is_its =
+            |name: &str, shape: &str| name == workload.name && shape == workload.shape.to_string();
+        let mut tunings = self.tunings.iter();
+        tunings
+            .find(|(name, shape, _)| is_its(name, shape))
+            .map(|(_, _, unfinished)| unfinished)
     }
 
-    /// Adds one.
+    /// Forgets the one of this name.
+    pub fn remove(&mut self, workload: &str) {
+        self.tunings.retain(|(name, _, _)| name != workload);
+    }
+
+    /// Puts in one, in the place of an earlier one of the same workload.
     pub fn put(&mut self, workload: &Workload, unfinished: Unfinished) {
+        self.remove(&workload.name);
         let shape = workload.shape.to_string();
         self.tunings
             .push((workload.name.clone(), shape, unfinished));
