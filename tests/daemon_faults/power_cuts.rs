@@ -12,6 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
+use threadtune::daemon::status::State;
 use threadtune::profile::{Entry, load};
 
 /// Temporary files that may lie about: of the run that was cut, one for each file that is kept.
@@ -33,6 +34,7 @@ fn two_hundred_power_cuts_lose_nothing_that_was_finished() {
 struct Hit {
     measuring: usize,
     writing: usize,
+    verdicts: usize,
     finished_lives: usize,
 }
 
@@ -41,15 +43,23 @@ fn cut(times: usize, seed: u64) {
     let mut home = Home::new(&catalogue());
     home.configure(&EAGER.replace("2s", "1s"));
     let mut known = BTreeMap::new();
-    let mut hit = Hit::default();
+    let (mut hit, mut before) = (Hit::default(), 0);
     for run in 0..times {
         home.start();
-        // Every other cut is aimed at the moment in which something is being written.
-        if rng.random_bool(0.5) {
-            let most_us = [200, 2_000][run % 2];
-            wait_for_writing(&home, Duration::from_micros(rng.random_range(0..most_us)));
-        } else {
-            thread::sleep(Duration::from_millis(rng.random_range(0..1500)));
+        match run % 3 {
+            0 => thread::sleep(Duration::from_millis(rng.random_range(0..1500))),
+            // At the first file that is written after the start …
+            1 => writes(&home, Duration::from_micros(rng.random_range(0..3000))),
+            // … and at the first after a worker began, which is that of a verdict.
+            _ => {
+                home.wait("a worker, or an idle daemon", || {
+                    let is_idle = home.status().is_some_and(|status| {
+                        status.pid == home.pid() && status.state == State::Idle
+                    });
+                    is_idle || !children(home.pid()).is_empty()
+                });
+                writes(&home, Duration::from_micros(rng.random_range(0..3000)));
+            }
         }
         let workers = children(home.pid());
         home.signal(Signal::KILL);
@@ -65,10 +75,13 @@ fn cut(times: usize, seed: u64) {
         for (name, entry) in &known {
             assert_eq!(on_disk.get(name), Some(entry), "run {run} lost {name}");
         }
+        hit.verdicts += on_disk.len().saturating_sub(before);
+        before = on_disk.len();
         if on_disk.len() == WORKLOADS {
             // All is measured: another machine is installed.
             fs::remove_dir_all(home.path("state")).unwrap();
             known.clear();
+            before = 0;
             hit.finished_lives += 1;
         } else {
             known = finished(on_disk);
@@ -84,8 +97,9 @@ fn cut(times: usize, seed: u64) {
     assert!(left.is_empty(), "{left:?}");
     home.stop();
     eprintln!(
-        "{times} power cuts (seed {seed}): {} while measuring, {} with a file half written, {} profiles completed meanwhile",
-        hit.measuring, hit.writing, hit.finished_lives
+        "{times} power cuts (seed {seed}): {} while measuring, {} with a file half written, {} verdicts and {} whole profiles \
+         meanwhile",
+        hit.measuring, hit.writing, hit.verdicts, hit.finished_lives
     );
 }
 
@@ -108,19 +122,14 @@ fn catalogue() -> String {
     (0..WORKLOADS).map(workload).collect()
 }
 
-/// Waits until a temporary file lies in the state directory that was not there before, and then for so long; for three
-/// seconds at most, since a daemon may have nothing to write.
-fn wait_for_writing(home: &Home, then: Duration) {
+/// Waits until this daemon writes a file in its state directory, and then for so long; for three seconds at most, since it
+/// may have nothing to write.
+fn writes(home: &Home, then: Duration) {
     let state = home.path("state");
     let begin = Instant::now();
-    let mine = format!(".{}-", home.pid());
-    let is_writing = || {
-        let files = temporary_files(&state);
-        files
-            .iter()
-            .any(|file| file.to_string_lossy().contains(&mine))
-    };
-    while !is_writing() && begin.elapsed() < Duration::from_secs(3) {
+    let own = format!(".{}-", home.pid());
+    let is_own = |file: &PathBuf| file.to_string_lossy().contains(&own);
+    while !temporary_files(&state).iter().any(is_own) && begin.elapsed() < Duration::from_secs(3) {
         thread::yield_now();
     }
     thread::sleep(then);
