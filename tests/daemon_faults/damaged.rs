@@ -76,6 +76,9 @@ fn put_aside() -> (Home, String) {
     panic!("it is never stopped in the middle:\n{}", home.log());
 }
 
+/// What it says of a file of which it uses nothing.
+const REFUSED: &str = "unfinished.json cannot be used: what was put aside begins anew";
+
 const SMALL: &str = "[[workload]]\nname = \"small\"\nshape = \"SHAPE\"\nresidency = \"cache\"\n";
 
 /// The daemon reads this as what was put aside, and must do its work whatever it is.
@@ -94,19 +97,18 @@ fn finishes(home: &mut Home, text: &[u8], what: &str) {
 #[test]
 fn garbage_in_what_was_put_aside_is_named_and_forgotten() {
     let (mut home, text) = put_aside();
-    let told = "unfinished.json cannot be used: what was put aside begins anew";
     let torn = &text[..text.len() / 2];
     for garbage in ["", "{}", torn, "\u{0}"] {
-        let before = home.log().matches(told).count();
+        let before = home.log().matches(REFUSED).count();
         finishes(
             &mut home,
             garbage.as_bytes(),
             "a profile in spite of garbage",
         );
-        assert_eq!(home.log().matches(told).count(), before + 1);
+        assert_eq!(home.log().matches(REFUSED).count(), before + 1);
     }
     // As it was, it is used.
-    let before = home.log().matches(told).count();
+    let before = home.log().matches(REFUSED).count();
     finishes(
         &mut home,
         text.as_bytes(),
@@ -116,7 +118,7 @@ fn garbage_in_what_was_put_aside_is_named_and_forgotten() {
         home.log()
             .contains("measures small, from where it was put aside")
     );
-    assert_eq!(home.log().matches(told).count(), before);
+    assert_eq!(home.log().matches(REFUSED).count(), before);
 }
 
 /// Where the numbers of a JSON text are.
@@ -168,6 +170,9 @@ fn whatever_numbers_stand_in_what_was_put_aside_the_workload_is_finished() {
         );
         let mut damaged = text.clone();
         damaged.replace_range(place, number);
+        let before = home.log().matches(REFUSED).count();
         finishes(&mut home, damaged.as_bytes(), &what);
+        let refused = home.log().matches(REFUSED).count() - before;
+        assert_eq!(refused, usize::from(damaged != text), "{what}");
     }
 }

@@ -224,6 +224,8 @@ fn a_link_in_the_place_of_the_machines_directory_is_named() {
 #[test]
 fn a_directory_in_the_place_of_the_status_is_one_line_in_the_log() {
     let mut home = Home::new(TINY);
+    // Without a next wake-up an idle daemon has nothing new to say.
+    home.configure(&EAGER.replace("[daemon]", "[daemon]\ndrift_interval = \"never\""));
     home.start();
     home.is_idle();
     let status = home.path("run/status.json");

@@ -106,7 +106,7 @@ fn a_workload_that_is_gone_after_a_reload_is_given_up_and_new_settings_hold() {
 
 #[test]
 fn what_was_begun_under_other_settings_does_not_outlive_them() {
-    let mut home = Home::new(LARGE);
+    let mut home = Home::new(MANY);
     // An hour for one workload, or two seconds.
     home.configure(
         &EAGER
@@ -114,11 +114,11 @@ fn what_was_begun_under_other_settings_does_not_outlive_them() {
             .replace("[daemon]", "[daemon]\ndrift_interval = \"never\""),
     );
     home.start();
-    home.worker_with_data("large");
+    home.worker_with_data("many");
     home.configure(EAGER);
     home.signal(Signal::HUP);
     home.is_idle();
-    assert_eq!(home.names(), ["large"]);
+    assert_eq!(home.names(), ["many"]);
     let spent = home.profile().spent_s;
     home.stop();
     assert!(spent < 60.0, "{spent}");
