@@ -39,11 +39,11 @@ fn it_measures_what_the_profile_lacks_and_then_does_nothing() {
     );
     assert!(status.next_wakeup > Some(status.since), "{status:?}");
     assert_eq!(children(home.pid()), [0; 0], "the worker has ended");
-    let text = fs::read_to_string(&metrics).unwrap();
-    assert!(
-        text.contains("threadtune_state{state=\"idle\"} 1\n"),
-        "{text}"
-    );
+    // They are written after the status.
+    home.wait("metrics of an idle daemon", || {
+        let text = fs::read_to_string(&metrics).unwrap_or_default();
+        text.contains("threadtune_state{state=\"idle\"} 1\n")
+    });
     // What it knows, it does not measure again.
     home.stop();
     assert_eq!(home.status().unwrap().state, State::Stopped);

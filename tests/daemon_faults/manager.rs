@@ -56,10 +56,13 @@ fn it_hears_of_every_turn_and_the_watchdog_never_waits_for_a_worker() {
         .env("WATCHDOG_USEC", "200000");
     home.start_as(&mut command);
     let first = manager.hear();
-    assert_eq!(first, "STATUS=idle\n");
+    assert_eq!(first, "STATUS=waiting: it looks at the machine again\n");
     assert_eq!(home.status().expect("it is written before").pid, home.pid());
     let second = manager.hear();
-    assert_eq!(second, "READY=1\nSTATUS=idle\n");
+    assert_eq!(
+        second,
+        "READY=1\nSTATUS=waiting: it looks at the machine again\n"
+    );
     manager.hear_until(|text| text.starts_with("STATUS=measuring large"));
     // Nothing comes from this worker any more; the loop goes round all the same.
     let worker = home.worker_with_data("large");
