@@ -255,9 +255,7 @@ fn another_kernel_asks_for_a_check_and_keeps_the_verdicts() {
     home.says("kernel 2.6.32 → ", 1);
     let is_one_cpu = profile.conditions.budget.limit.get() == 1;
     if !is_one_cpu {
-        home.is("a check", |status| status.last_check.is_some());
-        let checks = home.log().matches("checks ").count();
-        assert!(checks >= 1, "{}", home.log());
+        home.says("threadtune: checks ", 1);
     }
     home.is_idle();
     home.stop();
