@@ -31,6 +31,10 @@ impl WorkerArgs {
         // A worker must not outlive its supervisor, whatever ends that one.
         rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
             .context("the worker cannot be tied to its supervisor")?;
+        // Where memory runs out, the kernel must take what measures and not who keeps its verdicts. Anyone may raise it.
+        if let Err(error) = std::fs::write("/proc/self/oom_score_adj", "1000") {
+            log::info!("the worker is no more likely to be ended when memory runs out: {error}");
+        }
         // Ctrl-C is the supervisor's to handle: it lets the running sample end.
         signal_hook::flag::register(
             signal_hook::consts::SIGINT,
