@@ -5,10 +5,10 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::Signal;
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use threadtune::daemon::status::State;
 
-fn broken(home: &Home) -> std::path::PathBuf {
+fn broken(home: &Home) -> PathBuf {
     home.profile_path().with_extension("toml.broken")
 }
 
@@ -146,39 +146,45 @@ fn a_directory_made_while_it_measures_costs_nothing_that_is_known() {
     assert_eq!(home.entry("a"), known);
 }
 
+/// Puts a link in the place of the profile: to a sound one of this machine with a workload that nothing else knows, and
+/// that would be taken over if it were read. Gives that file, and what it holds.
+fn link_to_a_stranger(home: &Home) -> (PathBuf, String) {
+    let elsewhere = home.path("elsewhere.toml");
+    let profile = fs::read_to_string(home.profile_path()).unwrap();
+    let text = profile.replace("name = \"b\"", "name = \"stranger\"");
+    assert_ne!(text, profile);
+    fs::write(&elsewhere, &text).unwrap();
+    fs::remove_file(home.profile_path()).unwrap();
+    symlink(&elsewhere, home.profile_path()).unwrap();
+    (elsewhere, text)
+}
+
 #[test]
 fn a_link_in_the_place_of_the_profile_is_not_followed() {
     let mut home = Home::new(TINY);
     home.start();
     home.is_idle();
-    // A sound profile of this machine: were it read, nothing would be left to measure.
-    let elsewhere = home.path("elsewhere.toml");
-    fs::rename(home.profile_path(), &elsewhere).unwrap();
-    let before = fs::read(&elsewhere).unwrap();
-    symlink(&elsewhere, home.profile_path()).unwrap();
+    let (elsewhere, before) = link_to_a_stranger(&home);
     home.signal(Signal::HUP);
     home.says("measures a", 2);
     home.is_idle();
     let now = home.profile_path().symlink_metadata().unwrap();
     assert!(now.is_file(), "{now:?}");
     assert_eq!(home.names(), ["a", "b"]);
-    assert_eq!(fs::read(&elsewhere).unwrap(), before);
+    assert_eq!(fs::read_to_string(&elsewhere).unwrap(), before);
     home.stop();
 }
 
 #[test]
 fn a_link_made_while_it_measures_is_not_followed_either() {
     let mut home = that_measures_one_more();
-    let elsewhere = home.path("elsewhere.toml");
-    fs::write(&elsewhere, "mine").unwrap();
-    fs::remove_file(home.profile_path()).unwrap();
-    symlink(&elsewhere, home.profile_path()).unwrap();
+    let (elsewhere, before) = link_to_a_stranger(&home);
     home.wait("a file in the place of the link", || {
         let metadata = home.profile_path().symlink_metadata();
         metadata.is_ok_and(|metadata| metadata.is_file())
     });
     knows_all(&home);
-    assert_eq!(fs::read_to_string(&elsewhere).unwrap(), "mine");
+    assert_eq!(fs::read_to_string(&elsewhere).unwrap(), before);
     home.stop();
 }
 
