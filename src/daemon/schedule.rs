@@ -5,11 +5,19 @@
 //! aside, and waits again. Nothing here measures, sleeps or reads: the caller does what [`Schedule::next_action`] says,
 //! reports what came of it, and wakes up at [`Schedule::wake_at`].
 
+mod message;
+mod phase;
+mod spending;
+#[cfg(test)]
+mod tests;
+
+pub use message::{Action, Before, Event, Load, Now, Task};
+pub use phase::{Phase, Reason};
+
 use super::settings::Settings;
-use crate::machine::OthersLoad;
 use crate::units::Nanos;
+use spending::Spending;
 use std::collections::VecDeque;
-use std::fmt;
 
 const DAY_SECONDS: u32 = 24 * 3600;
 
@@ -18,171 +26,6 @@ const LEAST_PAUSE: Nanos = Nanos(1_000_000_000);
 
 /// How long until something is tried again that does not announce its change, or whose announcement may get lost.
 const RETRY: Nanos = Nanos(600_000_000_000);
-
-/// A moment, on both clocks that matter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Now {
-    /// Since boot, suspended time included: never set back.
-    pub at: Nanos,
-    /// Days since 1970 by the local calendar; may be set back.
-    pub day: i64,
-    /// Seconds since local midnight.
-    pub second: u32,
-}
-
-/// Something to measure.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Task {
-    /// A workload that the profile lacks, or that is to be tuned again.
-    Tune(String),
-    /// A workload whose verdict may have become wrong.
-    Check(String),
-}
-
-impl Task {
-    /// Is it a drift check?
-    pub fn is_check(&self) -> bool {
-        matches!(self, Self::Check(_))
-    }
-
-    /// The workload.
-    pub fn workload(&self) -> &str {
-        match self {
-            Self::Tune(name) | Self::Check(name) => name,
-        }
-    }
-}
-
-impl fmt::Display for Task {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tune(name) => write!(f, "measures {name}"),
-            Self::Check(name) => write!(f, "checks {name}"),
-        }
-    }
-}
-
-/// How the machine is used by others since the look before.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Load {
-    /// CPUs that other processes used.
-    pub others_cpus: f64,
-    /// Share of the last ten seconds in which a runnable thread waited for a CPU, percent; absent where unknown.
-    pub pressure_percent: Option<f64>,
-    /// Is it fed from the mains? So is what has no battery.
-    pub on_mains: bool,
-    /// The process that used most, by name, with the CPUs it used.
-    pub busiest: Option<(String, f64)>,
-    /// CPU time that measuring took.
-    pub spent: Nanos,
-}
-
-impl From<OthersLoad> for Load {
-    fn from(others: OthersLoad) -> Self {
-        Self {
-            others_cpus: others.cpus,
-            pressure_percent: others.pressure_percent,
-            on_mains: others.on_mains,
-            busiest: others.busiest.map(|process| (process.name, process.cores)),
-            spent: others.own,
-        }
-    }
-}
-
-/// What a schedule knows of the time before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Before {
-    /// A day, and the CPU time spent on it.
-    pub spent: Option<(i64, Nanos)>,
-    /// How long ago checks were made.
-    pub since_check: Option<Nanos>,
-}
-
-/// What happened.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Event {
-    /// The profile was compared with the catalogue: these tasks are left. They replace those known.
-    Surveyed(Vec<Task>),
-    /// The load was looked at, as [`Action::Look`] asked, or by whoever measures.
-    Looked(Load),
-    /// The task being done is done, for so much CPU time; what follows from it is to be done next.
-    Finished {
-        /// CPU time it took since the last look.
-        cpu: Nanos,
-        /// Tasks that follow: a proven drift asks for a new tuning.
-        then: Vec<Task>,
-    },
-    /// The task being done was put aside, as [`Action::StandBack`] asked.
-    PutAside {
-        /// CPU time it took since the last look.
-        cpu: Nanos,
-    },
-    /// The survey, or the task being done, came to nothing, and so would the next: the profile cannot be written, say.
-    Stuck {
-        /// CPU time it took since the last look.
-        cpu: Nanos,
-        /// What is wrong.
-        why: String,
-    },
-    /// The machine was plugged in, or unplugged.
-    PowerChanged,
-    /// The user wants the tasks to be done now, whatever else goes on.
-    TuneNow,
-    /// CPUs or limits changed: what is known of the machine may be wrong.
-    Changed,
-    /// The clock was set, or the machine was asleep: what is known of the time may be wrong, too.
-    ClockSet,
-    /// The settings were read again.
-    Reloaded(Settings),
-    /// The daemon is to end.
-    Stop,
-}
-
-/// What is to be done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
-    /// Compare the profile with machine and catalogue; answered by [`Event::Surveyed`]. With `check`, sentinels are due.
-    Survey {
-        /// Is it time for drift checks?
-        check: bool,
-    },
-    /// Look at the load; answered by [`Event::Looked`], about the time since the look before.
-    Look,
-    /// Do this task, from where it was put aside; answered by [`Event::Finished`] or [`Event::PutAside`].
-    Measure(Task),
-    /// Put the task aside at the end of the running sample.
-    StandBack,
-    /// End the process; nothing is being measured.
-    Exit,
-}
-
-/// Why nothing is measured although there are tasks.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Reason {
-    /// The machine is watched for as long as the settings ask.
-    Quiet,
-    /// Other processes use so many CPUs.
-    Busy {
-        /// CPUs of all of them.
-        cpus: f64,
-        /// The one that uses most.
-        busiest: Option<(String, f64)>,
-    },
-    /// Threads wait for CPUs: percent of the time.
-    Pressure(f64),
-    /// It runs on its battery.
-    Battery,
-    /// It is not the hour for it.
-    Hours,
-    /// The CPU time of this day is spent.
-    DailyLimit,
-    /// What is known of the machine is looked at again first.
-    Changed,
-    /// It is about to end.
-    Stopping,
-    /// Something is wrong that must be mended first.
-    Stuck(String),
-}
 
 #[derive(Debug, Clone, PartialEq)]
 enum State {
@@ -203,21 +46,6 @@ enum State {
     Stopped,
 }
 
-/// What the daemon is doing, for people.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Phase<'s> {
-    /// Nothing, as there is nothing to do.
-    Idle,
-    /// Nothing, although there are tasks, for this reason.
-    Waiting(&'s Reason),
-    /// This task.
-    Measuring(&'s Task),
-    /// It puts this task aside, for this reason.
-    StandingBack(&'s Task, &'s Reason),
-    /// It has ended.
-    Stopped,
-}
-
 /// The state of the daemon between two events.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Schedule {
@@ -232,8 +60,7 @@ pub struct Schedule {
     survey_due: bool,
     /// Checks are to be made, until they were.
     check_due: bool,
-    /// The day, and the CPU time spent on it.
-    spent: (i64, Nanos),
+    spending: Spending,
     /// When checks are surveyed next.
     check_at: Option<Nanos>,
 }
@@ -258,21 +85,18 @@ impl Schedule {
             urgent: false,
             survey_due: false,
             check_due: false,
-            // A day that has yet to come was made up by a clock that has been set back since.
-            spent: before.spent.map_or((now.day, Nanos::ZERO), |(day, spent)| {
-                (day.min(now.day), spent)
-            }),
+            spending: Spending::since(before.spent, now.day),
         }
     }
 
     /// Takes in what happened.
     pub fn handle(&mut self, event: Event, now: Now) {
-        self.begin_day(now);
+        self.spending.begin_day(now.day);
         match event {
             Event::Surveyed(tasks) => self.surveyed(tasks, now),
             Event::Looked(load) => self.looked(&load, now),
             Event::Finished { cpu, then } => {
-                self.spent.1 += cpu;
+                self.spending.add(cpu);
                 self.tasks.pop_front();
                 // A survey that was asked for meanwhile has yet to say what is to be checked.
                 self.check_due &=
@@ -283,11 +107,11 @@ impl Schedule {
                 self.after_measuring(now);
             }
             Event::PutAside { cpu } => {
-                self.spent.1 += cpu;
+                self.spending.add(cpu);
                 self.after_measuring(now);
             }
             Event::Stuck { cpu, why } => {
-                self.spent.1 += cpu;
+                self.spending.add(cpu);
                 self.stuck(why, now);
             }
             Event::PowerChanged => {
@@ -325,7 +149,7 @@ impl Schedule {
 
     /// Tells that the moment of [`Self::wake_at`] has come; too early, nothing happens.
     pub fn wake(&mut self, now: Now) {
-        self.begin_day(now);
+        self.spending.begin_day(now.day);
         match &self.state {
             State::Waiting {
                 until,
@@ -391,16 +215,7 @@ impl Schedule {
 
     /// CPU time spent on this day.
     pub fn spent_today(&self) -> Nanos {
-        self.spent.1
-    }
-
-    /// A new day has its own CPU time. A clock that is set back does not give that of a day a second time.
-    fn begin_day(&mut self, now: Now) {
-        if now.day > self.spent.0 {
-            self.spent = (now.day, Nanos::ZERO);
-        }
-        // A day that has yet to come was one of a clock that has been set right since.
-        self.spent.0 = now.day;
+        self.spending.cpu()
     }
 
     fn is_measuring(&self) -> bool {
@@ -564,7 +379,7 @@ impl Schedule {
     }
 
     fn looked(&mut self, load: &Load, now: Now) {
-        self.spent.1 += load.spent;
+        self.spending.add(load.spent);
         match &mut self.state {
             State::Waiting {
                 reason: Reason::Stuck(_),
@@ -609,10 +424,6 @@ impl Schedule {
             return Some(Reason::Hours);
         }
         let limit = self.settings.daily_cpu?;
-        (self.spent.1 >= limit).then_some(Reason::DailyLimit)
+        (self.spending.cpu() >= limit).then_some(Reason::DailyLimit)
     }
 }
-
-#[cfg(test)]
-#[path = "schedule_tests.rs"]
-mod tests;
