@@ -29,7 +29,7 @@ pub mod bench;
 pub mod cli;
 pub mod configuration;
 pub mod daemon;
-mod document;
+pub mod document;
 pub mod environment;
 pub mod launch;
 pub mod machine;

@@ -7,6 +7,7 @@ use rustix::fs::{CWD, FileType, Mode};
 use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use threadtune::document::Fault;
 use threadtune::profile::{Directories, StoreError, check_writable, load, load_for, parse, save};
 
 #[test]
@@ -189,7 +190,7 @@ fn impostors(directory: &Path) -> Vec<(PathBuf, &'static str)> {
     vec![
         (fifo, "is a FIFO, not a regular file"),
         (folder, "is a directory, not a regular file"),
-        (huge, "has 100000000 bytes and a profile at most 4194304"),
+        (huge, "has 100000000 bytes, and at most 4194304 are read"),
         (link, "is a FIFO, not a regular file"),
         (
             PathBuf::from("/dev/zero"),
@@ -209,11 +210,11 @@ fn what_is_no_regular_file_is_a_clear_error_and_never_hangs() {
     let fifo = directory.path().join("fifo");
     assert!(matches!(
         check_writable(&fifo),
-        Err(StoreError::NotRegular { .. })
+        Err(StoreError::File(Fault::NotRegular { .. }))
     ));
     assert!(matches!(
         save(&fifo, &profile()),
-        Err(StoreError::NotRegular { .. })
+        Err(StoreError::File(Fault::NotRegular { .. }))
     ));
 }
 
@@ -226,7 +227,7 @@ fn absence_and_bad_encoding_are_told_apart() {
     fs::write(&path, b"schema = 1\nname = \"\xff\"\n").unwrap();
     assert!(matches!(
         load(&path),
-        Err(StoreError::Malformed { line: 2, .. })
+        Err(StoreError::File(Fault::Malformed { line: 2, .. }))
     ));
 }
 

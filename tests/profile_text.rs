@@ -5,6 +5,7 @@ mod made_up;
 use made_up::{TEXT, edited};
 use std::fs;
 use std::path::Path;
+use threadtune::document::Fault;
 use threadtune::profile::{StoreError, load, parse};
 
 fn error(text: &str) -> StoreError {
@@ -14,9 +15,9 @@ fn error(text: &str) -> StoreError {
 /// File, line and key of an error about one value.
 fn place(text: &str) -> (usize, String, String) {
     match error(text) {
-        StoreError::Malformed {
+        StoreError::File(Fault::Malformed {
             line, key, message, ..
-        } => (line, key.unwrap_or_default(), message),
+        }) => (line, key.unwrap_or_default(), message),
         other => panic!("unexpected error: {other}"),
     }
 }
@@ -37,7 +38,7 @@ fn a_profile_cut_off_at_any_byte_is_an_error_with_a_place() {
     for end in 0..TEXT.len() - 1 {
         let cut = &TEXT[..end];
         match error(cut) {
-            StoreError::Malformed { line, .. } => {
+            StoreError::File(Fault::Malformed { line, .. }) => {
                 assert!(
                     line >= 1 && line <= 1 + cut.lines().count(),
                     "{end}: line {line}"
@@ -236,6 +237,9 @@ fn damaged_bytes_never_panic() {
         format!("1\n[{}a]", "a.".repeat(100_000)),
     ] {
         let text = format!("schema = 1\nx = {deep}");
-        assert!(matches!(error(&text), StoreError::Malformed { .. }));
+        assert!(matches!(
+            error(&text),
+            StoreError::File(Fault::Malformed { .. })
+        ));
     }
 }

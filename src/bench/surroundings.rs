@@ -30,7 +30,7 @@ const SUPERVISOR_TASKS: usize = 1;
 pub enum SurroundingsError {
     /// Its CPUs are unknown.
     #[error("the machine's CPUs cannot be read: {0}")]
-    Topology(#[from] TopologyError),
+    Topology(TopologyError),
     /// A limit on tasks is too low, for this reason.
     #[error("{0}")]
     NoRoom(String),
@@ -63,7 +63,8 @@ impl Surroundings {
             reserve: configuration.reserve.as_ref(),
             tasks: SUPERVISOR_TASKS + team.tasks_beside(),
         };
-        let Host { topology, budget } = Host::read(root, Some(&beside), env)?;
+        let Host { topology, budget } =
+            Host::read(root, Some(&beside), env).map_err(SurroundingsError::Topology)?;
         if let Some(limit) = &budget.no_room {
             return Err(SurroundingsError::NoRoom(without_room(
                 limit,
@@ -71,7 +72,7 @@ impl Surroundings {
                 team,
             )));
         }
-        let topology = topology?;
+        let topology = topology.map_err(SurroundingsError::Topology)?;
         for note in topology.notes.iter().chain(&budget.notes) {
             log::info!("{note}");
         }

@@ -1,7 +1,8 @@
 //! Where configuration lies, and whose word counts.
 
 use super::{Configuration, ConfigurationError, parse};
-use crate::document::read::{ReadError, read_text};
+use crate::document::Fault;
+use crate::document::read::read_text;
 use std::ffi::OsString;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -56,7 +57,7 @@ impl Files {
 pub fn read_file(path: &Path) -> Result<Configuration, ConfigurationError> {
     match read_text(path, MAX_BYTES) {
         Ok(text) => parse(path, &text),
-        Err(error) => empty_if_absent(path, error),
+        Err(fault) => empty_if_absent(fault),
     }
 }
 
@@ -65,7 +66,7 @@ pub fn read_file(path: &Path) -> Result<Configuration, ConfigurationError> {
 fn read_if_visible(path: &Path) -> Result<Configuration, ConfigurationError> {
     match read_text(path, MAX_BYTES) {
         Ok(text) => parse(path, &text),
-        Err(error) => match unreachable(path) {
+        Err(fault) => match unreachable(path) {
             Some(why) => {
                 log::info!(
                     "{} cannot be reached and counts as absent: {why}",
@@ -73,15 +74,16 @@ fn read_if_visible(path: &Path) -> Result<Configuration, ConfigurationError> {
                 );
                 Ok(Configuration::default())
             }
-            None => empty_if_absent(path, error),
+            None => empty_if_absent(fault),
         },
     }
 }
 
-fn empty_if_absent(path: &Path, error: ReadError) -> Result<Configuration, ConfigurationError> {
-    match ConfigurationError::reading(path, error) {
-        Some(error) => Err(error),
-        None => Ok(Configuration::default()),
+fn empty_if_absent(fault: Fault) -> Result<Configuration, ConfigurationError> {
+    if fault.is_absent() {
+        Ok(Configuration::default())
+    } else {
+        Err(fault.into())
     }
 }
 
@@ -162,7 +164,7 @@ mod tests {
         fs::write(&path, "[daemon]\nmains_only = false\n").unwrap();
         assert_eq!(read_file(&path).unwrap().daemon.mains_only, Some(false));
         let error = read_file(directory.path()).unwrap_err();
-        assert!(matches!(error, ConfigurationError::NotRegular { .. }));
+        assert!(matches!(error.0, Fault::NotRegular { .. }));
         fs::write(&path, "[daemon]\nmains = false\n").unwrap();
         let error = read_file(&path).unwrap_err().to_string();
         assert!(error.contains("line 2, key `daemon.mains`"), "{error}");

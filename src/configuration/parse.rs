@@ -2,6 +2,7 @@
 
 use super::value::{absolute_path, shown};
 use super::{Configuration, ConfigurationError, DaemonTable};
+use crate::document::Fault;
 use crate::document::locate::{key_at, line_of};
 use crate::machine::Reserve;
 use crate::units::MAX_CPUS;
@@ -74,11 +75,13 @@ fn textfile<'de, D: Deserializer<'de>>(value: D) -> Result<Option<PathBuf>, D::E
 
 /// Parses the text of a configuration; `path` is for the errors, and for what names its source.
 pub fn parse(path: &Path, text: &str) -> Result<Configuration, ConfigurationError> {
-    let malformed = |line, key, message| ConfigurationError::Malformed {
-        path: path.to_owned(),
-        line,
-        key,
-        message,
+    let malformed = |line, key, message| {
+        ConfigurationError(Fault::Malformed {
+            path: path.to_owned(),
+            line,
+            key,
+            message,
+        })
     };
     let fail = |error: &toml::de::Error| {
         // Limits of the parser itself have no place in the text.

@@ -398,11 +398,8 @@ fn catalog(file: Option<&Path>) -> anyhow::Result<Catalog> {
         return Ok(Catalog::embedded());
     };
     let wrong = |what: String| {
-        anyhow!(
-            "the catalogue {}: {what}; mend it, or daemon.catalogue in the configuration",
-            path.display()
-        )
+        anyhow!("{what}; mend this catalogue, or daemon.catalogue in the configuration")
     };
-    let text = read_text(path, CATALOGUE_BYTES).map_err(|error| wrong(error.to_string()))?;
-    Catalog::parse(&text).map_err(|error| wrong(error.to_string()))
+    let text = read_text(path, CATALOGUE_BYTES).map_err(|fault| wrong(fault.to_string()))?;
+    Catalog::parse(&text).map_err(|error| wrong(format!("{}: {error}", path.display())))
 }

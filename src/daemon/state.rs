@@ -6,12 +6,13 @@ mod unfinished;
 pub use memory::Memory;
 pub use unfinished::{Begun, UnfinishedTunings};
 
+use crate::document::Fault;
 use crate::document::write::sweep;
 use rustix::fs::{CWD, FlockOperation, Mode, OFlags, fcntl_lock, openat};
 use rustix::io::Errno;
 use std::cell::RefCell;
 use std::fs::{self, DirBuilder, File, Metadata};
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -34,15 +35,10 @@ pub enum StateError {
         by: String,
     },
     /// The system refused.
-    #[error("cannot {action} {path}: {source}; a daemon needs a directory that it may write: run it as a service, or use --state and --runtime", path = .path.display())]
-    Io {
-        /// What was attempted.
-        action: &'static str,
-        /// On which file or directory.
-        path: PathBuf,
-        /// The system's answer.
-        source: io::Error,
-    },
+    #[error(
+        "{0}; a daemon needs a directory that it may write: run it as a service, or use --state and --runtime"
+    )]
+    Refused(Fault),
     /// A link lies where a directory of ours belongs.
     #[error("{path} is a symbolic link, which is not followed; remove it", path = .path.display())]
     Link {
@@ -51,14 +47,10 @@ pub enum StateError {
     },
 }
 
-impl StateError {
-    fn at<E: Into<io::Error>>(action: &'static str, path: &Path) -> impl FnOnce(E) -> Self {
-        let path = path.to_owned();
-        move |error| Self::Io {
-            action,
-            path,
-            source: error.into(),
-        }
+// No `#[from]`: its text tells all of the fault, which would be told twice as the error's source.
+impl From<Fault> for StateError {
+    fn from(fault: Fault) -> Self {
+        Self::Refused(fault)
     }
 }
 
@@ -112,7 +104,7 @@ impl StateDirectory {
         }
         let file = directory.join(format!("{backend}.toml"));
         if is_link(&file) {
-            fs::remove_file(&file).map_err(StateError::at("remove the link", &file))?;
+            fs::remove_file(&file).map_err(Fault::io("remove the link", &file))?;
             log::warn!(
                 "{} was a symbolic link, which is not followed; it was removed",
                 file.display()
@@ -132,11 +124,11 @@ fn lock(path: &Path) -> Result<File, StateError> {
         .recursive(true)
         .mode(0o755)
         .create(path)
-        .map_err(StateError::at("create the directory", path))?;
+        .map_err(Fault::io("create the directory", path))?;
     let name = path.join(LOCK);
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let fd = openat(CWD, &name, flags, Mode::from_raw_mode(0o644))
-        .map_err(StateError::at("open", &name))?;
+    let fd =
+        openat(CWD, &name, flags, Mode::from_raw_mode(0o644)).map_err(Fault::io("open", &name))?;
     let mut lock = File::from(fd);
     // A lock of the process, not of the open file: a worker that was forked, and has yet to begin, has no part in it.
     match fcntl_lock(&lock, FlockOperation::NonBlockingLockExclusive) {
@@ -147,7 +139,7 @@ fn lock(path: &Path) -> Result<File, StateError> {
                 by: holder(&mut lock),
             });
         }
-        Err(errno) => return Err(StateError::at("lock", &name)(errno)),
+        Err(errno) => return Err(Fault::io("lock", &name)(errno).into()),
     }
     // For the message of a second daemon, no more: a full disk is no reason not to work.
     let _ = lock

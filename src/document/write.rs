@@ -1,14 +1,15 @@
 //! Writing a file so that a crash leaves the old one or the new one, never a torn one.
 
+use super::Fault;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::Pid;
 use std::ffi::{OsStr, OsString};
 use std::fs::{DirBuilder, File};
-use std::io::{self, Write};
+use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Everyone may read what is written here: it holds numbers and names only.
 const FILE_MODE: Mode = Mode::from_raw_mode(0o644);
@@ -16,39 +17,17 @@ const FILE_MODE: Mode = Mode::from_raw_mode(0o644);
 /// Names tried for the temporary file; a process that died may have left one of its own.
 const TEMPORARY_NAMES: u32 = 100;
 
-/// Why a file was not written.
-#[derive(Debug)]
-pub(crate) struct WriteError {
-    /// What was attempted.
-    pub(crate) action: &'static str,
-    /// On which file or directory.
-    pub(crate) path: PathBuf,
-    /// The system's answer.
-    pub(crate) source: io::Error,
-}
-
-impl WriteError {
-    fn at<E: Into<io::Error>>(action: &'static str, path: &Path) -> impl FnOnce(E) -> Self {
-        let path = path.to_owned();
-        move |error| Self {
-            action,
-            path,
-            source: error.into(),
-        }
-    }
-}
-
 /// Puts a file with these bytes in the place of whatever lies at `path`, or in none's; missing directories are made.
-pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Fault> {
     let (directory, name) = open_directory(path)?;
     let temporary = Temporary::create(&directory, name, path)?;
     temporary.write(bytes, path)?;
     temporary.rename_to(name, path)?;
-    rustix::fs::fsync(&directory).map_err(WriteError::at("flush the directory of", path))
+    rustix::fs::fsync(&directory).map_err(Fault::io("flush the directory of", path))
 }
 
 /// Would [`replace`] succeed? Makes the directories and, for a moment, the temporary file.
-pub(crate) fn check_replaceable(path: &Path) -> Result<(), WriteError> {
+pub(crate) fn check_replaceable(path: &Path) -> Result<(), Fault> {
     let (directory, name) = open_directory(path)?;
     Temporary::create(&directory, name, path)?.write(b"#\n", path)
 }
@@ -74,11 +53,11 @@ fn writer(name: &str) -> Option<Pid> {
 }
 
 /// The directory that holds a file, made where it is missing, and the file's name in it.
-fn open_directory(path: &Path) -> Result<(OwnedFd, &OsStr), WriteError> {
+fn open_directory(path: &Path) -> Result<(OwnedFd, &OsStr), Fault> {
     let name = path
         .file_name()
         .ok_or(Errno::ISDIR)
-        .map_err(WriteError::at("write", path))?;
+        .map_err(Fault::io("write", path))?;
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -87,10 +66,10 @@ fn open_directory(path: &Path) -> Result<(OwnedFd, &OsStr), WriteError> {
         .recursive(true)
         .mode(0o755)
         .create(directory)
-        .map_err(WriteError::at("create the directory", directory))?;
+        .map_err(Fault::io("create the directory", directory))?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let fd = rustix::fs::openat(CWD, directory, flags, Mode::empty())
-        .map_err(WriteError::at("open the directory", directory))?;
+        .map_err(Fault::io("open the directory", directory))?;
     Ok((fd, name))
 }
 
@@ -102,7 +81,7 @@ struct Temporary<'d> {
 }
 
 impl<'d> Temporary<'d> {
-    fn create(directory: &'d OwnedFd, target: &OsStr, path: &Path) -> Result<Self, WriteError> {
+    fn create(directory: &'d OwnedFd, target: &OsStr, path: &Path) -> Result<Self, Fault> {
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mut failure = Errno::EXIST;
@@ -125,27 +104,26 @@ impl<'d> Temporary<'d> {
                 }
             }
         }
-        Err(WriteError::at("create a file beside", path)(failure))
+        Err(Fault::io("create a file beside", path)(failure))
     }
 
     /// Writes everything and waits until it is on the disk.
-    fn write(&self, bytes: &[u8], path: &Path) -> Result<(), WriteError> {
+    fn write(&self, bytes: &[u8], path: &Path) -> Result<(), Fault> {
         let mut file = self
             .file
             .as_ref()
             .ok_or(Errno::BADF)
-            .map_err(WriteError::at("write", path))?;
+            .map_err(Fault::io("write", path))?;
         // The mode given to `openat` is cut by the umask; what a service writes must be readable by its users.
-        rustix::fs::fchmod(file.as_fd(), FILE_MODE)
-            .map_err(WriteError::at("set the mode of", path))?;
+        rustix::fs::fchmod(file.as_fd(), FILE_MODE).map_err(Fault::io("set the mode of", path))?;
         file.write_all(bytes)
             .and_then(|()| file.sync_all())
-            .map_err(WriteError::at("write", path))
+            .map_err(Fault::io("write", path))
     }
 
-    fn rename_to(mut self, target: &OsStr, path: &Path) -> Result<(), WriteError> {
+    fn rename_to(mut self, target: &OsStr, path: &Path) -> Result<(), Fault> {
         rustix::fs::renameat(self.directory, &self.name, self.directory, target)
-            .map_err(WriteError::at("replace", path))?;
+            .map_err(Fault::io("replace", path))?;
         self.file = None;
         Ok(())
     }

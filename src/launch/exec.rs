@@ -10,20 +10,20 @@ use std::process::Command;
 #[derive(Debug, thiserror::Error)]
 pub enum ExecError {
     /// No such program, or no such interpreter as its first line names.
-    #[error("{}: not found: {source}", .program.to_string_lossy())]
+    #[error("{}: not found: {cause}", .program.to_string_lossy())]
     NotFound {
         /// The program.
         program: OsString,
         /// The system's answer.
-        source: io::Error,
+        cause: io::Error,
     },
     /// It is there and cannot be run.
-    #[error("{}: cannot be run: {source}", .program.to_string_lossy())]
+    #[error("{}: cannot be run: {cause}", .program.to_string_lossy())]
     NotExecutable {
         /// The program.
         program: OsString,
         /// The system's answer.
-        source: io::Error,
+        cause: io::Error,
     },
 }
 
@@ -42,13 +42,13 @@ impl ExecError {
 /// Rust ignores SIGPIPE from its start; the standard library's `exec` puts it back to its default, and unblocks
 /// signals, so that the program starts as from a shell.
 pub fn exec(program: OsString, arguments: &[OsString], assignments: &[Assignment]) -> ExecError {
-    let source = Command::new(&program)
+    let cause = Command::new(&program)
         .args(arguments)
         .envs(assignments.iter().map(|a| (a.variable, &a.value)))
         .exec();
-    if source.kind() == io::ErrorKind::NotFound {
-        ExecError::NotFound { program, source }
+    if cause.kind() == io::ErrorKind::NotFound {
+        ExecError::NotFound { program, cause }
     } else {
-        ExecError::NotExecutable { program, source }
+        ExecError::NotExecutable { program, cause }
     }
 }

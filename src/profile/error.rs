@@ -1,60 +1,14 @@
 //! What can be wrong with a profile file; each text names the file, the place in it and what to do next.
 
-use crate::document::read::ReadError;
-use crate::document::write::WriteError;
-use std::io;
-use std::path::{Path, PathBuf};
+use crate::document::Fault;
+use std::path::PathBuf;
 
 /// Why a profile could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// There is no such file.
-    #[error("there is no profile {path}; run `threadtune tune` to measure this machine", path = .path.display())]
-    Absent {
-        /// The file looked for.
-        path: PathBuf,
-    },
-    /// The system refused.
-    #[error("cannot {action} {path}: {source}", path = .path.display())]
-    Io {
-        /// What was attempted.
-        action: &'static str,
-        /// On which file or directory.
-        path: PathBuf,
-        /// The system's answer.
-        source: io::Error,
-    },
-    /// Something else lies in the profile's place.
-    #[error("{path} is {what}, not a regular file; remove it and run `threadtune tune`", path = .path.display())]
-    NotRegular {
-        /// The file.
-        path: PathBuf,
-        /// What it is.
-        what: &'static str,
-    },
-    /// No profile is that large.
-    #[error("{path} has {bytes} bytes and a profile at most {limit}; remove it and run `threadtune tune`", path = .path.display())]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-        /// Its size.
-        bytes: u64,
-        /// The largest size that is read.
-        limit: u64,
-    },
-    /// The text is no profile: wrong syntax, a key that is missing, or a value out of range.
-    #[error("{path}, line {line}{}: {message}; correct it, or remove the file and run `threadtune tune`",
-        .key.as_ref().map(|key| format!(", key `{key}`")).unwrap_or_default(), path = .path.display())]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-        /// Counted from 1.
-        line: usize,
-        /// The dotted path of the key, where one is to blame.
-        key: Option<String>,
-        /// What is wrong.
-        message: String,
-    },
+    /// It is not there, cannot be read or written, or is no profile.
+    #[error("{0}{remedy}", remedy = remedy(.0))]
+    File(Fault),
     /// Written by a later version of threadtune.
     #[error("{path} has profile schema {found} and this threadtune knows up to {known}; update threadtune, or remove the file and run `threadtune tune`", path = .path.display())]
     NewerSchema {
@@ -100,37 +54,25 @@ pub enum StoreError {
 impl StoreError {
     /// Is the file simply not there?
     pub fn is_absent(&self) -> bool {
-        matches!(self, Self::Absent { .. })
-    }
-
-    /// What went wrong with reading this file.
-    pub(super) fn reading(path: &Path, error: ReadError) -> Self {
-        let path = path.to_owned();
-        match error {
-            ReadError::Absent => Self::Absent { path },
-            ReadError::Io { action, source } => Self::Io {
-                action,
-                path,
-                source,
-            },
-            ReadError::NotRegular { what } => Self::NotRegular { path, what },
-            ReadError::TooLarge { bytes, limit } => Self::TooLarge { path, bytes, limit },
-            ReadError::NotText { line } => Self::Malformed {
-                path,
-                line,
-                key: None,
-                message: "the text is not UTF-8".to_owned(),
-            },
-        }
+        matches!(self, Self::File(fault) if fault.is_absent())
     }
 }
 
-impl From<WriteError> for StoreError {
-    fn from(error: WriteError) -> Self {
-        Self::Io {
-            action: error.action,
-            path: error.path,
-            source: error.source,
+// No `#[from]`: its text tells all of the fault, which would be told twice as the error's source.
+impl From<Fault> for StoreError {
+    fn from(fault: Fault) -> Self {
+        Self::File(fault)
+    }
+}
+
+fn remedy(fault: &Fault) -> &'static str {
+    match fault {
+        Fault::Absent { .. } => "; run `threadtune tune` to measure this machine",
+        // Reading or writing: who wanted it knows what to do instead.
+        Fault::Io { .. } => "",
+        Fault::NotRegular { .. } | Fault::TooLarge { .. } => {
+            "; remove it and run `threadtune tune`"
         }
+        Fault::Malformed { .. } => "; correct it, or remove the file and run `threadtune tune`",
     }
 }

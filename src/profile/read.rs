@@ -4,6 +4,7 @@ use super::check::check;
 use super::error::StoreError;
 use super::excerpt::excerpt;
 use super::schema::{Profile, SCHEMA};
+use crate::document::Fault;
 use crate::document::locate::{Step, dotted, key_at, last_line, line_of, line_of_path};
 use crate::document::read;
 use serde::Deserialize;
@@ -34,7 +35,7 @@ pub fn load_entries(path: &Path, names: &[String]) -> Result<Profile, StoreError
 
 /// The text of a profile's file.
 pub(super) fn read_text(path: &Path) -> Result<String, StoreError> {
-    read::read_text(path, MAX_BYTES).map_err(|error| StoreError::reading(path, error))
+    Ok(read::read_text(path, MAX_BYTES)?)
 }
 
 /// Parses and checks the text of a profile; `path` is for the errors only.
@@ -108,10 +109,10 @@ fn count_entries(
 }
 
 fn malformed(path: &Path, line: usize, key: Option<String>, message: String) -> StoreError {
-    StoreError::Malformed {
+    StoreError::File(Fault::Malformed {
         path: path.to_owned(),
         line,
         key,
         message,
-    }
+    })
 }

@@ -6,6 +6,7 @@ use super::extras::Extras;
 use super::layout::to_text;
 use super::read::{parse, read_text};
 use super::schema::Profile;
+use crate::document::Fault;
 use crate::document::read::regular;
 use crate::document::write::{check_replaceable, replace};
 use rustix::fs::{AtFlags, CWD, FileType};
@@ -49,16 +50,11 @@ pub fn load_to_continue(path: &Path, machine: &str) -> Result<Option<Profile>, S
         Err(error) if error.is_absent() => Ok(None),
         Err(
             error @ (StoreError::NewerSchema { .. }
-            | StoreError::NotRegular { .. }
-            | StoreError::Io { .. }),
+            | StoreError::File(Fault::NotRegular { .. } | Fault::Io { .. })),
         ) => Err(error),
         Err(error) => {
             let aside = path.with_extension("toml.broken");
-            std::fs::rename(path, &aside).map_err(|source| StoreError::Io {
-                action: "move aside",
-                path: path.to_owned(),
-                source,
-            })?;
+            std::fs::rename(path, &aside).map_err(Fault::io("move aside", path))?;
             log::warn!(
                 "{error}; it was moved to {} and a new profile begins",
                 aside.display()
@@ -77,8 +73,7 @@ pub fn check_writable(path: &Path) -> Result<(), StoreError> {
 /// What the file at `path` holds beyond the schema; an error only where writing would lose more than it should.
 fn extras_of_existing(path: &Path) -> Result<Extras, StoreError> {
     match rustix::fs::statat(CWD, path, AtFlags::empty()) {
-        Ok(stat) => regular(FileType::from_raw_mode(stat.st_mode))
-            .map_err(|error| StoreError::reading(path, error))?,
+        Ok(stat) => regular(path, FileType::from_raw_mode(stat.st_mode))?,
         Err(_) => return Ok(Extras::default()),
     }
     let Ok(text) = read_text(path) else {

@@ -15,10 +15,10 @@ pub enum ServeError {
     #[error(transparent)]
     Team(#[from] TeamError),
     /// The supervisor's pipes broke.
-    #[error("the supervisor cannot be reached: {0}")]
+    #[error("the supervisor cannot be reached")]
     Pipe(#[from] io::Error),
     /// The supervisor speaks another language.
-    #[error("not a request: {0}")]
+    #[error("not a request")]
     Request(#[from] serde_json::Error),
 }
 

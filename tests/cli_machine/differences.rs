@@ -199,7 +199,7 @@ fn a_profile_that_cannot_be_read_is_exit_code_2_with_the_place() {
     };
     let absent = error(None);
     assert!(
-        absent.contains("there is no profile") && absent.contains("threadtune tune"),
+        absent.contains("there is no file") && absent.contains("threadtune tune"),
         "{absent}"
     );
     let broken = error(Some(edited("cores = 8", "cores = \"eight\"")));

@@ -77,9 +77,9 @@ impl RecordedMachine {
 
     /// Reads a machine file.
     pub fn read(path: &Path) -> Result<Self, RecordingError> {
-        let bytes = fs::read(path).map_err(|source| RecordingError::Io {
+        let bytes = fs::read(path).map_err(|cause| RecordingError::Io {
             path: path.to_owned(),
-            source,
+            cause,
         })?;
         let text = String::from_utf8_lossy(&bytes);
         let parsed = match std::str::from_utf8(&bytes) {

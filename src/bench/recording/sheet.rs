@@ -48,9 +48,9 @@ impl<'a> Row<'a> {
 impl Sheet {
     /// Reads a file whole: a header and at least one row, nothing ragged.
     pub fn read(path: &Path) -> Result<Self, RecordingError> {
-        let bytes = fs::read(path).map_err(|source| RecordingError::Io {
+        let bytes = fs::read(path).map_err(|cause| RecordingError::Io {
             path: path.to_owned(),
-            source,
+            cause,
         })?;
         let mut reader = ReaderBuilder::new()
             .has_headers(false)

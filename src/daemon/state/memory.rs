@@ -3,7 +3,7 @@
 use super::StateDirectory;
 use crate::daemon::schedule::Before;
 use crate::daemon::status::WallTime;
-use crate::document::read::{ReadError, read_text};
+use crate::document::read::read_text;
 use crate::document::write::replace;
 use crate::units::Nanos;
 use serde::{Deserialize, Serialize};
@@ -35,18 +35,15 @@ impl Memory {
     pub fn read(state: &StateDirectory) -> Self {
         let path = state.file(FILE);
         let problem = match read_text(&path, MAX_BYTES) {
-            Err(ReadError::Absent) => return Self::default(),
-            Err(error) => error.to_string(),
+            Err(fault) if fault.is_absent() => return Self::default(),
+            Err(fault) => fault.to_string(),
             Ok(text) => match serde_json::from_str::<Self>(&text) {
                 Ok(memory) if memory.is_possible() => return memory,
-                Ok(_) => "a value is impossible".to_owned(),
-                Err(error) => error.to_string(),
+                Ok(_) => format!("{}: a value is impossible", path.display()),
+                Err(error) => format!("{}: {error}", path.display()),
             },
         };
-        log::warn!(
-            "{}: {problem}; what was spent, and when was checked, begins anew",
-            path.display()
-        );
+        log::warn!("{problem}; what was spent, and when was checked, begins anew");
         Self::default()
     }
 
@@ -59,13 +56,8 @@ impl Memory {
     pub fn keep(&self, state: &StateDirectory) {
         let path = state.file(FILE);
         let text = serde_json::to_string(self).unwrap_or_default() + "\n";
-        if let Err(error) = replace(&path, text.as_bytes()) {
-            log::warn!(
-                "cannot {} {}: {}; what was spent is forgotten at the next start",
-                error.action,
-                error.path.display(),
-                error.source
-            );
+        if let Err(fault) = replace(&path, text.as_bytes()) {
+            log::warn!("{fault}; what was spent is forgotten at the next start");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::StateDirectory;
 use crate::bench::Unfinished;
-use crate::document::read::{ReadError, read_text};
+use crate::document::read::read_text;
 use crate::document::write::replace;
 use crate::profile::Conditions;
 use crate::workload::Workload;
@@ -54,7 +54,7 @@ impl UnfinishedTunings {
     pub fn read(state: &StateDirectory) -> Self {
         let path = state.file(FILE);
         match read_text(&path, MAX_BYTES) {
-            Err(ReadError::Absent) => Self::default(),
+            Err(fault) if fault.is_absent() => Self::default(),
             Ok(text) if let Some(tunings) = Self::parse(&text) => tunings,
             _ => {
                 log::warn!(
@@ -123,13 +123,8 @@ impl UnfinishedTunings {
         }
         let json = serde_json::to_string(self).unwrap_or_default();
         let text = checksum(&json) + "\n" + &json;
-        if let Err(error) = replace(&path, text.as_bytes()) {
-            log::warn!(
-                "cannot {} {}: {}; what was put aside begins anew at the next start",
-                error.action,
-                error.path.display(),
-                error.source
-            );
+        if let Err(fault) = replace(&path, text.as_bytes()) {
+            log::warn!("{fault}; what was put aside begins anew at the next start");
         }
     }
 }

@@ -1,10 +1,10 @@
 //! The status as a file: written whole, and read as untrusted.
 
 use super::{SCHEMA, Status};
-use crate::document::read::{ReadError, read_text};
-use crate::document::write::{WriteError, replace};
+use crate::document::Fault;
+use crate::document::read::read_text;
+use crate::document::write::replace;
 use serde::Deserialize;
-use std::io;
 use std::path::{Path, PathBuf};
 
 /// No status is larger.
@@ -13,51 +13,9 @@ pub const MAX_BYTES: u64 = 64 << 10;
 /// Why a status could not be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum StatusError {
-    /// There is no such file.
-    #[error("no daemon has written {path}; start it with `systemctl start threadtune`", path = .path.display())]
-    Absent {
-        /// The file looked for.
-        path: PathBuf,
-    },
-    /// The system refused.
-    #[error("cannot {action} {path}: {source}", path = .path.display())]
-    Io {
-        /// What was attempted.
-        action: &'static str,
-        /// On which file or directory.
-        path: PathBuf,
-        /// The system's answer.
-        source: io::Error,
-    },
-    /// Something else lies in its place.
-    #[error("{path} is {what}, not a regular file; remove it and restart the daemon", path = .path.display())]
-    NotRegular {
-        /// The file.
-        path: PathBuf,
-        /// What it is.
-        what: &'static str,
-    },
-    /// No status is that large.
-    #[error("{path} has {bytes} bytes and a status at most {MAX_BYTES}; remove it and restart the daemon", path = .path.display())]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-        /// Its size.
-        bytes: u64,
-    },
-    /// The text is no status.
-    #[error("{path}, line {line}{}: {message}; restart the daemon, which writes it anew",
-        .key.as_ref().map(|key| format!(", key `{key}`")).unwrap_or_default(), path = .path.display())]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-        /// Counted from 1.
-        line: usize,
-        /// The key, where one is to blame.
-        key: Option<String>,
-        /// What is wrong.
-        message: String,
-    },
+    /// It is not there, cannot be read or written, or is no status.
+    #[error("{0}{remedy}", remedy = remedy(.0))]
+    File(Fault),
     /// Written by a later version of threadtune.
     #[error("{path} has status schema {found} and this threadtune knows {SCHEMA}; update threadtune", path = .path.display())]
     NewerSchema {
@@ -81,37 +39,25 @@ pub enum StatusError {
 impl StatusError {
     /// Is the file simply not there?
     pub fn is_absent(&self) -> bool {
-        matches!(self, Self::Absent { .. })
-    }
-
-    fn reading(path: &Path, error: ReadError) -> Self {
-        let path = path.to_owned();
-        match error {
-            ReadError::Absent => Self::Absent { path },
-            ReadError::Io { action, source } => Self::Io {
-                action,
-                path,
-                source,
-            },
-            ReadError::NotRegular { what } => Self::NotRegular { path, what },
-            ReadError::TooLarge { bytes, .. } => Self::TooLarge { path, bytes },
-            ReadError::NotText { line } => Self::Malformed {
-                path,
-                line,
-                key: None,
-                message: "the text is not UTF-8".to_owned(),
-            },
-        }
+        matches!(self, Self::File(fault) if fault.is_absent())
     }
 }
 
-impl From<WriteError> for StatusError {
-    fn from(error: WriteError) -> Self {
-        Self::Io {
-            action: error.action,
-            path: error.path,
-            source: error.source,
+// No `#[from]`: its text tells all of the fault, which would be told twice as the error's source.
+impl From<Fault> for StatusError {
+    fn from(fault: Fault) -> Self {
+        Self::File(fault)
+    }
+}
+
+fn remedy(fault: &Fault) -> &'static str {
+    match fault {
+        Fault::Absent { .. } => {
+            ", which a daemon writes; start one with `systemctl start threadtune`"
         }
+        Fault::Io { .. } => "",
+        Fault::NotRegular { .. } | Fault::TooLarge { .. } => "; remove it and restart the daemon",
+        Fault::Malformed { .. } => "; restart the daemon, which writes it anew",
     }
 }
 
@@ -125,11 +71,7 @@ pub fn write(path: &Path, status: &Status) -> Result<(), StatusError> {
             message,
         });
     }
-    let mut text = serde_json::to_string_pretty(status).map_err(|error| StatusError::Io {
-        action: "write",
-        path: path.to_owned(),
-        source: error.into(),
-    })?;
+    let mut text = serde_json::to_string_pretty(status).map_err(Fault::io("write", path))?;
     text.push('\n');
     Ok(replace(path, text.as_bytes())?)
 }
@@ -141,12 +83,14 @@ pub fn read(path: &Path) -> Result<Status, StatusError> {
     struct Head {
         schema: u64,
     }
-    let text = read_text(path, MAX_BYTES).map_err(|error| StatusError::reading(path, error))?;
-    let malformed = |line: usize, key: Option<String>, message: String| StatusError::Malformed {
-        path: path.to_owned(),
-        line,
-        key,
-        message,
+    let text = read_text(path, MAX_BYTES)?;
+    let malformed = |line: usize, key: Option<String>, message: String| {
+        StatusError::File(Fault::Malformed {
+            path: path.to_owned(),
+            line,
+            key,
+            message,
+        })
     };
     let syntax = |error: serde_json::Error| {
         let line = error.line().max(1);
