@@ -236,7 +236,6 @@ impl Kept {
         self.refresh(state);
         let entry = tuned.entry;
         let old = self.profile.entry(&entry.name);
-        let replaces = old.is_some_and(|old| old.latency.is_some());
         if let (Some(before), Some(after)) =
             (old.and_then(|old| old.latency.as_ref()), &entry.latency)
         {
@@ -249,19 +248,11 @@ impl Kept {
                 after.threads
             );
         }
-        let fresh = if self.profile.says_more(&entry, false) {
-            log::warn!(
-                "{}: the earlier verdict stays, as this time none was reached ({})",
-                entry.name,
-                entry.stop
-            );
-            None
-        } else {
-            Some(entry.clone())
-        };
-        let is_new = fresh.is_some();
         // What was marked to be tuned again was kept as it was then.
-        if replaces && is_new && !self.profile.is_cut_short(&entry.name) {
+        let replaces = old.is_some_and(|old| old.latency.is_some())
+            && !self.profile.says_more(&entry, false)
+            && !self.profile.is_cut_short(&entry.name);
+        if replaces {
             self.keep_previous();
         }
         team.clone_into(&mut self.conditions.team);
@@ -274,10 +265,7 @@ impl Kept {
             .budget
             .clone_from(&self.conditions.budget);
         let order = self.catalog.names();
-        self.profile.merge(fresh, &order, spent.as_secs_f64());
-        if is_new {
-            self.profile.set_cut_short(&entry.name, false, &order);
-        }
+        self.profile.keep(entry, false, &order, spent.as_secs_f64());
         self.is_saved = false;
         self.save(state)
     }
@@ -375,7 +363,8 @@ impl Kept {
         Ok(())
     }
 
-    /// Takes over what somebody else (`tune --system`) did to the profile meanwhile; what is gone, broken, or cannot be reached, is left to [`Self::save`]: nothing that this process knows is lost by it.
+    /// Takes over what somebody else (`tune --system`) did to the profile meanwhile; what is gone, broken, or cannot be
+    /// reached, is left to [`Self::save`]: nothing that this process knows is lost by it.
     fn refresh(&mut self, state: &StateDirectory) {
         if self.is_saved
             && state.profile(&self.profile.machine.id, BACKEND).is_ok()

@@ -1,4 +1,4 @@
-//! What a profile lacks, and putting fresh verdicts into it. Pure.
+//! What a profile lacks, and putting fresh verdicts into it.
 
 use super::schema::{Conditions, Entry, Profile, SCHEMA};
 use crate::machine::Fingerprint;
@@ -53,6 +53,27 @@ impl Profile {
                 && old.latency.is_some()
                 && (fresh.latency.is_none() || is_cut && surer)
         })
+    }
+
+    /// Puts in a fresh verdict, which a run's time budget may have cut short, unless the profile says more about that
+    /// workload, which is logged; did it go in? `order` and `spent_s` as for [`Self::merge`].
+    pub fn keep(&mut self, fresh: Entry, is_cut: bool, order: &[&str], spent_s: f64) -> bool {
+        let name = fresh.name.clone();
+        let goes_in = !self.says_more(&fresh, is_cut);
+        if goes_in {
+            self.merge([fresh], order, spent_s);
+        } else {
+            log::warn!(
+                "{name}: the earlier verdict stays, as this time none was reached ({})",
+                fresh.stop
+            );
+            self.merge([], order, spent_s);
+        }
+        // A mark that was there says that the earlier verdict is no good: it goes with that verdict only.
+        if goes_in || is_cut {
+            self.set_cut_short(&name, is_cut, order);
+        }
+        goes_in
     }
 
     /// Replaces entries of the same name and adds the others, adds the time spent, and counts the entries anew.
@@ -156,6 +177,28 @@ mod tests {
         assert!(!other.says_more(&cut, true));
         // With all the time that it may have, what is found today counts.
         assert!(!conclusive.says_more(&cut, false));
+    }
+
+    #[test]
+    fn a_mark_goes_with_the_verdict_that_it_is_about() {
+        let (mut profile, stated) = made_up(|_| {});
+        let nothing = Entry {
+            latency: None,
+            ..stated.clone()
+        };
+        profile.set_cut_short("matmul-256", true, &[]);
+        let spent_s = profile.spent_s;
+        assert!(!profile.keep(nothing, false, &[], 1.0));
+        assert_eq!(profile.entry("matmul-256"), Some(&stated));
+        assert!(profile.is_cut_short("matmul-256"));
+        assert_eq!(profile.spent_s, spent_s + 1.0);
+        let fresh = undecided(&stated, 0.5);
+        assert!(profile.keep(fresh.clone(), false, &[], 0.0));
+        assert_eq!(profile.entry("matmul-256"), Some(&fresh));
+        assert!(!profile.is_cut_short("matmul-256"));
+        // Cut short now, whether it goes in or not.
+        assert!(!profile.keep(undecided(&stated, 0.4), true, &[], 0.0));
+        assert!(profile.is_cut_short("matmul-256"));
     }
 
     #[test]

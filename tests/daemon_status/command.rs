@@ -107,7 +107,9 @@ fn without_a_daemon_the_exit_code_is_3_and_the_text_says_how_to_start_one() {
     assert_eq!(text(&output.stdout), "");
     let told = text(&output.stderr);
     assert!(
-        told.contains("none.json, which a daemon writes; start one with `systemctl start threadtune`"),
+        told.contains(
+            "none.json, which a daemon writes; start one with `systemctl start threadtune`"
+        ),
         "{told}"
     );
 }

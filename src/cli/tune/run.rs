@@ -96,18 +96,11 @@ impl<'a> Run<'a> {
         let is_cut = self
             .allowance
             .cuts_short(&entry.stop, allowed, spent_tuning);
-        let fresh = if self.profile.says_more(&entry, is_cut) {
-            log::warn!(
-                "{}: the earlier verdict stays, as this time none was reached ({})",
-                entry.name,
-                entry.stop
-            );
-            None
-        } else {
-            Some(entry.clone())
-        };
-        self.profile.merge(fresh, &self.order, spent.as_secs_f64());
-        self.note(&entry.name, is_cut);
+        self.profile
+            .keep(entry.clone(), is_cut, &self.order, spent.as_secs_f64());
+        if is_cut {
+            self.cut_short.push(entry.name.clone());
+        }
         self.fresh.push(entry);
         self.save()
     }
@@ -115,17 +108,11 @@ impl<'a> Run<'a> {
     /// Nothing is left of the run's time for these.
     fn never_begun(&mut self, left: &[Workload]) -> anyhow::Result<()> {
         for workload in left {
-            self.note(&workload.name, true);
+            self.profile
+                .set_cut_short(&workload.name, true, &self.order);
+            self.cut_short.push(workload.name.clone());
         }
         self.save()
-    }
-
-    /// Whether the run's time was too short for a workload.
-    fn note(&mut self, name: &str, is_cut: bool) {
-        self.profile.set_cut_short(name, is_cut, &self.order);
-        if is_cut {
-            self.cut_short.push(name.to_owned());
-        }
     }
 
     fn save(&mut self) -> anyhow::Result<()> {
