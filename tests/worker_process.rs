@@ -72,6 +72,26 @@ fn a_worker_that_does_not_greet_is_told_by_what_it_did_instead() {
 }
 
 #[test]
+fn a_worker_that_is_killed_before_it_greets_is_replaced_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let tries = directory.path().join("tries");
+    let starts = |script: &str| {
+        let _ = fs::remove_file(&tries);
+        let count = format!("echo >>{}", tries.display());
+        let started = scripted(&directory, &format!("{count}\n{script}")).is_ok();
+        (started, fs::read_to_string(&tries).unwrap().lines().count())
+    };
+    let first_only = format!("[ $(wc -l <{}) = 2 ] || kill -KILL $$", tries.display());
+    assert_eq!(
+        starts(&format!("{first_only}\n{GREETING}; read x")),
+        (true, 2)
+    );
+    assert_eq!(starts("kill -KILL $$"), (false, 2));
+    // What ends by itself has said why, and would again.
+    assert_eq!(starts("exit 1"), (false, 1));
+}
+
+#[test]
 fn a_worker_is_told_how_it_is_confined() {
     let directory = tempfile::tempdir().unwrap();
     let says = r#"echo "{\"threadtune_worker\":1,\"team\":\"$*\"}"; read x"#;

@@ -89,6 +89,9 @@ pub enum WorkerError {
     /// It ended.
     #[error("the worker {0}")]
     Ended(String),
+    /// Somebody ended it, or its own fault did.
+    #[error("the worker {0}")]
+    Killed(String),
     /// It hung.
     #[error("the worker did not answer within {0:?} and was ended")]
     Hung(Duration),
@@ -117,8 +120,16 @@ pub struct WorkerProcess {
 }
 
 impl WorkerProcess {
-    /// Starts a worker and waits for its greeting.
+    /// Starts a worker and waits for its greeting. One that is killed before is replaced once: the kernel that was short
+    /// of memory, say, need not end the next.
     pub fn start(settings: &WorkerSettings) -> Result<Self, WorkerError> {
+        match Self::start_once(settings) {
+            Err(WorkerError::Killed(_)) => Self::start_once(settings),
+            other => other,
+        }
+    }
+
+    fn start_once(settings: &WorkerSettings) -> Result<Self, WorkerError> {
         let start_error = |error| WorkerError::Start {
             program: settings.program.clone(),
             error,
@@ -250,8 +261,11 @@ impl WorkerProcess {
         for _ in 0..50 {
             match self.child.try_wait() {
                 Ok(Some(status)) => {
-                    let limit = self.settings.memory_limit;
-                    return WorkerError::Ended(how_it_ended(status) + &limit_text(limit));
+                    let how = how_it_ended(status) + &limit_text(self.settings.memory_limit);
+                    return match status.signal() {
+                        Some(_) => WorkerError::Killed(how),
+                        None => WorkerError::Ended(how),
+                    };
                 }
                 Ok(None) => thread::sleep(Duration::from_millis(20)),
                 Err(_) => break,

@@ -102,6 +102,8 @@ impl Daemon {
                 self.manager.stopping("ends the running sample");
                 self.schedule.handle(Event::Stop, now);
             }
+            // Nobody is told that it is ready who was told that it stops.
+            Occurrence::Reload if self.schedule.is_stopping() => {}
             Occurrence::Reload => self.reload(now),
             Occurrence::TuneNow => {
                 log::info!("told to tune now");

@@ -208,6 +208,14 @@ impl Schedule {
         self.survey_due
     }
 
+    /// Is it to end, or has it?
+    pub fn is_stopping(&self) -> bool {
+        matches!(
+            self.state,
+            State::StandingBack(Reason::Stopping) | State::Stopped
+        )
+    }
+
     /// The tasks that are left, the one being done first.
     pub fn tasks(&self) -> impl Iterator<Item = &Task> {
         self.tasks.iter()
@@ -224,13 +232,6 @@ impl Schedule {
 
     fn waits_for(&self, is: impl Fn(&Reason) -> bool) -> bool {
         matches!(&self.state, State::Waiting { reason, .. } if is(reason))
-    }
-
-    fn is_stopping(&self) -> bool {
-        matches!(
-            self.state,
-            State::StandingBack(Reason::Stopping) | State::Stopped
-        )
     }
 
     /// Whoever waits is to find out by the next survey why.

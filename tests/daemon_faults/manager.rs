@@ -85,8 +85,17 @@ fn it_hears_of_every_turn_and_the_watchdog_never_waits_for_a_worker() {
     }
     send(worker, Signal::CONT);
     manager.hear_until(|text| text.starts_with("STATUS=measuring large"));
+    // It cannot end before the sample does.
+    let worker = home.worker_with_data("large");
+    send(worker, Signal::STOP);
     home.signal(Signal::TERM);
     let stopping = manager.hear_until(|text| text.contains("STOPPING=1"));
     assert!(stopping.starts_with("STOPPING=1\nSTATUS="), "{stopping}");
+    home.signal(Signal::HUP);
+    for _ in 0..2 {
+        let told = manager.hear_until(|text| !text.starts_with("STATUS="));
+        assert_eq!(told, "WATCHDOG=1\n", "a reload is none any more");
+    }
+    send(worker, Signal::CONT);
     assert_eq!(home.end().code(), Some(0));
 }
