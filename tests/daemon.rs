@@ -300,7 +300,7 @@ fn more_cpus_than_the_profile_knows_are_tuned_for_and_the_profile_before_is_kept
     }
 }
 
-/// On the real clock: the machine must let a loss be proven that is many times what it takes.
+/// On the real clock: the machine must let a loss be proven that is many times what it takes, in one check of a few.
 #[test]
 #[ignore = "real clock"]
 fn a_count_that_lost_is_tuned_again_and_both_numbers_are_told() {
@@ -329,12 +329,19 @@ fn a_count_that_lost_is_tuned_again_and_both_numbers_are_told() {
     home.is("the profile as it was", |status| {
         status.state == State::Idle && status.pid == home.pid()
     });
-    home.signal(Signal::HUP);
-    home.says("are lost", 1);
-    home.is_idle();
+    for checks in 1..=5 {
+        home.signal(Signal::HUP);
+        home.says("a: a call takes ", checks);
+        home.is_idle();
+        // A neighbour may have disturbed it.
+        if home.log().contains("are lost") {
+            break;
+        }
+    }
     home.stop();
     let log = home.log();
-    let line = log.lines().find(|line| line.contains("are lost")).unwrap();
+    let line = log.lines().find(|line| line.contains("are lost"));
+    let line = line.unwrap_or_else(|| panic!("{log}"));
     assert!(
         line.contains("a: a call takes ") && line.contains("with a count of 2"),
         "{line}"
