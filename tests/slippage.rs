@@ -1,15 +1,16 @@
 //! The error of the stopping rule alone: six arms, five of them 2.1 % slower than the best, noise of 3 % with and
 //! without autocorrelation. What is wrong among conclusive races, beside a plain t test at every look.
 
+mod autocorrelated;
+
+use autocorrelated::{ARMS, Autocorrelated};
 use rand::seq::SliceRandom;
-use rand::{RngExt, SeedableRng};
-use rand_pcg::Pcg64;
 use std::thread;
 use threadtune::machine::Placement;
 use threadtune::profile::StopReason;
 use threadtune::stats::upper_quantile;
-use threadtune::tune::{Arm, Bench, BenchError, Interference, Options, Race, Racer, Sample};
-use threadtune::units::{Calls, Nanos, ThreadCount};
+use threadtune::tune::{Arm, Options, Race, Racer};
+use threadtune::units::{Calls, ThreadCount};
 
 const RUNS: u64 = 1000;
 /// Seeds that development did not use.
@@ -17,86 +18,33 @@ const SEEDS: u64 = 700_000;
 const LOOKS: [usize; 15] = [
     5, 7, 10, 14, 20, 28, 40, 56, 80, 112, 160, 224, 320, 448, 640,
 ];
-const ARMS: usize = 6;
 
-/// Each arm's noise is a first-order autoregressive series of its own.
-struct Slip {
-    rng: Pcg64,
-    phi: f64,
-    noise: [f64; ARMS],
-    /// How much more than the others the best arm scatters.
-    erratic: f64,
-    clock: Nanos,
+/// The best arm, which scatters so many times as widely as the others, and those.
+fn bench(seed: u64, phi: f64, erratic: f64) -> Autocorrelated {
+    let mut arms = [(1.021e-3, 0.03); ARMS];
+    arms[0] = (1e-3, 0.03 * erratic);
+    Autocorrelated::new(seed, phi, arms)
 }
 
-impl Slip {
-    fn new(seed: u64, phi: f64, erratic: f64) -> Self {
-        Self {
-            rng: Pcg64::seed_from_u64(seed),
-            phi,
-            noise: [0.0; ARMS],
-            erratic,
-            clock: Nanos::ZERO,
-        }
-    }
-
-    /// Seconds of the arm with this many threads.
-    fn sample(&mut self, threads: usize) -> f64 {
-        let radius = (-2.0 * (1.0 - self.rng.random::<f64>()).ln()).sqrt();
-        let normal = radius * (std::f64::consts::TAU * self.rng.random::<f64>()).cos();
-        let noise = &mut self.noise[threads - 1];
-        *noise = self.phi * *noise + (1.0 - self.phi * self.phi).sqrt() * normal;
-        self.clock += Nanos(1_000_000);
-        let (seconds, spread) = match threads {
-            1 => (1.0, 0.03 * self.erratic),
-            _ => (1.021, 0.03),
-        };
-        seconds * (spread * *noise).exp()
-    }
-
-    /// The arms in random order, as screening might leave them.
-    fn arms(&mut self) -> Vec<usize> {
-        let mut arms: Vec<usize> = (1..=ARMS).collect();
-        arms.shuffle(&mut self.rng);
-        arms
-    }
-}
-
-impl Bench for Slip {
-    fn block(&mut self, plan: &[(Arm, Calls)]) -> Result<Vec<Sample>, BenchError> {
-        Ok(plan
-            .iter()
-            .map(|(arm, calls)| Sample {
-                seconds_per_call: self.sample(arm.threads.as_usize()),
-                calls: *calls,
-                interference: Interference::None,
-            })
-            .collect())
-    }
-
-    fn idle(&mut self, time: Nanos) -> Result<(), BenchError> {
-        self.clock += time;
-        Ok(())
-    }
-
-    fn now(&self) -> Nanos {
-        self.clock
-    }
+/// The arms in random order, as screening might leave them.
+fn shuffled(bench: &mut Autocorrelated) -> Vec<usize> {
+    let mut arms: Vec<usize> = (1..=ARMS).collect();
+    arms.shuffle(&mut bench.rng);
+    arms
 }
 
 /// The count chosen, if the race was conclusive, and its blocks.
 fn race(seed: u64, phi: f64) -> (Option<usize>, usize) {
-    race_on(Slip::new(seed, phi, 1.0), seed)
+    race_on(bench(seed, phi, 1.0), seed)
 }
 
 /// The same where the best arm scatters three times as widely as the others.
 fn race_of_an_erratic_best(seed: u64, phi: f64) -> (Option<usize>, usize) {
-    race_on(Slip::new(seed, phi, 3.0), seed)
+    race_on(bench(seed, phi, 3.0), seed)
 }
 
-fn race_on(mut bench: Slip, seed: u64) -> (Option<usize>, usize) {
-    let racers: Vec<Racer> = bench
-        .arms()
+fn race_on(mut bench: Autocorrelated, seed: u64) -> (Option<usize>, usize) {
+    let racers: Vec<Racer> = shuffled(&mut bench)
         .into_iter()
         .map(|n| Racer {
             arm: Arm {
@@ -120,8 +68,8 @@ fn race_on(mut bench: Slip, seed: u64) -> (Option<usize>, usize) {
 
 /// The negative control: the mean is best and t intervals say so, at any look.
 fn plain_t(seed: u64, phi: f64) -> (Option<usize>, usize) {
-    let mut bench = Slip::new(seed, phi, 1.0);
-    let arms = bench.arms();
+    let mut bench = bench(seed, phi, 1.0);
+    let arms = shuffled(&mut bench);
     let mut logs: Vec<Vec<f64>> = vec![Vec::new(); ARMS];
     let mean = |v: &[f64]| v.iter().sum::<f64>() / v.len() as f64;
     for blocks in 1..=LOOKS[LOOKS.len() - 1] {

@@ -4,6 +4,8 @@
 //! Each machine is tuned as it is; then some of its counts become slower or faster, and its entry is checked.
 //! `cargo test --test decide_drift -- --nocapture` prints the figures.
 
+#[path = "../autocorrelated/mod.rs"]
+mod autocorrelated;
 mod margin;
 mod tuned;
 
