@@ -9,6 +9,7 @@ use crate::units::MAX_CPUS;
 use crate::workload::closest;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 
@@ -140,7 +141,11 @@ fn stray(table: &DeTable<'_>, above: &str) -> Option<Stray> {
 }
 
 fn not_a_key(name: &str) -> String {
-    let meant = closest(name, KEYS.into_iter())
+    let tables = KEYS
+        .iter()
+        .filter_map(|key| Some(key.split_once('.')?.0))
+        .collect::<BTreeSet<&str>>();
+    let meant = closest(name, tables.into_iter().chain(KEYS))
         .first()
         .map(|best| format!(" (did you mean `{best}`?)"))
         .unwrap_or_default();

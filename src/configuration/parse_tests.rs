@@ -88,6 +88,11 @@ fn errors_name_file_line_and_key_and_say_what_is_expected() {
             "line 3, key `launch`",
             "no such key; the keys are `budget.reserve`",
         ),
+        (
+            "[demon]\nquiet = '1s'\n",
+            "line 1, key `demon`",
+            "did you mean `daemon`?",
+        ),
         ("\"\\n\" = 1\n", "line 1, key ``", "no such key; the keys"),
         (
             "[budget]\nreserve = 1\nreserve = 2\n",
