@@ -24,6 +24,10 @@ const DAY_SECONDS: u32 = 24 * 3600;
 /// Others are not looked at more often than this, however short the quiet time is.
 const LEAST_PAUSE: Nanos = Nanos(1_000_000_000);
 
+/// What others do is watched for so long at least, however short the quiet time is: less shows no more than a few ticks
+/// of the kernel's clock.
+const LEAST_WATCH: Nanos = Nanos(200_000_000);
+
 /// How long until something is tried again that does not announce its change, or whose announcement may get lost.
 const RETRY: Nanos = Nanos(600_000_000_000);
 
@@ -101,9 +105,7 @@ impl Schedule {
                 // A survey that was asked for meanwhile has yet to say what is to be checked.
                 self.check_due &=
                     self.survey_due || then.iter().chain(&self.tasks).any(Task::is_check);
-                for task in then.into_iter().rev() {
-                    self.tasks.push_front(task);
-                }
+                self.put_first(then);
                 self.after_measuring(now);
             }
             Event::PutAside { cpu } => {
@@ -296,6 +298,20 @@ impl Schedule {
         }
     }
 
+    /// What follows from the task that was done goes before the others: one task a workload, and what is to be tuned need
+    /// not be checked.
+    fn put_first(&mut self, then: Vec<Task>) {
+        for task in then.into_iter().rev() {
+            let is_same = |pending: &Task| pending.workload() == task.workload();
+            match self.tasks.iter().position(is_same) {
+                Some(place) if task.is_check() || !self.tasks[place].is_check() => continue,
+                Some(place) => drop(self.tasks.remove(place)),
+                None => {}
+            }
+            self.tasks.push_front(task);
+        }
+    }
+
     /// Everything waits for somebody to mend what is wrong.
     fn stuck(&mut self, why: String, now: Now) {
         if self.is_stopping() {
@@ -360,6 +376,8 @@ impl Schedule {
         if let State::Waiting { watched, .. } = &mut self.state {
             *watched = false;
         }
+        // Of two looks in a row the second would find an idle machine.
+        self.actions.retain(|action| *action != Action::Look);
         self.actions.push_back(Action::Look);
     }
 
@@ -370,7 +388,7 @@ impl Schedule {
             Reason::DailyLimit => seconds(DAY_SECONDS.saturating_sub(now.second)),
             Reason::Battery | Reason::Stuck(_) => RETRY,
             Reason::Busy { .. } | Reason::Pressure(_) => self.settings.quiet.max(LEAST_PAUSE),
-            _ => self.settings.quiet,
+            _ => self.settings.quiet.max(LEAST_WATCH),
         };
         self.state = State::Waiting {
             until: now.at + patience,

@@ -7,6 +7,7 @@ mod waiting;
 
 use super::*;
 use rand::{RngExt as _, SeedableRng as _};
+use rand_pcg::Pcg32;
 use std::collections::BTreeMap;
 
 const SECOND: u64 = 1_000_000_000;
@@ -16,6 +17,7 @@ struct World {
     schedule: Schedule,
     at: u64,
     load: Load,
+    looked_at: u64,
     todo: Vec<Task>,
     log: Vec<String>,
     actions: usize,
@@ -50,6 +52,7 @@ impl World {
             schedule: Schedule::new(settings, Before::default(), now(0)),
             at: 0,
             load: idle(),
+            looked_at: 0,
             todo: todo.iter().map(|name| tune(name)).collect(),
             log: Vec::new(),
             actions: 0,
@@ -69,7 +72,16 @@ impl World {
                         .push(format!("survey{}", if check { " check" } else { "" }));
                     self.tell(Event::Surveyed(self.todo.clone()));
                 }
-                Action::Look => self.tell(Event::Looked(self.load.clone())),
+                Action::Look => {
+                    // In no time, nobody can have used anything.
+                    let since = std::mem::replace(&mut self.looked_at, self.at);
+                    let load = if since == self.at {
+                        idle()
+                    } else {
+                        self.load.clone()
+                    };
+                    self.tell(Event::Looked(load));
+                }
                 Action::Measure(task) => self.log.push(format!("measure {}", task.workload())),
                 Action::StandBack => self.log.push("stand back".to_owned()),
                 Action::Exit => self.log.push("exit".to_owned()),
@@ -79,6 +91,15 @@ impl World {
 
     fn tell(&mut self, event: Event) {
         self.schedule.handle(event, now(self.at));
+        self.act();
+    }
+
+    /// Several things happened, and its time to wake up has come, before it can act.
+    fn tell_at_once(&mut self, events: impl IntoIterator<Item = Event>) {
+        for event in events {
+            self.schedule.handle(event, now(self.at));
+        }
+        self.schedule.wake(now(self.at));
         self.act();
     }
 
@@ -141,41 +162,81 @@ fn survey(world: &mut World, todo: &[Task], event: Event) -> Vec<String> {
     world.log()
 }
 
+/// Something that may happen at any time.
+fn anything(rng: &mut Pcg32) -> Event {
+    match rng.random_range(0..8) {
+        0 => Event::Changed,
+        1 => Event::ClockSet,
+        2 => Event::PowerChanged,
+        3 => Event::Reloaded(Settings::default()),
+        4 => Event::Looked(idle()),
+        5 => Event::Looked(busy(3.0)),
+        6 if rng.random_range(0..10) == 0 => Event::TuneNow,
+        _ => Event::Changed,
+    }
+}
+
 #[test]
 fn whatever_happens_there_is_an_end_and_no_task_is_lost() {
     for seed in 0..200 {
-        let mut rng = rand_pcg::Pcg32::seed_from_u64(seed);
+        let mut rng = Pcg32::seed_from_u64(seed);
         let mut world = World::new(Settings::default(), &["a", "b", "c"]);
-        let mut done: BTreeMap<String, u32> = BTreeMap::new();
+        world.todo.push(check("d"));
+        let mut done: BTreeMap<Task, u32> = BTreeMap::new();
+        // Whether the check of `d` proves a drift.
+        let mut is_lost = rng.random();
+        let mut finish = |world: &mut World| {
+            let Phase::Measuring(task) = world.schedule.phase() else {
+                return;
+            };
+            let task = task.clone();
+            let follows = task == check("d") && std::mem::take(&mut is_lost);
+            let then = Vec::from_iter(follows.then(|| tune("d")));
+            world.todo.retain(|t| *t != task);
+            world.todo.extend(then.clone());
+            *done.entry(task).or_default() += 1;
+            let cpu = Nanos(SECOND);
+            world.tell(Event::Finished { cpu, then });
+        };
         for _ in 0..300 {
             world.load = if rng.random() { idle() } else { busy(3.0) };
-            match rng.random_range(0..8) {
-                0 => world.tell(Event::Changed),
-                1 if rng.random_range(0..10) == 0 => world.tell(Event::TuneNow),
-                2 => world.tell(Event::Looked(world.load.clone())),
-                3 => world.tell(Event::Reloaded(Settings::default())),
+            match rng.random_range(0..4) {
+                0 => world.tell(anything(&mut rng)),
+                1 => {
+                    let events = [anything(&mut rng), anything(&mut rng)];
+                    world.tell_at_once(events);
+                }
                 _ => {
                     world.pass(rng.random_range(1..200));
                 }
             }
             match world.schedule.phase() {
-                Phase::Measuring(task) if rng.random_range(0..3) == 0 => {
-                    *done.entry(task.workload().to_owned()).or_default() += 1;
-                    world.finish(1);
-                }
+                Phase::Measuring(_) => match rng.random_range(0..6) {
+                    0 | 1 => finish(&mut world),
+                    2 => world.tell(Event::Stuck {
+                        cpu: Nanos(1),
+                        why: "disk full".to_owned(),
+                    }),
+                    _ => {}
+                },
                 Phase::StandingBack(..) => world.tell(Event::PutAside { cpu: Nanos(1) }),
                 _ => {}
             }
         }
         world.load = idle();
         for _ in 0..20 {
-            world.pass(200);
-            if let Phase::Measuring(task) = world.schedule.phase() {
-                *done.entry(task.workload().to_owned()).or_default() += 1;
-                world.finish(1);
-            }
+            world.pass(700);
+            finish(&mut world);
         }
-        let done: Vec<(&str, u32)> = done.iter().map(|(name, n)| (name.as_str(), *n)).collect();
-        assert_eq!(done, [("a", 1), ("b", 1), ("c", 1)], "seed {seed}");
+        for task in [tune("a"), tune("b"), tune("c"), check("d")] {
+            assert_eq!(done.remove(&task), Some(1), "{task:?}, seed {seed}");
+        }
+        let rest: Vec<(Task, u32)> = done.into_iter().collect();
+        assert!(
+            rest.is_empty() || rest == [(tune("d"), 1)],
+            "{rest:?}, seed {seed}"
+        );
+        world.tell(Event::Stop);
+        assert_eq!(world.schedule.phase(), Phase::Stopped, "seed {seed}");
     }
 }

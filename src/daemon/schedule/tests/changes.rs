@@ -64,6 +64,32 @@ fn a_check_that_is_due_stays_due_until_it_was_made() {
 }
 
 #[test]
+fn what_follows_from_a_drift_makes_one_task_a_workload() {
+    let mut world = World::new(Settings::default(), &[]);
+    world.todo = vec![check("a"), check("b"), check("c"), tune("d")];
+    world.pass(7 * 86_400 + 60);
+    world.log();
+    let lost = |name: &str, others: &[&str]| Event::Finished {
+        cpu: Nanos::ZERO,
+        then: std::iter::once(tune(name))
+            .chain(others.iter().map(|other| check(other)))
+            .collect(),
+    };
+    world.tell(lost("a", &["b", "c", "d", "e"]));
+    let left = |world: &World| world.schedule.tasks().cloned().collect::<Vec<_>>();
+    let expected = [tune("a"), check("e"), check("b"), check("c"), tune("d")];
+    assert_eq!(left(&world), expected);
+    world.finish(0);
+    world.tell(lost("e", &["b", "c", "d"]));
+    assert_eq!(left(&world), [tune("e"), check("b"), check("c"), tune("d")]);
+    // What is to be tuned need not be checked.
+    let then = vec![tune("c")];
+    let cpu = Nanos::ZERO;
+    world.tell(Event::Finished { cpu, then });
+    assert_eq!(left(&world), [tune("c"), check("b"), tune("d")]);
+}
+
+#[test]
 fn a_proven_drift_is_followed_by_its_tuning() {
     let mut world = World::new(Settings::default(), &[]);
     world.todo = vec![Task::Check("a".to_owned()), Task::Check("b".to_owned())];

@@ -70,6 +70,8 @@ fn without_a_quiet_time_it_still_looks_once_a_second_only() {
     let mut world = World::new(hasty, &["a"]);
     world.log();
     world.pass(0);
+    assert_eq!(world.log(), [""; 0], "nothing is known of the others yet");
+    world.pass(1);
     assert_eq!(world.log(), ["measure a"]);
 }
 
@@ -86,6 +88,35 @@ fn pressure_counts_before_measuring_and_not_while_it_lasts() {
     world.load.pressure_percent = Some(90.0);
     world.tell(Event::Looked(world.load.clone()));
     assert_eq!(world.log(), Vec::<String>::new());
+}
+
+#[test]
+fn what_happens_when_it_is_about_to_look_makes_no_busy_machine_idle() {
+    let events = [
+        Event::ClockSet,
+        Event::Reloaded(Settings::default()),
+        Event::Changed,
+        Event::PowerChanged,
+    ];
+    for first in &events {
+        for second in &events {
+            let mut world = World::new(Settings::default(), &["a"]);
+            world.load = busy(2.0);
+            world.pass(90);
+            // Asleep, or stopped: more than one thing is found when it runs again.
+            world.at += 3600 * SECOND;
+            world.log();
+            world.tell_at_once([first.clone(), second.clone()]);
+            let log = world.log();
+            assert!(
+                !log.contains(&"measure a".to_owned()),
+                "{first:?} {second:?}"
+            );
+            world.load = idle();
+            world.pass(60);
+            assert_eq!(world.log(), ["measure a"], "{first:?} {second:?}");
+        }
+    }
 }
 
 #[test]
