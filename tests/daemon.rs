@@ -6,7 +6,8 @@ use daemon_home::*;
 use rustix::process::Signal;
 use std::fs;
 use std::process::Command;
-use threadtune::daemon::status::{Purpose, Reason, State};
+use std::time::{SystemTime, UNIX_EPOCH};
+use threadtune::daemon::status::{Purpose, Reason, State, Status};
 use threadtune::profile::{load, save};
 use threadtune::units::ThreadCount;
 
@@ -196,6 +197,48 @@ fn a_reload_takes_over_what_is_configured_and_checks_the_profile() {
     assert_eq!(home.names(), ["a", "other", "b"]);
     assert!(metrics.exists());
     home.stop();
+}
+
+#[test]
+fn why_it_waits_is_told_everywhere_once_and_no_check_is_made_up() {
+    let mut home = Home::new(TINY);
+    let metrics = home.path("threadtune.prom");
+    let unix_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let hour = unix_s.as_secs() / 3600;
+    home.configure(&format!(
+        "{EAGER}hours = \"{}-{}\"\n[metrics]\ntextfile = \"{}\"\n",
+        (hour + 2) % 24,
+        (hour + 3) % 24,
+        metrics.display()
+    ));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_threadtune"));
+    command
+        .current_dir(&home.directory)
+        .env("TZ", "UTC")
+        .env_remove("RUST_LOG")
+        .args(["daemon", "--configuration", "threadtune.toml"])
+        .args(["--state", "state", "--runtime", "run"]);
+    home.start_as(&mut command);
+    let is_waiting = |status: &Status| status.reason == Some(Reason::Hours);
+    let status = home.is("a daemon that waits for its hours", is_waiting);
+    assert_eq!(status.workloads.left, 2);
+    // Others do not know where it was started.
+    let profile = status.profile.unwrap();
+    assert_eq!(profile, home.profile_path().display().to_string());
+    let told = "threadtune: waiting: this hour is not one of those allowed\n";
+    home.says(told, 1);
+    home.wait("metrics of a daemon that waits for its hours", || {
+        let text = fs::read_to_string(&metrics).unwrap_or_default();
+        text.contains("threadtune_reason{reason=\"hours\"} 1\n")
+            && text.contains("threadtune_workloads{verdict=\"left\"} 2\n")
+    });
+    home.signal(Signal::HUP);
+    home.says("was read again", 1);
+    home.is("a daemon that waits for its hours", is_waiting);
+    home.stop();
+    let log = home.log();
+    assert_eq!(log.matches("threadtune: waiting: ").count(), 1, "{log}");
+    assert_eq!(home.status().unwrap().last_check, None);
 }
 
 #[test]

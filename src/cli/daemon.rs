@@ -45,10 +45,15 @@ impl DaemonArgs {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let places = Places {
             configuration: self.configuration,
-            state: self.state,
-            runtime: self.runtime,
+            state: absolute(self.state),
+            runtime: absolute(self.runtime),
         };
         run(&places, Duration::from_secs(self.deadline))?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// What is told to others in the status must mean the same to them, wherever they are.
+fn absolute(path: PathBuf) -> PathBuf {
+    std::path::absolute(&path).unwrap_or(path)
 }

@@ -49,6 +49,8 @@ pub struct Published {
     textfile: Option<PathBuf>,
     started: WallTime,
     last: Option<Status>,
+    /// The state and the reason that the log told last.
+    logged: Option<(State, &'static str)>,
     metrics_at: Option<Instant>,
     /// Was it complained that something cannot be written?
     complained: bool,
@@ -64,6 +66,7 @@ impl Published {
             textfile,
             started: SystemTime::now().into(),
             last: None,
+            logged: None,
             metrics_at: None,
             complained: false,
             complained_of_metrics: false,
@@ -109,22 +112,41 @@ impl Published {
         let summary = status.summary();
         let is_news = last.is_none_or(|last| last.summary() != summary);
         let same_state = last.is_some_and(|last| last.state == status.state);
-        if !same_state && let Some(reason) = &status.reason {
-            log::info!("{}: {reason}", status.state.name().replace('_', " "));
-        }
+        self.log(&status);
         let written = status::write(&self.file, &status);
         if written.is_ok() {
             self.complained = false;
         }
-        self.write_metrics(&status, same_state);
+        // While it measures, the status changes every few seconds, and again after whatever was passed over.
+        self.write_metrics(&status, same_state && status.state == State::Measuring);
         self.last = Some(status);
         (is_news.then_some(summary), written)
     }
 
-    /// Metrics are for others: that they cannot be written is a line in the log, once until they can be.
-    fn write_metrics(&mut self, status: &Status, same_state: bool) {
+    /// A line in the log where it stands back or waits for another kind of reason than before; how much others use changes
+    /// all the time.
+    fn log(&mut self, status: &Status) {
+        let Some(reason) = &status.reason else {
+            self.logged = None;
+            return;
+        };
+        let kind = match reason {
+            // It passes at once, or whoever is stuck has told it.
+            status::Reason::Changed | status::Reason::Stuck { .. } => return,
+            // They take turns on a busy machine.
+            status::Reason::Pressure { .. } => "busy",
+            other => other.name(),
+        };
+        if self.logged.replace((status.state, kind)) != Some((status.state, kind)) {
+            log::info!("{}: {reason}", status.state.name().replace('_', " "));
+        }
+    }
+
+    /// Metrics are for others: that they cannot be written is a line in the log, once until they can be. Those that
+    /// `may_wait` are passed over if others were written a moment ago.
+    fn write_metrics(&mut self, status: &Status, may_wait: bool) {
         let was_just_now = |at: Instant| at.elapsed() < METRICS_EVERY;
-        if same_state && self.metrics_at.is_some_and(was_just_now) {
+        if may_wait && self.metrics_at.is_some_and(was_just_now) {
             return;
         }
         let Some(path) = &self.textfile else { return };

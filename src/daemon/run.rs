@@ -47,9 +47,12 @@ pub fn run(places: &Places, deadline: Duration) -> anyhow::Result<()> {
         has_ended: false,
     };
     // A daemon that nobody can see is of no use; later on it goes on without.
-    daemon.try_to_publish(now)?;
+    daemon.try_to_publish(now).map_err(|error| {
+        anyhow::anyhow!("{error}; a daemon needs a directory for its status: run it as a service, or use --runtime")
+    })?;
     let summary = daemon.published.summary();
     daemon.manager.ready(&summary);
+    daemon.work.remember();
     daemon.wait_and_act(&mut events)?;
     Ok(())
 }

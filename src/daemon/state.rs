@@ -7,7 +7,8 @@ pub use memory::Memory;
 pub use unfinished::{Begun, UnfinishedTunings};
 
 use crate::document::Fault;
-use crate::document::write::sweep;
+use crate::document::read::read_text;
+use crate::document::write::{replace, sweep};
 use rustix::fs::{CWD, FlockOperation, Mode, OFlags, fcntl_lock, openat};
 use rustix::io::Errno;
 use std::cell::RefCell;
@@ -67,12 +68,13 @@ impl StateDirectory {
     pub fn take(path: &Path) -> Result<Self, StateError> {
         let lock = RefCell::new(lock(path)?);
         sweep(path);
-        for machine in fs::read_dir(path.join("profiles"))
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
-            sweep(&machine.path());
+        let profiles = path.join("profiles");
+        if !is_link(&profiles) {
+            let entries = fs::read_dir(profiles).into_iter().flatten().flatten();
+            // Links are none of them.
+            let directories =
+                entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+            directories.for_each(|machine| sweep(&machine.path()));
         }
         Ok(Self {
             path: path.to_owned(),
@@ -91,8 +93,8 @@ impl StateDirectory {
         Ok(())
     }
 
-    /// The profile of this machine and backend. A link in its place is removed, and one above it is an error: nothing is
-    /// read or written outside of the state directory.
+    /// The profile of this machine and backend. A link in its place, or in that of [`previous`], is removed, and one above
+    /// them is an error: nothing is read or written outside of the state directory.
     pub fn profile(&self, machine: &str, backend: &str) -> Result<PathBuf, StateError> {
         self.hold()?;
         let profiles = self.path.join("profiles");
@@ -103,19 +105,42 @@ impl StateDirectory {
             }
         }
         let file = directory.join(format!("{backend}.toml"));
-        if is_link(&file) {
-            fs::remove_file(&file).map_err(Fault::io("remove the link", &file))?;
-            log::warn!(
-                "{} was a symbolic link, which is not followed; it was removed",
-                file.display()
-            );
+        for path in [&file, &previous(&file)] {
+            if is_link(path) {
+                fs::remove_file(path).map_err(Fault::io("remove the link", path))?;
+                log::warn!(
+                    "{} was a symbolic link, which is not followed; it was removed",
+                    path.display()
+                );
+            }
         }
         Ok(file)
+    }
+
+    /// The text of a file of ours.
+    fn read(&self, name: &str, limit: u64) -> Result<String, Fault> {
+        let path = self.file(name);
+        if is_link(&path) {
+            let what = "a symbolic link";
+            return Err(Fault::NotRegular { path, what });
+        }
+        read_text(&path, limit)
+    }
+
+    /// Replaces a file of ours, and whatever lies in its place.
+    fn write(&self, name: &str, text: &str) -> Result<(), StateError> {
+        self.hold()?;
+        Ok(replace(&self.file(name), text.as_bytes())?)
     }
 
     fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
+}
+
+/// Where the profile before this one is kept.
+pub fn previous(profile: &Path) -> PathBuf {
+    profile.with_extension("previous.toml")
 }
 
 /// Makes the directory where it is missing, and takes the lock in it.
@@ -179,13 +204,44 @@ mod tests {
         fs::create_dir_all(&machine).unwrap();
         let path = state.profile("m-1", "native").unwrap();
         assert_eq!(path, machine.join("native.toml"));
-        symlink(&outside, &path).unwrap();
-        assert_eq!(state.profile("m-1", "native").unwrap(), path);
-        assert!(path.symlink_metadata().is_err(), "the link is gone");
+        for link in [&path, &previous(&path)] {
+            symlink(&outside, link).unwrap();
+            assert_eq!(state.profile("m-1", "native").unwrap(), path);
+            assert!(link.symlink_metadata().is_err(), "the link is gone");
+        }
+        symlink(&outside, state.file("x")).unwrap();
+        let error = state.read("x", 100).unwrap_err().to_string();
+        assert!(error.contains("x is a symbolic link"), "{error}");
+        state.write("x", "ours").unwrap();
+        assert_eq!(state.read("x", 100).unwrap(), "ours");
         assert_eq!(fs::read_to_string(&outside).unwrap(), "mine");
         fs::remove_dir(&machine).unwrap();
         symlink(elsewhere.path(), &machine).unwrap();
         let error = state.profile("m-1", "native").unwrap_err().to_string();
         assert!(error.contains("m-1 is a symbolic link"), "{error}");
+    }
+
+    #[test]
+    fn what_the_dead_were_writing_is_looked_for_in_no_linked_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let profiles = directory.path().join("profiles");
+        let own = profiles.join("m-1");
+        fs::create_dir_all(&own).unwrap();
+        symlink(elsewhere.path(), profiles.join("m-2")).unwrap();
+        // No process has such a number.
+        let name = format!(".native.toml.{}-0.tmp", i32::MAX);
+        let (ours, theirs) = (own.join(&name), elsewhere.path().join(&name));
+        fs::write(&ours, "").unwrap();
+        fs::write(&theirs, "").unwrap();
+        drop(StateDirectory::take(directory.path()).unwrap());
+        assert_eq!((ours.exists(), theirs.exists()), (false, true));
+        fs::remove_dir_all(&profiles).unwrap();
+        fs::create_dir(elsewhere.path().join("m-3")).unwrap();
+        let theirs = elsewhere.path().join("m-3").join(&name);
+        fs::write(&theirs, "").unwrap();
+        symlink(elsewhere.path(), &profiles).unwrap();
+        drop(StateDirectory::take(directory.path()).unwrap());
+        assert!(theirs.exists());
     }
 }

@@ -1,22 +1,24 @@
 //! What the schedule's actions come to: surveys, looks, and tasks for the measuring thread.
 
+mod outcome;
+
 use super::events::Waker;
 use super::kept::{Kept, Request};
-use super::measuring::{Assignment, Kind, Measuring, Outcome, Report, watch_others};
+use super::measuring::{Assignment, Kind, Measuring, Report, watch_others};
 use super::published::Machine;
 use super::schedule::{Event, Load, Task};
 use super::settings::Scope;
 use super::state::{Memory, StateDirectory, UnfinishedTunings};
 use super::status::Workloads;
-use crate::bench::{Checked, Tuned};
 use crate::configuration::Configuration;
 use crate::machine::OthersWatch;
-use crate::profile::{Entry, StopReason};
-use crate::report::time;
 use crate::tune::Options;
 use crate::units::Nanos;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant, SystemTime};
+
+/// A daemon that is killed while it measures forgets no more than what it spent in this time.
+const REMEMBER_EVERY: Duration = Duration::from_secs(15);
 
 /// What the daemon works on.
 pub struct Work {
@@ -40,6 +42,8 @@ pub struct Work {
     /// While the load is watched.
     watch: Option<OthersWatch>,
     at_work: Option<AtWork>,
+    /// What was told last that must be mended, until it is.
+    told: String,
 }
 
 /// What is being measured.
@@ -48,6 +52,8 @@ struct AtWork {
     began: Instant,
     /// CPU time up to the last look.
     cpu: Nanos,
+    /// When what was spent was kept on the disk.
+    remembered: Instant,
     thread: Measuring,
 }
 
@@ -61,7 +67,7 @@ impl Work {
     ) -> Self {
         Self {
             scope: Scope::from(&configuration.daemon),
-            memory: Memory::read(&state),
+            memory: Memory::read(&state, SystemTime::now()),
             unfinished: UnfinishedTunings::read(&state),
             state,
             configuration,
@@ -73,6 +79,7 @@ impl Work {
             given_up: BTreeSet::new(),
             watch: None,
             at_work: None,
+            told: String::new(),
         }
     }
 
@@ -83,19 +90,14 @@ impl Work {
         self.try_all();
     }
 
-    /// What failed is tried again.
+    /// What failed is tried again, and what must be mended is told again.
     pub fn try_all(&mut self) {
         self.given_up.clear();
+        self.told.clear();
     }
 
     /// Nothing is to be done: nothing needs to be known.
     pub fn rest(&mut self) {
-        if self.kept.is_some() && self.memory.last_check().is_none() {
-            // What was just measured holds. The next check is due after an interval from now, however often the machine
-            // is switched off meanwhile.
-            self.memory.checked(SystemTime::now());
-            self.remember();
-        }
         self.kept = None;
         self.watch = None;
     }
@@ -112,6 +114,10 @@ impl Work {
         self.memory.spent(day, today, more);
         if let Some(at_work) = &mut self.at_work {
             at_work.cpu += more;
+            if at_work.remembered.elapsed() >= REMEMBER_EVERY {
+                at_work.remembered = Instant::now();
+                self.remember();
+            }
         }
     }
 
@@ -167,23 +173,14 @@ impl Work {
                     // What failed on a machine of one CPU less, say, need not fail on this one.
                     self.given_up.clear();
                 }
+                log::info!("{}: {}", kept.path().display(), plan(&tasks));
                 if tasks.is_empty() {
-                    log::info!("{}: nothing is to be measured", kept.path().display());
-                } else {
-                    log::info!(
-                        "{}: to be measured: {}",
-                        kept.path().display(),
-                        names(&tasks)
-                    );
-                }
-                if check && !tasks.iter().any(Task::is_check) {
-                    self.memory.checked(SystemTime::now());
-                    self.memory.keep(&self.state);
+                    self.told.clear();
                 }
                 self.kept = Some(kept);
                 Event::Surveyed(tasks)
             }
-            Err(error) => stuck(&error, Nanos::ZERO),
+            Err(error) => self.stuck(&error, Nanos::ZERO),
         }
     }
 
@@ -249,110 +246,31 @@ impl Work {
                     task,
                     began: Instant::now(),
                     cpu: Nanos::ZERO,
+                    remembered: Instant::now(),
                     thread,
                 });
                 None
             }
             Err(error) => {
                 let error = anyhow::Error::new(error).context("no thread could be started");
-                Some(stuck(&error, Nanos::ZERO))
+                Some(self.stuck(&error, Nanos::ZERO))
             }
         }
     }
 
-    /// The measuring thread has ended; `is_last_check`: no other check is left; `is_stale`: something changed meanwhile,
-    /// which is yet to be looked at.
-    pub fn ended(
-        &mut self,
-        outcome: Outcome,
-        cpu: Nanos,
-        is_last_check: bool,
-        is_stale: bool,
-    ) -> Option<Event> {
-        let at_work = self.at_work.take()?;
-        at_work.thread.join();
-        let all_cpu = at_work.cpu + cpu;
-        let event = match outcome {
-            // A CPU that went away makes a workload fail, and says nothing about it.
-            Outcome::Tuned(tuned, _)
-                if is_stale && matches!(tuned.entry.stop, StopReason::Failed(_)) =>
-            {
-                log::info!("{}: {}; it begins anew", tuned.entry.name, tuned.entry.stop);
-                self.unfinished.remove(&tuned.entry.name);
-                Event::PutAside { cpu }
-            }
-            Outcome::Tuned(tuned, team) => {
-                log_verdict(&tuned.entry, all_cpu);
-                self.unfinished.remove(&tuned.entry.name);
-                self.tuned(*tuned, &team, at_work.began.elapsed(), cpu)
-            }
-            Outcome::Checked(checked) => {
-                self.checked(at_work.task.workload(), &checked, is_last_check, cpu)
-            }
-            Outcome::PutAside(unfinished) => {
-                let workload = self
-                    .kept
-                    .as_ref()
-                    .and_then(|kept| kept.workload(at_work.task.workload()));
-                if let (Some(workload), Some(unfinished)) = (workload, unfinished) {
-                    self.unfinished.put(workload, *unfinished);
-                }
-                Event::PutAside { cpu }
-            }
-            Outcome::Impossible(why) => stuck(&anyhow::Error::msg(why), cpu),
-            Outcome::Panicked => {
-                // It may have been what was put aside.
-                self.unfinished.remove(at_work.task.workload());
-                let why = "the measuring thread panicked, which is a fault of threadtune: please report it";
-                stuck(&anyhow::Error::msg(why), cpu)
-            }
-        };
-        self.unfinished.keep(&self.state);
-        Some(event)
+    fn finished(&mut self, cpu: Nanos, then: Vec<Task>) -> Event {
+        self.told.clear();
+        Event::Finished { cpu, then }
     }
 
-    fn tuned(&mut self, tuned: Tuned, team: &str, spent: Duration, cpu: Nanos) -> Event {
-        let entry = &tuned.entry;
-        if entry.latency.is_none() {
-            self.given_up.insert(entry.name.clone());
+    /// Nothing goes on until this is mended; the log is told once.
+    fn stuck(&mut self, error: &anyhow::Error, cpu: Nanos) -> Event {
+        let why = format!("{error:#}");
+        if self.told != why {
+            log::error!("{why}; nothing is measured until that is mended");
+            self.told.clone_from(&why);
         }
-        let Some(kept) = &mut self.kept else {
-            return Event::PutAside { cpu };
-        };
-        let put = kept.put(&self.state, tuned, team, spent);
-        self.workloads = kept.workloads();
-        match put {
-            Ok(()) => Event::Finished {
-                cpu,
-                then: Vec::new(),
-            },
-            Err(error) => stuck(&error, cpu),
-        }
-    }
-
-    fn checked(&mut self, name: &str, checked: &Checked, is_last: bool, cpu: Nanos) -> Event {
-        let Some(kept) = &mut self.kept else {
-            return Event::PutAside { cpu };
-        };
-        let result = match checked {
-            Checked::Found(finding) => kept.checked(&self.state, name, finding),
-            Checked::Needless => Ok(Vec::new()),
-            Checked::Failed(why) => {
-                log::warn!("{name} could not be checked: {why}");
-                kept.check_failed();
-                Ok(Vec::new())
-            }
-        };
-        let result = result.and_then(|then| {
-            if is_last && !then.iter().any(Task::is_check) && kept.settle(&self.state)? {
-                self.memory.checked(SystemTime::now());
-            }
-            Ok(then)
-        });
-        match result {
-            Ok(then) => Event::Finished { cpu, then },
-            Err(error) => stuck(&error, cpu),
-        }
+        Event::Stuck { cpu, why }
     }
 
     /// Keeps on the disk what was spent.
@@ -361,35 +279,25 @@ impl Work {
     }
 }
 
-fn stuck(error: &anyhow::Error, cpu: Nanos) -> Event {
-    let why = format!("{error:#}");
-    log::error!("{why}; nothing is measured until that is mended");
-    Event::Stuck { cpu, why }
+/// `to be checked: matmul-64; to be measured: matmul-256, matmul-512, matmul-1024 and 7 more`.
+fn plan(tasks: &[Task]) -> String {
+    let (checks, tunes): (Vec<&Task>, Vec<&Task>) = tasks.iter().partition(|task| task.is_check());
+    let parts = [("checked", checks), ("measured", tunes)];
+    let parts: Vec<String> = parts
+        .iter()
+        .filter(|(_, tasks)| !tasks.is_empty())
+        .map(|(done, tasks)| format!("to be {done}: {}", names(tasks)))
+        .collect();
+    if parts.is_empty() {
+        "nothing is to be measured".to_owned()
+    } else {
+        parts.join("; ")
+    }
 }
 
-fn log_verdict(entry: &Entry, cpu: Nanos) {
-    let verdict = entry.latency.as_ref().map_or_else(
-        || "no count stated".to_owned(),
-        |best| {
-            let s = if best.threads.get() == 1 { "" } else { "s" };
-            format!(
-                "{} thread{s}, {} a call",
-                best.threads,
-                time(best.median_us)
-            )
-        },
-    );
-    log::info!(
-        "{}: {verdict} ({}; {:.1} s of CPU time)",
-        entry.name,
-        entry.stop,
-        cpu.as_secs_f64()
-    );
-}
-
-/// `matmul-64, matmul-256 and 7 more`.
-fn names(tasks: &[Task]) -> String {
-    let first: Vec<&str> = tasks.iter().take(3).map(Task::workload).collect();
+/// `matmul-64, matmul-256, matmul-512 and 7 more`.
+fn names(tasks: &[&Task]) -> String {
+    let first: Vec<&str> = tasks.iter().take(3).map(|task| task.workload()).collect();
     match tasks.len().saturating_sub(first.len()) {
         0 => first.join(", "),
         more => format!("{} and {more} more", first.join(", ")),

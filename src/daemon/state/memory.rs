@@ -3,8 +3,6 @@
 use super::StateDirectory;
 use crate::daemon::schedule::Before;
 use crate::daemon::status::WallTime;
-use crate::document::read::read_text;
-use crate::document::write::replace;
 use crate::units::Nanos;
 use serde::{Deserialize, Serialize};
 use std::time::SystemTime;
@@ -17,6 +15,8 @@ const MAX_BYTES: u64 = 64 << 10;
 /// A year's worth of every CPU there is: more is nonsense.
 const MOST_SECONDS: f64 = 1e12;
 
+const DAY_SECONDS: u64 = 24 * 3600;
+
 /// What outlives the process.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Memory {
@@ -28,23 +28,41 @@ pub struct Memory {
     total_cpu_s: f64,
     /// When it was last looked whether the profile still holds.
     last_check: Option<WallTime>,
+    /// When this memory began: the first check is due an interval later, however often the machine is switched off.
+    #[serde(default)]
+    begun: Option<WallTime>,
 }
 
 impl Memory {
-    /// As the last daemon left it; empty where there was none, or what it left is no use.
-    pub fn read(state: &StateDirectory) -> Self {
+    /// As the last daemon left it; begun now where there was none, or what it left is no use.
+    pub fn read(state: &StateDirectory, now: SystemTime) -> Self {
         let path = state.file(FILE);
-        let problem = match read_text(&path, MAX_BYTES) {
-            Err(fault) if fault.is_absent() => return Self::default(),
+        let fresh = Self {
+            begun: Some(now.into()),
+            ..Self::default()
+        };
+        let problem = match state.read(FILE, MAX_BYTES) {
+            Err(fault) if fault.is_absent() => return fresh,
             Err(fault) => fault.to_string(),
             Ok(text) => match serde_json::from_str::<Self>(&text) {
-                Ok(memory) if memory.is_possible() => return memory,
+                Ok(memory) if memory.is_possible() => return memory.without_future(now.into()),
                 Ok(_) => format!("{}: a value is impossible", path.display()),
                 Err(error) => format!("{}: {error}", path.display()),
             },
         };
         log::warn!("{problem}; what was spent, and when was checked, begins anew");
-        Self::default()
+        fresh
+    }
+
+    /// What is dated a day or more from now was so by a clock that has been set back since. Nobody waits for that day to
+    /// come.
+    fn without_future(self, now: WallTime) -> Self {
+        let is_past = |at: &WallTime| at.unix_s() < now.unix_s().saturating_add(DAY_SECONDS);
+        Self {
+            last_check: self.last_check.filter(is_past),
+            begun: self.begun.filter(is_past).or(Some(now)),
+            ..self
+        }
     }
 
     fn is_possible(&self) -> bool {
@@ -54,10 +72,9 @@ impl Memory {
 
     /// Keeps it on the disk. Failing is no reason to stop: the profile is what matters.
     pub fn keep(&self, state: &StateDirectory) {
-        let path = state.file(FILE);
         let text = serde_json::to_string(self).unwrap_or_default() + "\n";
-        if let Err(fault) = replace(&path, text.as_bytes()) {
-            log::warn!("{fault}; what was spent is forgotten at the next start");
+        if let Err(error) = state.write(FILE, &text) {
+            log::warn!("{error}; what was spent is forgotten at the next start");
         }
     }
 
@@ -69,7 +86,7 @@ impl Memory {
         };
         Before {
             spent: Some((self.day, Nanos::from_secs_f64(self.today_cpu_s))),
-            since_check: self.last_check.map(since),
+            since_check: self.last_check.or(self.begun).map(since),
         }
     }
 
@@ -111,27 +128,48 @@ mod tests {
     fn it_is_what_it_was_after_a_restart() {
         let directory = tempfile::tempdir().unwrap();
         let state = StateDirectory::take(directory.path()).unwrap();
-        let mut memory = Memory::read(&state);
-        assert_eq!(memory, Memory::default());
+        let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
+        let mut memory = Memory::read(&state, at(400));
         memory.spent(20_000, Nanos(1_500_000_000), Nanos(500_000_000));
         memory.spent(20_000, Nanos(2_000_000_000), Nanos(500_000_000));
-        let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
+        memory.keep(&state);
+        // Nothing was checked, and a check is due an interval after the beginning.
+        let read = Memory::read(&state, at(900));
+        assert_eq!(read, memory);
+        assert_eq!(read.last_check(), None);
+        assert_eq!(
+            read.before(at(1_000)).since_check,
+            Some(Nanos(600_000_000_000))
+        );
         memory.checked(at(1_000));
         memory.keep(&state);
-        let read = Memory::read(&state);
+        let read = Memory::read(&state, at(1_001));
         assert_eq!(read, memory);
         assert_eq!(read.total_cpu_s(), 1.0);
         let before = read.before(at(1_060));
         assert_eq!(before.spent, Some((20_000, Nanos(2_000_000_000))));
         assert_eq!(before.since_check, Some(Nanos(60_000_000_000)));
-        // A clock that was set back.
+        // A clock that was set back by minutes, and by more.
         assert_eq!(read.before(at(10)).since_check, Some(Nanos::ZERO));
+        assert_eq!(Memory::read(&state, at(10)), memory);
+        memory.checked(at(100_000));
+        memory.keep(&state);
+        let read = Memory::read(&state, at(1_000));
+        assert_eq!(read.last_check(), None);
+        assert_eq!(
+            read.before(at(1_000)).since_check,
+            Some(Nanos(600_000_000_000))
+        );
     }
 
     #[test]
     fn garbage_is_forgotten() {
         let directory = tempfile::tempdir().unwrap();
         let state = StateDirectory::take(directory.path()).unwrap();
+        let fresh = Memory {
+            begun: Some(UNIX_EPOCH.into()),
+            ..Memory::default()
+        };
         for text in [
             "",
             "{",
@@ -140,11 +178,11 @@ mod tests {
             "{\"day\":1,\"today_cpu_s\":0.0,\"total_cpu_s\":1e300,\"last_check\":null}",
         ] {
             fs::write(state.file(FILE), text).unwrap();
-            assert_eq!(Memory::read(&state), Memory::default(), "{text}");
+            assert_eq!(Memory::read(&state, UNIX_EPOCH), fresh, "{text}");
         }
         fs::remove_file(state.file(FILE)).unwrap();
         fs::create_dir(state.file(FILE)).unwrap();
-        assert_eq!(Memory::read(&state), Memory::default());
+        assert_eq!(Memory::read(&state, UNIX_EPOCH), fresh);
         // And cannot be written either, which is no failure.
         Memory::default().keep(&state);
     }

@@ -2,8 +2,6 @@
 
 use super::StateDirectory;
 use crate::bench::Unfinished;
-use crate::document::read::read_text;
-use crate::document::write::replace;
 use crate::profile::Conditions;
 use crate::workload::Workload;
 use serde::{Deserialize, Serialize};
@@ -53,7 +51,7 @@ impl UnfinishedTunings {
     /// Those that the last daemon left. What is no use is forgotten.
     pub fn read(state: &StateDirectory) -> Self {
         let path = state.file(FILE);
-        match read_text(&path, MAX_BYTES) {
+        match state.read(FILE, MAX_BYTES) {
             Err(fault) if fault.is_absent() => Self::default(),
             Ok(text) if let Some(tunings) = Self::parse(&text) => tunings,
             _ => {
@@ -123,8 +121,8 @@ impl UnfinishedTunings {
         }
         let json = serde_json::to_string(self).unwrap_or_default();
         let text = checksum(&json) + "\n" + &json;
-        if let Err(fault) = replace(&path, text.as_bytes()) {
-            log::warn!("{fault}; what was put aside begins anew at the next start");
+        if let Err(error) = state.write(FILE, &text) {
+            log::warn!("{error}; what was put aside begins anew at the next start");
         }
     }
 }

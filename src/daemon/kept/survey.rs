@@ -1,0 +1,167 @@
+//! What there is to do for the profile: machine, catalogue and profile compared.
+
+use super::{BACKEND, Kept};
+use crate::bench::Surroundings;
+use crate::configuration::Configuration;
+use crate::daemon::schedule::Task;
+use crate::daemon::settings::Scope;
+use crate::daemon::state::StateDirectory;
+use crate::document::read::read_text;
+use crate::profile::{BudgetRecord, Entry, Profile, StopReason, check_writable, load_to_continue};
+use crate::worker::team::{TeamChoice, expected};
+use crate::workload::{Catalog, Workload};
+use anyhow::anyhow;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// No catalogue is larger.
+const CATALOGUE_BYTES: u64 = 1 << 20;
+
+/// What a survey is to take into account.
+pub struct Request<'a> {
+    /// What is configured.
+    pub configuration: &'a Configuration,
+    /// What is measured.
+    pub scope: &'a Scope,
+    /// Sentinels are due, and what failed is tried again.
+    pub check: bool,
+    /// Otherwise these workloads are left out.
+    pub given_up: &'a BTreeSet<String>,
+    /// Was the profile before kept when these tasks began to be done?
+    pub has_previous: bool,
+}
+
+impl Kept {
+    /// Compares machine, catalogue and profile: what is kept, and what is to be done. An error says what must be mended
+    /// first.
+    pub fn survey(
+        state: &StateDirectory,
+        request: &Request<'_>,
+    ) -> anyhow::Result<(Self, Vec<Task>)> {
+        let catalog = catalog(request.scope.catalogue.as_deref())?;
+        let around = Surroundings::read(request.configuration, TeamChoice::Auto)?;
+        let path = state.profile(&around.fingerprint.id, BACKEND)?;
+        check_writable(&path)?;
+        let old = load_to_continue(&path, &around.fingerprint.id)?;
+        // Where the dynamic linker would decide, nothing is expected, and the team is known once a worker runs.
+        let team = expected(TeamChoice::Auto, true).team.unwrap_or_else(|| {
+            let known = old.as_ref().map(|old| old.conditions.team.clone());
+            known.unwrap_or_default()
+        });
+        let conditions = around.conditions(BACKEND, &team);
+        let before = old
+            .as_ref()
+            .map_or_else(|| conditions.clone(), |old| old.conditions.clone());
+        let has_grown = has_grown(&before.budget, &conditions.budget);
+        if has_grown {
+            log::info!(
+                "{} CPUs may be used where the profile knows {}: everything is tuned again",
+                conditions.budget.limit,
+                before.budget.limit
+            );
+        }
+        let changes = conditions.changes_since(&before);
+        for change in &changes {
+            log::info!("{change}: the profile is checked");
+        }
+        let mut kept = Self {
+            profile: Profile::renewed(old, around.fingerprint.clone(), before),
+            around,
+            catalog,
+            path,
+            conditions,
+            checked: BTreeSet::new(),
+            is_saved: true,
+            has_failed_check: false,
+            has_previous: request.has_previous,
+            previous: None,
+        };
+        if has_grown {
+            kept.outgrow(state)?;
+        }
+        let tunes = kept.to_tune(request.check, request.given_up);
+        let checks = if request.check || !changes.is_empty() {
+            kept.sentinels(&tunes)
+        } else {
+            Vec::new()
+        };
+        // Until they are made, nothing tells that they are due but the conditions of old.
+        let tasks: Vec<Task> = checks
+            .into_iter()
+            .map(Task::Check)
+            .chain(tunes.into_iter().map(Task::Tune))
+            .collect();
+        if !changes.is_empty() && !tasks.iter().any(Task::is_check) {
+            kept.settle(state)?;
+        }
+        Ok((kept, tasks))
+    }
+
+    /// Every verdict was reached with fewer CPUs than there are: each had too little, and is noted so in the profile until
+    /// it is tuned again, whatever happens to this process.
+    fn outgrow(&mut self, state: &StateDirectory) -> anyhow::Result<()> {
+        self.keep_previous();
+        let order = self.catalog.names();
+        for entry in self.profile.workloads.clone() {
+            self.profile.set_cut_short(&entry.name, true, &order);
+        }
+        self.profile
+            .conditions
+            .budget
+            .clone_from(&self.conditions.budget);
+        self.is_saved = self.profile.workloads.is_empty();
+        self.save(state)
+    }
+
+    /// The workloads whose count is to be chosen, by priority.
+    fn to_tune(&self, check: bool, given_up: &BTreeSet<String>) -> Vec<String> {
+        let is_due = |workload: &Workload| {
+            let entry = self.profile.entry(&workload.name);
+            let was_disturbed = entry.is_some_and(|entry| entry.stop == StopReason::Contaminated);
+            if self.profile.lacks(workload) {
+                check || !given_up.contains(&workload.name)
+            } else {
+                check && was_disturbed
+            }
+        };
+        let workloads = self.catalog.select(&[], false).unwrap_or_default();
+        workloads
+            .into_iter()
+            .filter(is_due)
+            .map(|workload| workload.name)
+            .collect()
+    }
+
+    /// A few workloads from the shortest call to the longest, of those whose count can be checked.
+    fn sentinels(&self, tunes: &[String]) -> Vec<String> {
+        let mut entries: Vec<(&Entry, f64)> = self
+            .checkable()
+            .filter(|entry| !tunes.contains(&entry.name))
+            .filter_map(|entry| Some((entry, entry.latency.as_ref()?.median_us)))
+            .collect();
+        entries.sort_by(|a, b| a.1.total_cmp(&b.1));
+        let last = entries.len().saturating_sub(1);
+        let places = BTreeSet::from([0, last / 2, last]);
+        places
+            .into_iter()
+            .filter_map(|place| Some(entries.get(place)?.0.name.clone()))
+            .collect()
+    }
+}
+
+/// May more be used now than was looked at then?
+fn has_grown(then: &BudgetRecord, now: &BudgetRecord) -> bool {
+    now.limit > then.limit || now.cpus.iter().any(|cpu| !then.cpus.contains(cpu))
+}
+
+/// The catalogue of this file, or the one built in.
+fn catalog(file: Option<&Path>) -> anyhow::Result<Catalog> {
+    let Some(path) = file else {
+        return Ok(Catalog::embedded());
+    };
+    let wrong = |what: String| {
+        anyhow!("{what}; mend this catalogue, or daemon.catalogue in the configuration")
+    };
+    let text = read_text(path, CATALOGUE_BYTES).map_err(|fault| wrong(fault.to_string()))?;
+    Catalog::parse(&text).map_err(|error| wrong(format!("{}: {error}", path.display())))
+}

@@ -1,0 +1,124 @@
+//! What came of a task, and what follows from it.
+
+use super::Work;
+use crate::bench::{Checked, Tuned};
+use crate::daemon::measuring::Outcome;
+use crate::daemon::schedule::{Event, Task};
+use crate::profile::{Entry, StopReason};
+use crate::report::time;
+use crate::units::Nanos;
+use std::time::{Duration, SystemTime};
+
+impl Work {
+    /// The measuring thread has ended; `is_last_check`: no other check is left; `is_stale`: something changed meanwhile,
+    /// which is yet to be looked at.
+    pub fn ended(
+        &mut self,
+        outcome: Outcome,
+        cpu: Nanos,
+        is_last_check: bool,
+        is_stale: bool,
+    ) -> Option<Event> {
+        let at_work = self.at_work.take()?;
+        at_work.thread.join();
+        let all_cpu = at_work.cpu + cpu;
+        let event = match outcome {
+            // A CPU that went away makes a workload fail, and says nothing about it.
+            Outcome::Tuned(tuned, _)
+                if is_stale && matches!(tuned.entry.stop, StopReason::Failed(_)) =>
+            {
+                log::info!("{}: {}; it begins anew", tuned.entry.name, tuned.entry.stop);
+                self.unfinished.remove(&tuned.entry.name);
+                Event::PutAside { cpu }
+            }
+            Outcome::Tuned(tuned, team) => {
+                log_verdict(&tuned.entry, all_cpu);
+                self.unfinished.remove(&tuned.entry.name);
+                self.tuned(*tuned, &team, at_work.began.elapsed(), cpu)
+            }
+            Outcome::Checked(checked) => {
+                self.checked(at_work.task.workload(), &checked, is_last_check, cpu)
+            }
+            Outcome::PutAside(unfinished) => {
+                let workload = self
+                    .kept
+                    .as_ref()
+                    .and_then(|kept| kept.workload(at_work.task.workload()));
+                if let (Some(workload), Some(unfinished)) = (workload, unfinished) {
+                    self.unfinished.put(workload, *unfinished);
+                }
+                Event::PutAside { cpu }
+            }
+            Outcome::Impossible(why) => self.stuck(&anyhow::Error::msg(why), cpu),
+            Outcome::Panicked => {
+                // It may have been what was put aside.
+                self.unfinished.remove(at_work.task.workload());
+                let why = "the measuring thread panicked, which is a fault of threadtune: please report it";
+                self.stuck(&anyhow::Error::msg(why), cpu)
+            }
+        };
+        self.unfinished.keep(&self.state);
+        Some(event)
+    }
+
+    fn tuned(&mut self, tuned: Tuned, team: &str, spent: Duration, cpu: Nanos) -> Event {
+        let entry = &tuned.entry;
+        if entry.latency.is_none() {
+            self.given_up.insert(entry.name.clone());
+        }
+        let Some(kept) = &mut self.kept else {
+            return Event::PutAside { cpu };
+        };
+        let put = kept.put(&self.state, tuned, team, spent);
+        self.workloads = kept.workloads();
+        match put {
+            Ok(()) => self.finished(cpu, Vec::new()),
+            Err(error) => self.stuck(&error, cpu),
+        }
+    }
+
+    fn checked(&mut self, name: &str, checked: &Checked, is_last: bool, cpu: Nanos) -> Event {
+        let Some(kept) = &mut self.kept else {
+            return Event::PutAside { cpu };
+        };
+        let result = match checked {
+            Checked::Found(finding) => kept.checked(&self.state, name, finding),
+            Checked::Needless => Ok(Vec::new()),
+            Checked::Failed(why) => {
+                log::warn!("{name} could not be checked: {why}");
+                kept.check_failed();
+                Ok(Vec::new())
+            }
+        };
+        let result = result.and_then(|then| {
+            if is_last && !then.iter().any(Task::is_check) && kept.settle(&self.state)? {
+                self.memory.checked(SystemTime::now());
+            }
+            Ok(then)
+        });
+        match result {
+            Ok(then) => self.finished(cpu, then),
+            Err(error) => self.stuck(&error, cpu),
+        }
+    }
+}
+
+fn log_verdict(entry: &Entry, cpu: Nanos) {
+    let verdict = entry.latency.as_ref().map_or_else(
+        || "no count stated".to_owned(),
+        |best| {
+            let s = if best.threads.get() == 1 { "" } else { "s" };
+            format!(
+                "{} thread{s}, {} a call",
+                best.threads,
+                time(best.median_us)
+            )
+        },
+    );
+    log::info!(
+        "{}: {verdict} ({}; {:.1} s of CPU time)",
+        entry.name,
+        entry.stop,
+        cpu.as_secs_f64()
+    );
+}
