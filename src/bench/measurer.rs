@@ -1,7 +1,8 @@
 //! Tunes one workload after another on a worker; a worker that breaks is replaced.
 
 use super::recorder::Recorder;
-use super::worker::{WorkerBench, WorkerError, WorkerProcess, WorkerSettings};
+use super::worker::{WorkerError, WorkerProcess, WorkerSettings};
+use super::worker_bench::WorkerBench;
 use crate::machine::{CpuOrder, Layout, Placement};
 use crate::profile::Entry;
 use crate::tune::{

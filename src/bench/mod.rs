@@ -9,6 +9,7 @@ mod replay;
 pub mod simulated;
 mod surroundings;
 mod worker;
+mod worker_bench;
 
 pub use measurer::{Checked, Measurer, Site, Stopped, Tuned, Unfinished};
 pub use recorded::LEAST_BLOCKS;
@@ -18,4 +19,5 @@ pub use recording::{
 };
 pub use replay::{ReplayOptions, Replayed, Score, replay};
 pub use surroundings::{Surroundings, SurroundingsError};
-pub use worker::{MayGoOn, WorkerBench, WorkerError, WorkerProcess, WorkerSettings};
+pub use worker::{MayGoOn, WorkerError, WorkerProcess, WorkerSettings};
+pub use worker_bench::WorkerBench;

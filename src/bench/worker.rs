@@ -1,13 +1,11 @@
-//! Samples from a worker process: real kernels on the real machine.
+//! The worker process: how it is started, asked, and given up.
 
 use super::line_reader::{LineReader, ReadError};
-use crate::tune::{Arm, Bench, BenchError, Sample};
-use crate::units::{Calls, Nanos};
+use crate::tune::BenchError;
 use crate::worker::protocol::{
     Greeting, Open, Opened, Order, Outcome, Reply, Request, SampleOrder, Sampled, VERSION,
 };
 use crate::worker::team::TeamChoice;
-use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -16,14 +14,11 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Variables that change what a runtime does; a worker starts without those that this process inherited.
 /// (An inherited `OMP_THREAD_LIMIT=1` silently made teams of one.)
 const SCRUBBED: [&str; 6] = ["OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "LD_"];
-
-/// A sample may take this many times what the last one of its arm lets expect.
-const DEADLINE_FACTOR: u32 = 20;
 
 /// How to start a worker.
 #[derive(Debug, Clone)]
@@ -60,7 +55,7 @@ impl MayGoOn {
         Self::when(move || !stop.load(Ordering::Relaxed))
     }
 
-    fn ask(&self) -> Result<(), BenchError> {
+    pub(super) fn ask(&self) -> Result<(), BenchError> {
         if (self.0)() {
             Ok(())
         } else {
@@ -115,7 +110,7 @@ pub struct WorkerProcess {
     output: LineReader<ChildStdout>,
     greeting: Greeting,
     next_id: u64,
-    settings: WorkerSettings,
+    pub(super) settings: WorkerSettings,
     usable: bool,
 }
 
@@ -214,7 +209,12 @@ impl WorkerProcess {
         }
     }
 
-    fn sample(&mut self, order: SampleOrder, patience: Duration) -> Result<Sampled, WorkerError> {
+    /// Has it take a sample of the workload that was opened last.
+    pub(super) fn sample(
+        &mut self,
+        order: SampleOrder,
+        patience: Duration,
+    ) -> Result<Sampled, WorkerError> {
         match self.ask(Order::Sample(order), patience)? {
             Outcome::Sampled(sampled) => Ok(sampled),
             other => Err(self.broken(WorkerError::Nonsense(format!(
@@ -307,142 +307,5 @@ fn how_it_ended(status: ExitStatus) -> String {
             format!("was ended by signal {signal} ({name})")
         }
         (None, None) => "ended".to_owned(),
-    }
-}
-
-/// One workload on a worker.
-pub struct WorkerBench<'a> {
-    process: &'a mut WorkerProcess,
-    /// The CPUs of an arm: one a thread in order where bound, all that may be used where not.
-    cpus: &'a dyn Fn(Arm) -> Vec<u32>,
-    opened: Instant,
-    first_call: Option<Nanos>,
-    /// What a call on an arm took last.
-    per_call: HashMap<Arm, f64>,
-}
-
-impl<'a> WorkerBench<'a> {
-    /// The workload that was opened last.
-    pub fn new(process: &'a mut WorkerProcess, cpus: &'a dyn Fn(Arm) -> Vec<u32>) -> Self {
-        Self {
-            process,
-            cpus,
-            opened: Instant::now(),
-            first_call: None,
-            per_call: HashMap::new(),
-        }
-    }
-
-    /// How long the very first call took, once it was made.
-    pub fn first_call(&self) -> Option<Nanos> {
-        self.first_call
-    }
-
-    fn sample(&mut self, arm: Arm, calls: Calls) -> Result<Sample, BenchError> {
-        let known = self
-            .per_call
-            .get(&arm)
-            .or_else(|| self.per_call.values().max_by(|a, b| a.total_cmp(b)));
-        let expected = known.map_or(Duration::ZERO, |s| {
-            Duration::from_secs_f64((s * f64::from(calls.get())).min(1e6))
-        });
-        let patience = self
-            .process
-            .settings
-            .deadline
-            .max(expected * DEADLINE_FACTOR);
-        let order = SampleOrder {
-            threads: arm.threads,
-            placement: arm.placement,
-            cpus: (self.cpus)(arm),
-            calls,
-        };
-        let sampled = self
-            .process
-            .sample(order, patience)
-            .map_err(|e| BenchError::Failed(format!("{arm} threads: {e}")))?;
-        if sampled.threads_ran != arm.threads.get() {
-            return Err(BenchError::Failed(format!(
-                "{} threads were asked for and {} ran; is there a limit on threads?",
-                arm.threads, sampled.threads_ran
-            )));
-        }
-        if let Some(first) = sampled.first_call_ns.filter(|ns| *ns > 0) {
-            self.first_call.get_or_insert(Nanos(first));
-        }
-        log::trace!("{arm} × {}: {:?}", calls.get(), sampled.counters);
-        let seconds_per_call = per_call(&sampled.durations_ns, calls).ok_or_else(|| {
-            BenchError::Nonsense(format!(
-                "{} durations for {} calls",
-                sampled.durations_ns.len(),
-                calls.get()
-            ))
-        })?;
-        self.per_call.insert(arm, seconds_per_call);
-        Ok(Sample {
-            seconds_per_call,
-            calls,
-            interference: sampled.interference,
-        })
-    }
-}
-
-/// Median of five calls or more, else their mean; nothing if there is not one positive duration a call.
-fn per_call(durations_ns: &[u64], calls: Calls) -> Option<f64> {
-    let k = calls.get() as usize;
-    if durations_ns.len() != k || durations_ns.contains(&0) {
-        return None;
-    }
-    let mut sorted: Vec<f64> = durations_ns.iter().map(|d| *d as f64 / 1e9).collect();
-    sorted.sort_by(f64::total_cmp);
-    Some(if k < 5 {
-        sorted.iter().sum::<f64>() / k as f64
-    } else {
-        f64::midpoint(sorted[(k - 1) / 2], sorted[k / 2])
-    })
-}
-
-impl Bench for WorkerBench<'_> {
-    fn block(&mut self, plan: &[(Arm, Calls)]) -> Result<Vec<Sample>, BenchError> {
-        let mut samples = Vec::with_capacity(plan.len());
-        for &(arm, calls) in plan {
-            samples.push(self.sample(arm, calls)?);
-            self.process.settings.may_go_on.ask()?;
-        }
-        Ok(samples)
-    }
-
-    fn idle(&mut self, time: Nanos) -> Result<(), BenchError> {
-        let end = Instant::now() + Duration::from_nanos(time.0);
-        loop {
-            self.process.settings.may_go_on.ask()?;
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Ok(());
-            }
-            // `sleep` goes on after a signal, whose flag should be seen soon.
-            thread::sleep(left.min(Duration::from_millis(50)));
-        }
-    }
-
-    fn now(&self) -> Nanos {
-        Nanos(self.opened.elapsed().as_nanos() as u64)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn five_calls_give_their_median_and_fewer_their_mean() {
-        assert_eq!(per_call(&[1, 2, 3, 4, 1000], Calls::new(5)), Some(3e-9));
-        assert_eq!(
-            per_call(&[4, 2, 3, 1, 1000, 5], Calls::new(6)),
-            Some(3.5e-9)
-        );
-        assert_eq!(per_call(&[1, 2, 3, 1000], Calls::new(4)), Some(251.5e-9));
-        assert_eq!(per_call(&[1, 2], Calls::new(3)), None);
-        assert_eq!(per_call(&[0], Calls::ONE), None);
     }
 }

@@ -48,9 +48,12 @@ fn cut(times: usize, seed: u64) {
         home.start();
         match run % 3 {
             0 => thread::sleep(Duration::from_millis(rng.random_range(0..1500))),
-            // At the first file that is written after the start …
-            1 => writes(&home, Duration::from_micros(rng.random_range(0..3000))),
-            // … and at the first after a worker began, which is that of a verdict.
+            // At the first profile that is written after the start …
+            1 => {
+                let then = Duration::from_micros(rng.random_range(0..3000));
+                writes(&home, ".native.toml.", then);
+            }
+            // … and at the first file after a worker began.
             _ => {
                 home.wait("a worker, or an idle daemon", || {
                     let is_idle = home.status().is_some_and(|status| {
@@ -58,7 +61,8 @@ fn cut(times: usize, seed: u64) {
                     });
                     is_idle || !children(home.pid()).is_empty()
                 });
-                writes(&home, Duration::from_micros(rng.random_range(0..3000)));
+                let then = Duration::from_micros(rng.random_range(0..3000));
+                writes(&home, "", then);
             }
         }
         let workers = children(home.pid());
@@ -96,6 +100,9 @@ fn cut(times: usize, seed: u64) {
     let left = temporary_files(&home.path("state"));
     assert!(left.is_empty(), "{left:?}");
     home.stop();
+    // Otherwise they have shown nothing.
+    assert!(hit.measuring > 0 && hit.verdicts > 0, "{hit:?}");
+    assert!(hit.writing > 0 || times < 200, "{hit:?}");
     eprintln!(
         "{times} power cuts (seed {seed}): {} while measuring, {} with a file half written, {} verdicts and {} whole profiles \
          meanwhile",
@@ -122,13 +129,16 @@ fn catalogue() -> String {
     (0..WORKLOADS).map(workload).collect()
 }
 
-/// Waits until this daemon writes a file in its state directory, and then for so long; for three seconds at most, since it
-/// may have nothing to write.
-fn writes(home: &Home, then: Duration) {
+/// Waits until this daemon writes a file in its state directory whose name holds this, and then for so long; for three
+/// seconds at most, since it may have nothing to write.
+fn writes(home: &Home, name: &str, then: Duration) {
     let state = home.path("state");
     let begin = Instant::now();
     let own = format!(".{}-", home.pid());
-    let is_own = |file: &PathBuf| file.to_string_lossy().contains(&own);
+    let is_own = |file: &PathBuf| {
+        let file = file.to_string_lossy();
+        file.contains(&own) && file.contains(name)
+    };
     while !temporary_files(&state).iter().any(is_own) && begin.elapsed() < Duration::from_secs(3) {
         thread::yield_now();
     }

@@ -80,7 +80,31 @@ fn a_worker_that_wants_more_memory_than_it_may_have_costs_one_workload() {
     home.signal(Signal::CONT);
     others_are_measured(&home, "large");
     let why = failure(&home, "large");
-    assert!(why.contains("memory"), "{why}");
+    // Its allocator ends it, not somebody else.
+    assert!(why.contains("SIGABRT"), "{why}");
+    assert!(why.contains("its memory was limited to"), "{why}");
+    home.stop();
+}
+
+#[test]
+fn a_worker_cannot_take_more_than_the_limit_it_was_given() {
+    let mut home = Home::new(LARGE);
+    home.configure(&patient());
+    home.start();
+    let worker = home.worker_with_data("large");
+    let limits = fs::read_to_string(format!("/proc/{worker}/limits")).unwrap();
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max data size"));
+    let fields: Vec<&str> = line.unwrap().split_whitespace().collect();
+    let (soft, hard) = (fields[3], fields[4]);
+    assert_eq!(soft, hard, "it cannot raise it again");
+    let limit: u64 = soft.parse().expect("a limit in bytes");
+    let command = fs::read(format!("/proc/{worker}/cmdline")).unwrap();
+    let command = String::from_utf8(command).unwrap();
+    let told = format!("--memory-limit\0{limit}\0");
+    assert!(command.contains(&told), "{command:?} and {limit}");
+    assert!(data_kib(worker) << 10 < limit);
     home.stop();
 }
 

@@ -69,6 +69,8 @@ rm -r "$root/pages"
 
 step="a second configuration"
 for _ in 1 2; do in_root /var/lib/dpkg/info/threadtune.postinst configure "$first"; done
+# As dpkg calls it when an upgrade or a removal has failed.
+for reason in abort-upgrade abort-remove; do in_root /var/lib/dpkg/info/threadtune.postinst $reason "$first"; done
 has $enabled
 [ "$(grep -c '^threadtune:' "$root/etc/passwd")" = 1 ] || fail "the user is there twice"
 
@@ -113,6 +115,16 @@ dpkg_says -i /first.deb
 has /usr/lib/systemd/system/threadtune.service
 lacks $enabled
 dpkg_says --purge threadtune
+
+step="installation where an administrator has masked it"
+rm "$root/etc/systemd/system-preset/10-mine.preset"
+ln -s /dev/null "$root/etc/systemd/system/threadtune.service"
+dpkg_says -i /first.deb
+[ "$(in_root dpkg-query -W -f '${db:Status-Status}' threadtune)" = installed ] || fail "it is not installed"
+lacks $enabled
+dpkg_says --purge threadtune
+has /etc/systemd/system/threadtune.service
+rm "$root/etc/systemd/system/threadtune.service"
 
 step="installation without systemd"
 sed -i '/^threadtune:/d' "$root"/etc/{passwd,group,shadow,gshadow}

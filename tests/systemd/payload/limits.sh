@@ -13,7 +13,9 @@ with_controller() {
   fi
 }
 
-limit() { systemctl set-property --runtime $unit "$1"; }
+# Whose limits are set: the unit's own, or those of a group above it.
+limited=$unit
+limit() { systemctl set-property --runtime $limited "$1"; }
 has_noticed() { has_said 'a CPU quota or cpuset was written'; }
 knows_budget() { is_idle && grep -q "^budget = { $1" "$(profile)"; }
 
@@ -46,8 +48,19 @@ cpus() {
   is MainPID "$pid"
   is NRestarts 0
 }
-with_controller cpu "a quota" \
+quota_of_its_own() {
+  for quota in 250% ''; do
+    mark
+    limit CPUQuota=$quota
+    within 30 "a word about the quota \"$quota\"" has_noticed
+    within 120 "rest" is_idle
+  done
+}
+with_controller cpu "a quota of its own" quota_of_its_own
+limited=system.slice
+with_controller cpu "a quota of its slice" \
   cpus CPUQuota=250% "cpus = \"0-$(($(nproc --all) - 1))\", limit = 2, by = \"quota\"" 2 CPUQuota=
+limited=$unit
 with_controller cpuset "a cpuset" \
   cpus AllowedCPUs=0-3 'cpus = "0-3", limit = 4,' 4 AllowedCPUs=
 
@@ -61,5 +74,5 @@ is MainPID "$pid"
 is NRestarts 0
 holds gemm-a gemm-b gemm-c gemm-d gemv-e gemv-f
 
-rm -rf /run/systemd/system.control/$unit.d
+rm -rf /run/systemd/system.control/{$unit,system.slice}.d
 systemctl daemon-reload

@@ -1,4 +1,5 @@
-# What only a machine of its own may suffer: a CPU goes and comes back, memory runs out. It would hit the whole machine.
+# What only a machine of its own may suffer: a CPU goes and comes back, memory runs out, the clock is set. It would hit
+# the whole machine.
 
 cpu=/sys/devices/system/cpu/cpu5/online
 
@@ -70,3 +71,36 @@ systemctl reload $unit
 within 480 "the end of the tuning" has_all_six
 is MainPID "$pid"
 holds gemm-a gemm-b gemm-c gemm-d gemv-e gemv-f
+
+# Back by a day, and forward again: nothing measured is lost, and nothing waits for a day that has been.
+clock_is_set_by() {
+  local heard
+  heard=$(times_heard)
+  date -s "@$(($(date +%s) + $1))" >/dev/null
+  within 60 "a word about the clock" has_heard_more_than "$heard"
+}
+times_heard() { timeout $((20 * slowness)) journalctl --no-pager --quiet --output=cat --unit=$unit | grep -c 'the clock was set' || true; }
+has_heard_more_than() { [ "$(times_heard)" -gt "$1" ]; }
+
+step "the clock is set back while nothing is measured"
+pid=$(property MainPID)
+before=$(sha256sum <"$(profile)")
+for seconds in -86400 86400; do
+  clock_is_set_by $seconds
+  within 120 "rest" is_idle
+done
+[ "$(sha256sum <"$(profile)")" = "$before" ] || fail "the profile has changed"
+is MainPID "$pid"
+
+step "the clock is set back while something is measured"
+begin_anew
+pid=$(property MainPID)
+had=$(finished)
+clock_is_set_by -86400
+for name in $had; do finished | grep -qx "$name" || fail "$name is lost"; done
+within 480 "the end of the tuning" is_idle
+holds gemm-a gemm-b gemm-c gemm-d gemv-e gemv-f
+clock_is_set_by 86400
+within 120 "rest" is_idle
+is MainPID "$pid"
+is NRestarts 0

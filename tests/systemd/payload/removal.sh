@@ -20,6 +20,12 @@ has_no_process
 [ ! -e /usr/bin/threadtune ] || fail "the program is left"
 [ -e "$(profile)" ] || fail "the profile is gone"
 
+step "installation after removal"
+timeout $((120 * slowness)) dpkg -i first.deb >dpkg.log 2>&1 || { cat dpkg.log >&2; fail "dpkg -i"; }
+within 60 "the service" is_active
+within 60 "rest" is_idle
+holds $had
+
 step "purge"
 rm $catalogue
 timeout $((120 * slowness)) dpkg --purge threadtune >dpkg.log 2>&1 || { cat dpkg.log >&2; fail "dpkg --purge"; }
