@@ -44,6 +44,8 @@ pub struct Work {
     at_work: Option<AtWork>,
     /// What was told last that must be mended, until it is.
     told: String,
+    /// Could what was spent not be kept?
+    is_forgetful: bool,
 }
 
 /// What is being measured.
@@ -80,6 +82,7 @@ impl Work {
             watch: None,
             at_work: None,
             told: String::new(),
+            is_forgetful: false,
         }
     }
 
@@ -274,8 +277,15 @@ impl Work {
     }
 
     /// Keeps on the disk what was spent.
-    pub fn remember(&self) {
-        self.memory.keep(&self.state);
+    /// Failing is no reason to stop, as the profile is what matters: it is logged once, until it succeeds.
+    pub fn remember(&mut self) {
+        match self.memory.keep(&self.state) {
+            Ok(()) => self.is_forgetful = false,
+            Err(error) if !std::mem::replace(&mut self.is_forgetful, true) => {
+                log::warn!("{error}; what was spent is forgotten at the next start");
+            }
+            Err(_) => {}
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the daemon remembers from one start to the next: what it spent, and when it last checked.
 
-use super::StateDirectory;
+use super::{StateDirectory, StateError};
 use crate::daemon::schedule::Before;
 use crate::daemon::status::WallTime;
 use crate::units::Nanos;
@@ -70,12 +70,10 @@ impl Memory {
         amount(self.today_cpu_s) && amount(self.total_cpu_s)
     }
 
-    /// Keeps it on the disk. Failing is no reason to stop: the profile is what matters.
-    pub fn keep(&self, state: &StateDirectory) {
+    /// Keeps it on the disk.
+    pub fn keep(&self, state: &StateDirectory) -> Result<(), StateError> {
         let text = serde_json::to_string(self).unwrap_or_default() + "\n";
-        if let Err(error) = state.write(FILE, &text) {
-            log::warn!("{error}; what was spent is forgotten at the next start");
-        }
+        state.write(FILE, &text)
     }
 
     /// What a schedule wants to know.
@@ -132,7 +130,7 @@ mod tests {
         let mut memory = Memory::read(&state, at(400));
         memory.spent(20_000, Nanos(1_500_000_000), Nanos(500_000_000));
         memory.spent(20_000, Nanos(2_000_000_000), Nanos(500_000_000));
-        memory.keep(&state);
+        memory.keep(&state).unwrap();
         // Nothing was checked, and a check is due an interval after the beginning.
         let read = Memory::read(&state, at(900));
         assert_eq!(read, memory);
@@ -142,7 +140,7 @@ mod tests {
             Some(Nanos(600_000_000_000))
         );
         memory.checked(at(1_000));
-        memory.keep(&state);
+        memory.keep(&state).unwrap();
         let read = Memory::read(&state, at(1_001));
         assert_eq!(read, memory);
         assert_eq!(read.total_cpu_s(), 1.0);
@@ -153,7 +151,7 @@ mod tests {
         assert_eq!(read.before(at(10)).since_check, Some(Nanos::ZERO));
         assert_eq!(Memory::read(&state, at(10)), memory);
         memory.checked(at(100_000));
-        memory.keep(&state);
+        memory.keep(&state).unwrap();
         let read = Memory::read(&state, at(1_000));
         assert_eq!(read.last_check(), None);
         assert_eq!(
@@ -183,7 +181,7 @@ mod tests {
         fs::remove_file(state.file(FILE)).unwrap();
         fs::create_dir(state.file(FILE)).unwrap();
         assert_eq!(Memory::read(&state, UNIX_EPOCH), fresh);
-        // And cannot be written either, which is no failure.
-        Memory::default().keep(&state);
+        // And cannot be written either.
+        assert!(Memory::default().keep(&state).is_err());
     }
 }
