@@ -5,7 +5,7 @@ mod daemon_home;
 use daemon_home::*;
 use rustix::process::Signal;
 use std::fs;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 use threadtune::daemon::status::{Purpose, Reason, State, Status};
 use threadtune::profile::{load, save};
@@ -216,6 +216,8 @@ fn why_it_waits_is_told_everywhere_once_and_no_check_is_made_up() {
         .current_dir(&home.directory)
         .env("TZ", "UTC")
         .env_remove("RUST_LOG")
+        .env_remove("NOTIFY_SOCKET")
+        .stdin(Stdio::null())
         .args(["daemon", "--configuration", "threadtune.toml"])
         .args(["--state", "state", "--runtime", "run"]);
     home.start_as(&mut command);
@@ -232,9 +234,15 @@ fn why_it_waits_is_told_everywhere_once_and_no_check_is_made_up() {
         text.contains("threadtune_reason{reason=\"hours\"} 1\n")
             && text.contains("threadtune_workloads{verdict=\"left\"} 2\n")
     });
+    // Another file for the metrics, and nothing else to tell.
+    let other = home.path("other.prom");
+    let file = home.path("threadtune.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("threadtune.prom", "other.prom")).unwrap();
     home.signal(Signal::HUP);
     home.says("was read again", 1);
     home.is("a daemon that waits for its hours", is_waiting);
+    home.wait("metrics in the other file", || other.exists());
     home.stop();
     let log = home.log();
     assert_eq!(log.matches("threadtune: waiting: ").count(), 1, "{log}");

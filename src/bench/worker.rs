@@ -84,9 +84,9 @@ pub enum WorkerError {
     /// It ended.
     #[error("the worker {0}")]
     Ended(String),
-    /// Somebody ended it, or its own fault did.
+    /// A signal ended it: somebody's, or that of its own fault.
     #[error("the worker {0}")]
-    Killed(String),
+    Signalled(String),
     /// It hung.
     #[error("the worker did not answer within {0:?} and was ended")]
     Hung(Duration),
@@ -115,11 +115,14 @@ pub struct WorkerProcess {
 }
 
 impl WorkerProcess {
-    /// Starts a worker and waits for its greeting. One that is killed before is replaced once: the kernel that was short
-    /// of memory, say, need not end the next.
+    /// Starts a worker and waits for its greeting. One that a signal ends before is replaced once: the kernel that was
+    /// short of memory, say, need not end the next.
     pub fn start(settings: &WorkerSettings) -> Result<Self, WorkerError> {
         match Self::start_once(settings) {
-            Err(WorkerError::Killed(_)) => Self::start_once(settings),
+            Err(WorkerError::Signalled(how)) => {
+                log::warn!("the worker {how} before it said a word; another is started");
+                Self::start_once(settings)
+            }
             other => other,
         }
     }
@@ -263,7 +266,7 @@ impl WorkerProcess {
                 Ok(Some(status)) => {
                     let how = how_it_ended(status) + &limit_text(self.settings.memory_limit);
                     return match status.signal() {
-                        Some(_) => WorkerError::Killed(how),
+                        Some(_) => WorkerError::Signalled(how),
                         None => WorkerError::Ended(how),
                     };
                 }

@@ -29,8 +29,8 @@ pub struct Kept {
     profile: Profile,
     /// Today's. The profile takes them over when it is known to hold under them.
     conditions: Conditions,
-    /// Workloads whose count was checked since the survey.
-    checked: BTreeSet<String>,
+    /// Workloads that need no check any more: theirs was made since the survey, or they are tuned anyway.
+    settled: BTreeSet<String>,
     /// Does the disk hold what this process knows?
     is_saved: bool,
     /// Did a check fail since the survey?
@@ -156,7 +156,7 @@ impl Kept {
         name: &str,
         finding: &Finding,
     ) -> anyhow::Result<Vec<Task>> {
-        self.checked.insert(name.to_owned());
+        self.settled.insert(name.to_owned());
         let numbers = format!(
             "{name}: a call takes {} with a count of {}, as in the profile, and {} with {}",
             time(1e6 * finding.chosen_seconds),
@@ -186,7 +186,7 @@ impl Kept {
                 self.save(state)?;
                 let others = self
                     .checkable()
-                    .filter(|entry| !self.checked.contains(&entry.name))
+                    .filter(|entry| !self.settled.contains(&entry.name))
                     .map(|entry| Task::Check(entry.name.clone()));
                 Ok(std::iter::once(Task::Tune(name.to_owned()))
                     .chain(others)

@@ -4,6 +4,7 @@
 //! nowhere else; whatever takes time happens in the measuring thread.
 
 pub mod calendar;
+mod complaint;
 pub mod events;
 mod kept;
 mod measuring;

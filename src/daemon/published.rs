@@ -1,5 +1,6 @@
 //! What the daemon says of itself, where it says it, and when: a status file, metrics, a line for the service manager.
 
+use super::complaint::Complaint;
 use super::metrics;
 use super::schedule::{Now, Phase, Reason, Schedule, Task};
 use super::state::Memory;
@@ -52,10 +53,11 @@ pub struct Published {
     /// The state and the reason that the log told last.
     logged: Option<(State, &'static str)>,
     metrics_at: Option<Instant>,
-    /// Was it complained that something cannot be written?
-    complained: bool,
-    /// And of the metrics?
-    complained_of_metrics: bool,
+    /// Do the metrics lag behind the status?
+    owes_metrics: bool,
+    /// Of the status that it cannot be written, and of the metrics.
+    complaint: Complaint,
+    complaint_of_metrics: Complaint,
 }
 
 impl Published {
@@ -68,13 +70,15 @@ impl Published {
             last: None,
             logged: None,
             metrics_at: None,
-            complained: false,
-            complained_of_metrics: false,
+            owes_metrics: false,
+            complaint: Complaint::default(),
+            complaint_of_metrics: Complaint::default(),
         }
     }
 
     /// From now on the metrics go there.
     pub fn textfile_at(&mut self, textfile: Option<PathBuf>) {
+        self.owes_metrics = true;
         self.textfile = textfile;
         self.metrics_at = None;
     }
@@ -105,66 +109,70 @@ impl Published {
     /// if that is another one.
     pub fn publish(&mut self, view: &View<'_>) -> (Option<String>, Result<(), StatusError>) {
         let status = self.status(view);
-        let last = self.last.as_ref();
-        if last == Some(&status) && !self.complained {
+        let is_same = self.last.as_ref() == Some(&status);
+        if is_same && !self.owes_metrics && !self.complaint.is_open() {
             return (None, Ok(()));
         }
         let summary = status.summary();
+        let last = self.last.as_ref();
         let is_news = last.is_none_or(|last| last.summary() != summary);
-        let same_state = last.is_some_and(|last| last.state == status.state);
-        self.log(&status);
-        let written = status::write(&self.file, &status);
-        if written.is_ok() {
-            self.complained = false;
+        // What changes every few seconds, and surely again after what was passed over.
+        let may_wait = last.is_some_and(|last| kind(last) == kind(&status))
+            && matches!(status.state, State::Measuring | State::Waiting);
+        if let Some(line) = self.journal_line(&status) {
+            log::info!("{line}");
         }
-        // While it measures, the status changes every few seconds, and again after whatever was passed over.
-        self.write_metrics(&status, same_state && status.state == State::Measuring);
+        let written = status::write(&self.file, &status);
+        self.owes_metrics |= !is_same;
+        self.write_metrics(&status, may_wait);
         self.last = Some(status);
         (is_news.then_some(summary), written)
     }
 
-    /// A line in the log where it stands back or waits for another kind of reason than before; how much others use changes
-    /// all the time.
-    fn log(&mut self, status: &Status) {
+    /// A line for the journal where it stands back or waits for another kind of reason than before.
+    fn journal_line(&mut self, status: &Status) -> Option<String> {
         let Some(reason) = &status.reason else {
             self.logged = None;
-            return;
+            return None;
         };
+        // The first three are told by their causes, or by what follows.
         let kind = match reason {
-            // It passes at once, or whoever is stuck has told it.
-            status::Reason::Changed | status::Reason::Stuck { .. } => return,
+            status::Reason::Changed | status::Reason::Stuck { .. } | status::Reason::Quiet => {
+                return None;
+            }
             // They take turns on a busy machine.
             status::Reason::Pressure { .. } => "busy",
             other => other.name(),
         };
-        if self.logged.replace((status.state, kind)) != Some((status.state, kind)) {
-            log::info!("{}: {reason}", status.state.name().replace('_', " "));
-        }
+        let told = Some((status.state, kind));
+        let is_news = std::mem::replace(&mut self.logged, told) != told;
+        is_news.then(|| format!("{}: {reason}", status.state.name().replace('_', " ")))
     }
 
     /// Metrics are for others: that they cannot be written is a line in the log, once until they can be. Those that
-    /// `may_wait` are passed over if others were written a moment ago.
+    /// `may_wait` are owed if others were written a moment ago.
     fn write_metrics(&mut self, status: &Status, may_wait: bool) {
         let was_just_now = |at: Instant| at.elapsed() < METRICS_EVERY;
         if may_wait && self.metrics_at.is_some_and(was_just_now) {
             return;
         }
-        let Some(path) = &self.textfile else { return };
+        let Some(path) = &self.textfile else {
+            self.owes_metrics = false;
+            return;
+        };
         self.metrics_at = Some(Instant::now());
-        match metrics::write(path, status) {
-            Ok(()) => self.complained_of_metrics = false,
-            Err(error) if !std::mem::replace(&mut self.complained_of_metrics, true) => {
-                log::warn!(
-                    "{error}; is its directory among ReadWritePaths= of the unit? The daemon goes on without metrics"
-                );
-            }
-            Err(_) => {}
+        let written = metrics::write(path, status);
+        self.owes_metrics = written.is_err();
+        if let Some(error) = self.complaint_of_metrics.news(written) {
+            log::warn!(
+                "{error}; is its directory among ReadWritePaths= of the unit? The daemon goes on without metrics"
+            );
         }
     }
 
-    /// Logs that something could not be written, once until all could be.
-    pub fn complain(&mut self, error: &StatusError) {
-        if !std::mem::replace(&mut self.complained, true) {
+    /// Logs that the status could not be written, once until it could be.
+    pub fn complain(&mut self, written: Result<(), StatusError>) {
+        if let Some(error) = self.complaint.news(written) {
             log::warn!("{error}; the daemon goes on without");
         }
     }
@@ -218,6 +226,14 @@ impl Published {
     }
 }
 
+/// State and kind of reason, of which a status of the same is a mere update.
+fn kind(status: &Status) -> (State, Option<&'static str>) {
+    (
+        status.state,
+        status.reason.as_ref().map(status::Reason::name),
+    )
+}
+
 fn told(reason: &Reason) -> status::Reason {
     match reason {
         Reason::Quiet => status::Reason::Quiet,
@@ -254,3 +270,7 @@ fn at_hand(task: &Task, view: &View<'_>) -> status::Task {
         remaining_s,
     }
 }
+
+#[cfg(test)]
+#[path = "published_tests.rs"]
+mod tests;

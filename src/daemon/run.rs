@@ -7,13 +7,15 @@ use super::notify::ServiceManager;
 use super::published::{Published, View};
 use super::schedule::{Action, Event, Now, Phase, Schedule, Task};
 use super::settings::Settings;
-use super::state::StateDirectory;
+use super::state::{StateDirectory, StateError};
 use super::status::StatusError;
 use super::work::Work;
 use crate::configuration::read_file;
 use crate::machine::{on_mains, release_file_pages};
 use crate::tune::Progress;
 use crate::units::Nanos;
+use anyhow::anyhow;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -31,7 +33,10 @@ pub struct Places {
 /// Runs the daemon until it is told to stop. `deadline`: how long a worker may take for an answer.
 pub fn run(places: &Places, deadline: Duration) -> anyhow::Result<()> {
     let configuration = read_file(&places.configuration)?;
-    let state = StateDirectory::take(&places.state)?;
+    let state = StateDirectory::take(&places.state).map_err(|error| match error {
+        StateError::Refused(fault) => needs_directory(&fault, "--state"),
+        error => error.into(),
+    })?;
     let mut events = Events::open(Path::new("/"))?;
     let now = calendar::now();
     let textfile = configuration.textfile.clone();
@@ -47,14 +52,20 @@ pub fn run(places: &Places, deadline: Duration) -> anyhow::Result<()> {
         has_ended: false,
     };
     // A daemon that nobody can see is of no use; later on it goes on without.
-    daemon.try_to_publish(now).map_err(|error| {
-        anyhow::anyhow!("{error}; a daemon needs a directory for its status: run it as a service, or use --runtime")
-    })?;
+    daemon
+        .try_to_publish(now)
+        .map_err(|error| needs_directory(&error, "--runtime"))?;
     let summary = daemon.published.summary();
     daemon.manager.ready(&summary);
     daemon.work.remember();
     daemon.wait_and_act(&mut events)?;
     Ok(())
+}
+
+fn needs_directory(error: &dyn Display, option: &str) -> anyhow::Error {
+    anyhow!(
+        "{error}; a daemon needs a directory that it may write: run it as a service, or use {option}"
+    )
 }
 
 struct Daemon {
@@ -122,6 +133,7 @@ impl Daemon {
                 log::info!(
                     "the clock was set, or the machine slept: the machine is looked at again"
                 );
+                self.work.clock_was_set();
                 self.schedule.handle(Event::ClockSet, now);
             }
             // Batteries announce every percent.
@@ -231,9 +243,8 @@ impl Daemon {
 
     /// Says how things are, where that changed; what cannot be written is a line in the log.
     fn publish(&mut self, now: Now) {
-        if let Err(error) = self.try_to_publish(now) {
-            self.published.complain(&error);
-        }
+        let written = self.try_to_publish(now);
+        self.published.complain(written);
     }
 
     fn try_to_publish(&mut self, now: Now) -> Result<(), StatusError> {

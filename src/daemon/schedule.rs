@@ -102,10 +102,9 @@ impl Schedule {
             Event::Finished { cpu, then } => {
                 self.spending.add(cpu);
                 self.tasks.pop_front();
-                // A survey that was asked for meanwhile has yet to say what is to be checked.
-                self.check_due &=
-                    self.survey_due || then.iter().chain(&self.tasks).any(Task::is_check);
                 self.put_first(then);
+                // A survey that was asked for meanwhile has yet to say what is to be checked.
+                self.check_due &= self.survey_due || self.tasks.iter().any(Task::is_check);
                 self.after_measuring(now);
             }
             Event::PutAside { cpu } => {
@@ -166,11 +165,11 @@ impl Schedule {
                 }
                 reason => {
                     self.state = State::Waiting {
-                        until: now.at + self.settings.quiet,
+                        until: now.at + self.settings.quiet.max(LEAST_WATCH),
                         reason: reason.clone(),
                         watched: *watched,
                     };
-                    self.actions.push_back(Action::Look);
+                    self.look();
                 }
             },
             State::Idle if self.check_at.is_some_and(|at| now.at >= at) => {
@@ -376,7 +375,11 @@ impl Schedule {
         if let State::Waiting { watched, .. } = &mut self.state {
             *watched = false;
         }
-        // Of two looks in a row the second would find an idle machine.
+        self.look();
+    }
+
+    /// Asks for one look: of two in a row the second would find an idle machine.
+    fn look(&mut self) {
         self.actions.retain(|action| *action != Action::Look);
         self.actions.push_back(Action::Look);
     }

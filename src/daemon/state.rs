@@ -7,13 +7,13 @@ pub use memory::Memory;
 pub use unfinished::{Begun, UnfinishedTunings};
 
 use crate::document::Fault;
-use crate::document::read::read_text;
+use crate::document::read::read_text_of_no_link;
 use crate::document::write::{replace, sweep};
 use rustix::fs::{CWD, FlockOperation, Mode, OFlags, fcntl_lock, openat};
 use rustix::io::Errno;
 use std::cell::RefCell;
 use std::fs::{self, DirBuilder, File, Metadata};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -36,9 +36,7 @@ pub enum StateError {
         by: String,
     },
     /// The system refused.
-    #[error(
-        "{0}; a daemon needs a directory that it may write: run it as a service, or use --state and --runtime"
-    )]
+    #[error("{0}")]
     Refused(Fault),
     /// A link lies where a directory of ours belongs.
     #[error("{path} is a symbolic link, which is not followed; remove it", path = .path.display())]
@@ -119,15 +117,22 @@ impl StateDirectory {
 
     /// The text of a file of ours.
     fn read(&self, name: &str, limit: u64) -> Result<String, Fault> {
-        let path = self.file(name);
-        if is_link(&path) {
-            let what = "a symbolic link";
-            return Err(Fault::NotRegular { path, what });
-        }
-        read_text(&path, limit)
+        read_text_of_no_link(&self.file(name), limit)
     }
 
-    /// Replaces a file of ours, and whatever lies in its place.
+    /// Removes a file of ours; it need not be there.
+    fn remove(&self, name: &str) -> Result<(), StateError> {
+        self.hold()?;
+        let path = self.file(name);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(Fault::io("remove", &path)(error).into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Replaces a file of ours, or a link in its place.
     fn write(&self, name: &str, text: &str) -> Result<(), StateError> {
         self.hold()?;
         Ok(replace(&self.file(name), text.as_bytes())?)

@@ -2,6 +2,7 @@
 
 mod outcome;
 
+use super::complaint::Complaint;
 use super::events::Waker;
 use super::kept::{Kept, Request};
 use super::measuring::{Assignment, Kind, Measuring, Report, watch_others};
@@ -42,10 +43,12 @@ pub struct Work {
     /// While the load is watched.
     watch: Option<OthersWatch>,
     at_work: Option<AtWork>,
-    /// What was told last that must be mended, until it is.
-    told: String,
-    /// Could what was spent not be kept?
-    is_forgetful: bool,
+    /// What was told last that must be mended before machine and profile can be compared, until it is …
+    told_of_survey: Option<String>,
+    /// … and before anything can be measured, or kept.
+    told_of_task: Option<String>,
+    /// Of what was spent, and of what was put aside: that it cannot be kept.
+    complaints: [Complaint; 2],
 }
 
 /// What is being measured.
@@ -81,8 +84,9 @@ impl Work {
             given_up: BTreeSet::new(),
             watch: None,
             at_work: None,
-            told: String::new(),
-            is_forgetful: false,
+            told_of_survey: None,
+            told_of_task: None,
+            complaints: Default::default(),
         }
     }
 
@@ -96,7 +100,8 @@ impl Work {
     /// What failed is tried again, and what must be mended is told again.
     pub fn try_all(&mut self) {
         self.given_up.clear();
-        self.told.clear();
+        self.told_of_survey = None;
+        self.told_of_task = None;
     }
 
     /// Nothing is to be done: nothing needs to be known.
@@ -177,13 +182,15 @@ impl Work {
                     self.given_up.clear();
                 }
                 log::info!("{}: {}", kept.path().display(), plan(&tasks));
-                if tasks.is_empty() {
-                    self.told.clear();
+                self.told_of_survey = None;
+                if check && !tasks.iter().any(Task::is_check) {
+                    self.memory.checks_surveyed(SystemTime::now());
+                    self.remember();
                 }
                 self.kept = Some(kept);
                 Event::Surveyed(tasks)
             }
-            Err(error) => self.stuck(&error, Nanos::ZERO),
+            Err(error) => stuck(&mut self.told_of_survey, &error, Nanos::ZERO),
         }
     }
 
@@ -256,37 +263,41 @@ impl Work {
             }
             Err(error) => {
                 let error = anyhow::Error::new(error).context("no thread could be started");
-                Some(self.stuck(&error, Nanos::ZERO))
+                Some(stuck(&mut self.told_of_task, &error, Nanos::ZERO))
             }
         }
     }
 
     fn finished(&mut self, cpu: Nanos, then: Vec<Task>) -> Event {
-        self.told.clear();
+        self.told_of_task = None;
         Event::Finished { cpu, then }
     }
 
-    /// Nothing goes on until this is mended; the log is told once.
-    fn stuck(&mut self, error: &anyhow::Error, cpu: Nanos) -> Event {
-        let why = format!("{error:#}");
-        if self.told != why {
-            log::error!("{why}; nothing is measured until that is mended");
-            self.told.clone_from(&why);
+    /// Keeps on the disk what was spent, and what was put aside. Failing is no reason to stop: the profile is what matters.
+    pub fn remember(&mut self) {
+        let [of_spending, of_unfinished] = &mut self.complaints;
+        if let Some(error) = of_spending.news(self.memory.keep(&self.state)) {
+            log::warn!("{error}; what was spent is forgotten at the next start");
         }
-        Event::Stuck { cpu, why }
+        if let Some(error) = of_unfinished.news(self.unfinished.keep(&self.state)) {
+            log::warn!("{error}; what was put aside begins anew at the next start");
+        }
     }
 
-    /// Keeps on the disk what was spent.
-    /// Failing is no reason to stop, as the profile is what matters: it is logged once, until it succeeds.
-    pub fn remember(&mut self) {
-        match self.memory.keep(&self.state) {
-            Ok(()) => self.is_forgetful = false,
-            Err(error) if !std::mem::replace(&mut self.is_forgetful, true) => {
-                log::warn!("{error}; what was spent is forgotten at the next start");
-            }
-            Err(_) => {}
-        }
+    /// The clock was set: it may have told days that have yet to come.
+    pub fn clock_was_set(&mut self) {
+        self.memory.forget_the_future(SystemTime::now());
     }
+}
+
+/// Nothing goes on until this is mended. The log is told once.
+fn stuck(told: &mut Option<String>, error: &anyhow::Error, cpu: Nanos) -> Event {
+    let why = format!("{error:#}");
+    if told.as_ref() != Some(&why) {
+        log::error!("{why}; nothing is measured until that is mended");
+        *told = Some(why.clone());
+    }
+    Event::Stuck { cpu, why }
 }
 
 /// `to be checked: matmul-64; to be measured: matmul-256, matmul-512, matmul-1024 and 7 more`.

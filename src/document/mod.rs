@@ -1,4 +1,4 @@
-//! TOML files that somebody else may have written, read without hanging and told by line and key; and files of our own,
+//! Files that somebody else may have written: read without hanging and told by line and key; and files of our own,
 //! replaced whole.
 
 mod fault;

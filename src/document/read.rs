@@ -10,18 +10,28 @@ use std::path::Path;
 
 /// The whole of a regular file of at most `limit` bytes, opened without blocking (a FIFO would wait for a writer).
 pub(crate) fn read_text(path: &Path, limit: u64) -> Result<String, Fault> {
+    read(path, limit, OFlags::empty())
+}
+
+/// The same; a link is none.
+pub(crate) fn read_text_of_no_link(path: &Path, limit: u64) -> Result<String, Fault> {
+    read(path, limit, OFlags::NOFOLLOW)
+}
+
+fn read(path: &Path, limit: u64, more: OFlags) -> Result<String, Fault> {
     let too_large = |bytes| Fault::TooLarge {
         path: path.to_owned(),
         bytes,
         limit,
     };
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC | more;
     let fd = rustix::fs::openat(CWD, path, flags, Mode::empty()).map_err(|errno| match errno {
         Errno::NOENT | Errno::NOTDIR => Fault::Absent {
             path: path.to_owned(),
         },
         // What `open` says of a socket.
         Errno::NXIO => not_regular(path, "a socket"),
+        Errno::LOOP if more.contains(OFlags::NOFOLLOW) => not_regular(path, "a symbolic link"),
         other => Fault::io("open", path)(other),
     })?;
     let stat = rustix::fs::fstat(&fd).map_err(Fault::io("examine", path))?;

@@ -17,7 +17,7 @@ const FILE_MODE: Mode = Mode::from_raw_mode(0o644);
 /// Names tried for the temporary file; a process that died may have left one of its own.
 const TEMPORARY_NAMES: u32 = 100;
 
-/// Puts a file with these bytes in the place of whatever lies at `path`, or in none's; missing directories are made.
+/// Puts a file with these bytes in the place of the file or link at `path`, or in none's; missing directories are made.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Fault> {
     let (directory, name) = open_directory(path)?;
     let temporary = Temporary::create(&directory, name, path)?;

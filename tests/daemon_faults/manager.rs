@@ -88,11 +88,15 @@ fn it_hears_of_every_turn_and_the_watchdog_never_waits_for_a_worker() {
     // It cannot end before the sample does.
     let worker = home.worker_with_data("large");
     send(worker, Signal::STOP);
+    // Sooner or later the daemon asks it for a sample.
+    for _ in 0..10 {
+        manager.hear_until(|text| text == "WATCHDOG=1\n");
+    }
     home.signal(Signal::TERM);
     let stopping = manager.hear_until(|text| text.contains("STOPPING=1"));
     assert!(stopping.starts_with("STOPPING=1\nSTATUS="), "{stopping}");
     home.signal(Signal::HUP);
-    for _ in 0..2 {
+    for _ in 0..5 {
         let told = manager.hear_until(|text| !text.starts_with("STATUS="));
         assert_eq!(told, "WATCHDOG=1\n", "a reload is none any more");
     }

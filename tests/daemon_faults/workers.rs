@@ -108,6 +108,32 @@ fn a_worker_cannot_take_more_than_the_limit_it_was_given() {
     home.stop();
 }
 
+#[test]
+fn what_a_killed_daemon_spent_is_not_forgotten() {
+    let mut home = Home::new(LONG);
+    home.configure(&patient());
+    home.start();
+    let spent = || {
+        let text = fs::read_to_string(home.path("state/daemon.json")).unwrap_or_default();
+        let rest = text.split("\"total_cpu_s\":").nth(1)?;
+        rest.split(',').next()?.parse::<f64>().ok()
+    };
+    // It is kept four times a minute while a workload takes its time.
+    home.wait("CPU time that is kept on the disk", || {
+        spent().is_some_and(|seconds| seconds > 0.0)
+    });
+    assert_eq!(home.status().unwrap().workloads.left, 1, "it goes on");
+    let before = spent().unwrap();
+    home.signal(Signal::KILL);
+    home.end();
+    home.start();
+    let status = home.is("a daemon that came after", |status| {
+        status.pid == home.pid()
+    });
+    assert!(status.spent.total_cpu_s >= before, "{status:?}");
+    home.stop();
+}
+
 /// Starts the daemon and stops it, as SIGSTOP does, before it can tell its first worker what to prepare; gives the worker,
 /// which waits for that.
 fn stopped_before_it_orders(home: &mut Home) -> u32 {

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use threadtune::daemon::status::{BusyProcess, Reason, State, Status, write};
 
+/// `threadtune status` on a file.
 fn run(path: &Path, option: Option<&str>) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_threadtune"));
     command.env_clear().arg("status").args(option);

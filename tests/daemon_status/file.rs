@@ -99,8 +99,6 @@ fn a_value_that_could_not_be_read_again_is_not_written() {
     }
 }
 
-/// `threadtune status` on a file.
-
 #[test]
 fn any_cut_of_the_file_is_an_error_and_never_a_panic() {
     let directory = tempfile::tempdir().unwrap();

@@ -70,7 +70,7 @@ impl Kept {
             catalog,
             path,
             conditions,
-            checked: BTreeSet::new(),
+            settled: BTreeSet::new(),
             is_saved: true,
             has_failed_check: false,
             has_previous: request.has_previous,
@@ -80,6 +80,7 @@ impl Kept {
             kept.outgrow(state)?;
         }
         let tunes = kept.to_tune(request.check, request.given_up);
+        kept.settled.extend(tunes.iter().cloned());
         let checks = if request.check || !changes.is_empty() {
             kept.sentinels(&tunes)
         } else {
@@ -160,7 +161,9 @@ fn catalog(file: Option<&Path>) -> anyhow::Result<Catalog> {
         return Ok(Catalog::embedded());
     };
     let wrong = |what: String| {
-        anyhow!("{what}; mend this catalogue, or daemon.catalogue in the configuration")
+        anyhow!(
+            "{what}; mend or create this catalogue, or mend daemon.catalogue in the configuration"
+        )
     };
     let text = read_text(path, CATALOGUE_BYTES).map_err(|fault| wrong(fault.to_string()))?;
     Catalog::parse(&text).map_err(|error| wrong(format!("{}: {error}", path.display())))

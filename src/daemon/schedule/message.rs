@@ -17,7 +17,7 @@ pub struct Now {
 }
 
 /// Something to measure.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Task {
     /// A workload that the profile lacks, or that is to be tuned again.
     Tune(String),

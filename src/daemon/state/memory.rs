@@ -28,9 +28,10 @@ pub struct Memory {
     total_cpu_s: f64,
     /// When it was last looked whether the profile still holds.
     last_check: Option<WallTime>,
-    /// When this memory began: the first check is due an interval later, however often the machine is switched off.
+    /// From when on the time to the next check counts, however often the machine is switched off: the first start, or when
+    /// it was last looked what there is to check.
     #[serde(default)]
-    begun: Option<WallTime>,
+    check_counts_from: Option<WallTime>,
 }
 
 impl Memory {
@@ -38,14 +39,17 @@ impl Memory {
     pub fn read(state: &StateDirectory, now: SystemTime) -> Self {
         let path = state.file(FILE);
         let fresh = Self {
-            begun: Some(now.into()),
+            check_counts_from: Some(now.into()),
             ..Self::default()
         };
         let problem = match state.read(FILE, MAX_BYTES) {
             Err(fault) if fault.is_absent() => return fresh,
             Err(fault) => fault.to_string(),
             Ok(text) => match serde_json::from_str::<Self>(&text) {
-                Ok(memory) if memory.is_possible() => return memory.without_future(now.into()),
+                Ok(mut memory) if memory.is_possible() => {
+                    memory.forget_the_future(now);
+                    return memory;
+                }
                 Ok(_) => format!("{}: a value is impossible", path.display()),
                 Err(error) => format!("{}: {error}", path.display()),
             },
@@ -56,13 +60,11 @@ impl Memory {
 
     /// What is dated a day or more from now was so by a clock that has been set back since. Nobody waits for that day to
     /// come.
-    fn without_future(self, now: WallTime) -> Self {
-        let is_past = |at: &WallTime| at.unix_s() < now.unix_s().saturating_add(DAY_SECONDS);
-        Self {
-            last_check: self.last_check.filter(is_past),
-            begun: self.begun.filter(is_past).or(Some(now)),
-            ..self
-        }
+    pub fn forget_the_future(&mut self, now: SystemTime) {
+        let now = WallTime::from(now);
+        let is_credible = |at: &WallTime| at.unix_s() < now.unix_s().saturating_add(DAY_SECONDS);
+        self.last_check = self.last_check.filter(is_credible);
+        self.check_counts_from = self.check_counts_from.filter(is_credible).or(Some(now));
     }
 
     fn is_possible(&self) -> bool {
@@ -84,7 +86,7 @@ impl Memory {
         };
         Before {
             spent: Some((self.day, Nanos::from_secs_f64(self.today_cpu_s))),
-            since_check: self.last_check.or(self.begun).map(since),
+            since_check: self.check_counts_from.map(since),
         }
     }
 
@@ -105,9 +107,15 @@ impl Memory {
         self.last_check
     }
 
+    /// It was looked what there is to check now.
+    pub fn checks_surveyed(&mut self, now: SystemTime) {
+        self.check_counts_from = Some(now.into());
+    }
+
     /// It was checked now.
     pub fn checked(&mut self, now: SystemTime) {
         self.last_check = Some(now.into());
+        self.check_counts_from = self.last_check;
     }
 }
 
@@ -135,10 +143,12 @@ mod tests {
         let read = Memory::read(&state, at(900));
         assert_eq!(read, memory);
         assert_eq!(read.last_check(), None);
-        assert_eq!(
-            read.before(at(1_000)).since_check,
-            Some(Nanos(600_000_000_000))
-        );
+        let since = |memory: &Memory, now| memory.before(at(now)).since_check;
+        assert_eq!(since(&read, 1_000), Some(Nanos(600_000_000_000)));
+        // There was nothing to check.
+        memory.checks_surveyed(at(950));
+        assert_eq!(memory.last_check(), None);
+        assert_eq!(since(&memory, 1_000), Some(Nanos(50_000_000_000)));
         memory.checked(at(1_000));
         memory.keep(&state).unwrap();
         let read = Memory::read(&state, at(1_001));
@@ -154,10 +164,7 @@ mod tests {
         memory.keep(&state).unwrap();
         let read = Memory::read(&state, at(1_000));
         assert_eq!(read.last_check(), None);
-        assert_eq!(
-            read.before(at(1_000)).since_check,
-            Some(Nanos(600_000_000_000))
-        );
+        assert_eq!(since(&read, 1_060), Some(Nanos(60_000_000_000)));
     }
 
     #[test]
@@ -165,7 +172,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let state = StateDirectory::take(directory.path()).unwrap();
         let fresh = Memory {
-            begun: Some(UNIX_EPOCH.into()),
+            check_counts_from: Some(UNIX_EPOCH.into()),
             ..Memory::default()
         };
         for text in [

@@ -1,13 +1,11 @@
 //! Tunings that were put aside, kept so that they go on where they were, after a restart too.
 
-use super::StateDirectory;
+use super::{StateDirectory, StateError};
 use crate::bench::Unfinished;
 use crate::profile::Conditions;
 use crate::workload::Workload;
 use serde::{Deserialize, Serialize};
-use std::fs;
 use std::hash::{DefaultHasher, Hasher};
-use std::io::ErrorKind;
 
 const FILE: &str = "unfinished.json";
 
@@ -108,22 +106,12 @@ impl UnfinishedTunings {
     }
 
     /// Keeps them on the disk; where that fails they are kept by this process only.
-    pub fn keep(&self, state: &StateDirectory) {
-        let path = state.file(FILE);
+    pub fn keep(&self, state: &StateDirectory) -> Result<(), StateError> {
         if self.tunings.is_empty() {
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() != ErrorKind::NotFound => {
-                    log::warn!("cannot remove {}: {error}", path.display());
-                }
-                _ => {}
-            }
-            return;
+            return state.remove(FILE);
         }
         let json = serde_json::to_string(self).unwrap_or_default();
-        let text = checksum(&json) + "\n" + &json;
-        if let Err(error) = state.write(FILE, &text) {
-            log::warn!("{error}; what was put aside begins anew at the next start");
-        }
+        state.write(FILE, &(checksum(&json) + "\n" + &json))
     }
 }
 

@@ -1,6 +1,6 @@
 //! What came of a task, and what follows from it.
 
-use super::Work;
+use super::{Work, stuck};
 use crate::bench::{Checked, Tuned};
 use crate::daemon::measuring::Outcome;
 use crate::daemon::schedule::{Event, Task};
@@ -49,15 +49,16 @@ impl Work {
                 }
                 Event::PutAside { cpu }
             }
-            Outcome::Impossible(why) => self.stuck(&anyhow::Error::msg(why), cpu),
+            Outcome::Impossible(why) => {
+                stuck(&mut self.told_of_task, &anyhow::Error::msg(why), cpu)
+            }
             Outcome::Panicked => {
                 // It may have been what was put aside.
                 self.unfinished.remove(at_work.task.workload());
                 let why = "the measuring thread panicked, which is a fault of threadtune: please report it";
-                self.stuck(&anyhow::Error::msg(why), cpu)
+                stuck(&mut self.told_of_task, &anyhow::Error::msg(why), cpu)
             }
         };
-        self.unfinished.keep(&self.state);
         Some(event)
     }
 
@@ -73,7 +74,7 @@ impl Work {
         self.workloads = kept.workloads();
         match put {
             Ok(()) => self.finished(cpu, Vec::new()),
-            Err(error) => self.stuck(&error, cpu),
+            Err(error) => stuck(&mut self.told_of_task, &error, cpu),
         }
     }
 
@@ -98,7 +99,7 @@ impl Work {
         });
         match result {
             Ok(then) => self.finished(cpu, then),
-            Err(error) => self.stuck(&error, cpu),
+            Err(error) => stuck(&mut self.told_of_task, &error, cpu),
         }
     }
 }

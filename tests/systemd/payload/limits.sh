@@ -26,6 +26,8 @@ cpus() {
   mark
   limit "$setting"
   within 30 "a word about $setting" has_noticed
+  # It is said before it is looked what follows.
+  sleep "$slowness"
   within 120 "rest" is_idle
   # From nothing, under the limit.
   systemctl daemon-reload
@@ -48,15 +50,8 @@ cpus() {
   is MainPID "$pid"
   is NRestarts 0
 }
-quota_of_its_own() {
-  for quota in 250% ''; do
-    mark
-    limit CPUQuota=$quota
-    within 30 "a word about the quota \"$quota\"" has_noticed
-    within 120 "rest" is_idle
-  done
-}
-with_controller cpu "a quota of its own" quota_of_its_own
+with_controller cpu "a quota of its own" \
+  cpus CPUQuota=250% "cpus = \"0-$(($(nproc --all) - 1))\", limit = 2, by = \"quota\"" 2 CPUQuota=
 limited=system.slice
 with_controller cpu "a quota of its slice" \
   cpus CPUQuota=250% "cpus = \"0-$(($(nproc --all) - 1))\", limit = 2, by = \"quota\"" 2 CPUQuota=

@@ -78,6 +78,8 @@ clock_is_set_by() {
   heard=$(times_heard)
   date -s "@$(($(date +%s) + $1))" >/dev/null
   within 60 "a word about the clock" has_heard_more_than "$heard"
+  # It is said before it is looked what follows.
+  sleep "$slowness"
 }
 times_heard() { timeout $((20 * slowness)) journalctl --no-pager --quiet --output=cat --unit=$unit | grep -c 'the clock was set' || true; }
 has_heard_more_than() { [ "$(times_heard)" -gt "$1" ]; }

@@ -12,6 +12,11 @@ is NRestarts 0
 ! readlink "/proc/$(property MainPID)/exe" | grep -q deleted || fail "the old program runs"
 holds $had
 
+step "a removal that failed"
+systemctl stop $unit
+/var/lib/dpkg/info/threadtune.postinst abort-remove
+within 60 "the service" is_active
+
 step "removal"
 timeout $((120 * slowness)) dpkg -r threadtune >dpkg.log 2>&1 || { cat dpkg.log >&2; fail "dpkg -r"; }
 is LoadState not-found
