@@ -54,7 +54,12 @@ begin_anew
 pid=$(property MainPID)
 resident_kb() { awk '$1 == "VmRSS:" { print $2 }' "/proc/$1/status" 2>/dev/null; }
 worker_is_large() { [ "$(resident_kb "$(worker)")" -gt "$(resident_kb "$pid")" ] 2>/dev/null; }
-within 60 "a worker that is larger than the service" worker_is_large
+# One that has come to its end meanwhile would be no victim: it is made to stay.
+has_stopped_worker() {
+  local victim
+  worker_is_large && victim=$(worker) && kill -STOP "$victim" 2>/dev/null && grep -q '^State:.T' "/proc/$victim/status"
+}
+within 60 "a worker that is larger than the service and stays" has_stopped_worker
 mark
 echo f >/proc/sysrq-trigger
 has_victim() { said | grep -q 'OOM killer'; }
