@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use std::time::Instant;
 use threadtune::machine::{Placement, affinity};
 use threadtune::units::{Calls, ThreadCount};
+use threadtune::worker::kernel::isa::Isa;
 use threadtune::worker::kernel::prepare;
-use threadtune::worker::protocol::SampleOrder;
+use threadtune::worker::protocol::{Open, SampleOrder};
 use threadtune::worker::team::{self, Fork, Team, TeamChoice};
 use threadtune::worker::timing::{Station, Stopwatch};
 use threadtune::workload::{Residency, Shape};
@@ -113,8 +114,13 @@ fn stopwatch(shape: &Shape) -> Stopwatch {
     } else {
         Residency::Memory
     };
-    let ready = prepare(shape, residency, 256 << 20, 2 << 30)
-        .unwrap_or_else(|why| panic!("{shape}: {why}"));
+    let open = Open {
+        shape: *shape,
+        residency,
+        pool_bytes: 256 << 20,
+        memory_limit_bytes: 2 << 30,
+    };
+    let ready = prepare(Isa::best(None), &[], &open).unwrap_or_else(|why| panic!("{shape}: {why}"));
     Stopwatch::new(ready)
 }
 

@@ -7,7 +7,9 @@ mod tuned_home;
 use std::fs;
 use std::process::Command;
 use threadtune::machine::affinity;
-use threadtune::profile::{Entry, StopReason};
+use threadtune::profile::{Entry, Residency, StopReason};
+use threadtune::worker::kernel::isa::Isa;
+use threadtune::workload::KERNEL_REVISION;
 use tuned_home::*;
 
 /// Other tests keep the CPUs busy: an entry may state no count, but then that is the reason it gives.
@@ -215,6 +217,93 @@ fn missing_takes_only_what_the_profile_lacks() {
             )
         );
     }
+}
+
+#[test]
+fn what_other_kernels_said_is_missing_and_measured_again() {
+    let home = Home::new();
+    let capped = home
+        .tune(TINY)
+        .args(["--isa", "portable"])
+        .output()
+        .unwrap();
+    assert_eq!(capped.status.code(), Some(0), "{}", text(&capped.stderr));
+    let highest = Isa::best(None).level();
+    let profile = home.profile();
+    assert_eq!(profile.conditions.level.as_deref(), Some(highest.name()));
+    for entry in &profile.workloads {
+        assert_eq!(entry.kernels, Some(KERNEL_REVISION));
+        assert_eq!(entry.isa_cap.as_deref(), Some("portable"));
+    }
+    assert!(text(&capped.stdout).contains("capped at portable"));
+    assert!(
+        home.tune(TINY)
+            .arg("--missing")
+            .output()
+            .unwrap()
+            .status
+            .success()
+    );
+    let profile = home.profile();
+    assert!(
+        profile
+            .workloads
+            .iter()
+            .all(|entry| entry.isa_cap.is_none())
+    );
+    // As if an earlier version had measured them.
+    let path = home.profile_path();
+    let today = fs::read_to_string(&path).unwrap();
+    let kernels = format!("kernels = {KERNEL_REVISION}\n");
+    assert_eq!(today.matches(&kernels).count(), 2);
+    fs::write(&path, today.replace(&kernels, "")).unwrap();
+    let show = Command::new(env!("CARGO_BIN_EXE_threadtune"))
+        .args(["show", "--profile"])
+        .arg(&path)
+        .output()
+        .unwrap();
+    assert!(text(&show.stdout).contains("? a, b: measured with kernels older than revision"));
+    assert!(
+        home.tune(TINY)
+            .arg("--missing")
+            .output()
+            .unwrap()
+            .status
+            .success()
+    );
+    let again = fs::read_to_string(&path).unwrap();
+    assert_eq!(again.matches(&kernels).count(), 2);
+}
+
+#[test]
+fn a_level_that_is_none_is_wrong_usage() {
+    let home = Home::new();
+    let output = home.tune(TINY).args(["--isa", "avx"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        text(&output.stderr).contains("`avx` is not an instruction set; expected one of avx512"),
+        "{}",
+        text(&output.stderr)
+    );
+    assert!(!home.profile_path().exists());
+}
+
+#[test]
+fn tiny_data_in_memory_neither_fills_it_nor_takes_long() {
+    let home = Home::new();
+    let one = "[[workload]]\nname = \"one\"\nshape = \"gemm:1x1x1:f32\"\n";
+    let output = home.tune(one).output().unwrap();
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert!(
+        stderr.contains("one: its data is too small to be kept out of the cache"),
+        "{stderr}"
+    );
+    let profile = home.profile();
+    let entry = profile.entry("one").unwrap();
+    assert_eq!(entry.residency, Residency::Cache);
+    // A call of nothing is mostly the call itself: no kernel is slow for that.
+    assert_eq!(entry.share, None);
 }
 
 #[test]

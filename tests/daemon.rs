@@ -10,6 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use threadtune::daemon::status::{Purpose, Reason, State, Status};
 use threadtune::profile::{load, save};
 use threadtune::units::ThreadCount;
+use threadtune::workload::KERNEL_REVISION;
 
 #[test]
 fn it_measures_what_the_profile_lacks_and_then_does_nothing() {
@@ -98,10 +99,7 @@ fn stopped_in_the_middle_it_keeps_what_is_finished_and_goes_on_where_it_was() {
     fs::write(home.path("catalogue.toml"), format!("{TINY}{MANY}")).unwrap();
     home.configure(&patient());
     home.start();
-    home.is("a measuring daemon", |status| {
-        status.state == State::Measuring
-    });
-    home.worker();
+    home.has_begun("many");
     home.stop();
     assert_eq!(home.names(), ["a", "b"]);
     let kept = fs::read_to_string(home.path("state/unfinished.json"));
@@ -136,10 +134,7 @@ fn what_is_unfinished_is_resumed_after_a_reload() {
     let mut home = Home::new(MANY);
     home.configure(&patient());
     home.start();
-    home.is("a measuring daemon", |status| {
-        status.state == State::Measuring
-    });
-    home.worker();
+    home.has_begun("many");
     home.signal(Signal::HUP);
     home.says("measures many, from where it was put aside", 1);
     home.stop();
@@ -312,6 +307,30 @@ fn another_kernel_asks_for_a_check_and_keeps_the_verdicts() {
     home.stop();
     assert_eq!(load(&path).unwrap().conditions, profile.conditions);
     assert_eq!(home.names(), ["a", "b"]);
+}
+
+#[test]
+fn what_older_kernels_said_is_measured_again() {
+    let mut home = Home::new(TINY);
+    home.start();
+    home.is_idle();
+    home.stop();
+    let path = home.profile_path();
+    let text = fs::read_to_string(&path).unwrap();
+    let kernels = format!("kernels = {KERNEL_REVISION}\n");
+    assert_eq!(text.matches(&kernels).count(), 2, "{text}");
+    fs::write(&path, text.replacen(&kernels, "", 1)).unwrap();
+    home.start();
+    home.says("to be measured: a", 2);
+    home.is_idle();
+    home.stop();
+    assert_eq!(home.entry("a").kernels, Some(KERNEL_REVISION));
+    assert_eq!(
+        home.log().matches("threadtune: measures b").count(),
+        1,
+        "{}",
+        home.log()
+    );
 }
 
 #[test]

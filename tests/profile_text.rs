@@ -74,6 +74,14 @@ fn a_profile_cut_between_entries_says_how_many_are_missing() {
 #[test]
 fn values_out_of_range_are_named_with_line_and_key() {
     let cases = [
+        ("share = 0.71", "share = nan", "workload[0].share"),
+        ("gflops = 83.89", "gflops = -1.0", "workload[0].rate.gflops"),
+        (
+            "kernels = 1000\nshape = \"gemm:256",
+            "kernels = -1\nshape = \"gemm:256",
+            "workload[0].kernels",
+        ),
+        ("level = \"avx2\"", "level = \"\"", "conditions.level"),
         (
             "threads = 6, median_us = 101.0",
             "threads = 0, median_us = 101.0",

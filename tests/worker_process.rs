@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
 use threadtune::bench::{MayGoOn, WorkerBench, WorkerError, WorkerProcess, WorkerSettings};
@@ -11,7 +13,7 @@ use threadtune::tune::{Arm, Bench, BenchError};
 use threadtune::units::{Calls, ThreadCount};
 use threadtune::worker::protocol::Open;
 use threadtune::worker::team::{TeamChoice, expected};
-use threadtune::workload::Residency;
+use threadtune::workload::{Level, Residency};
 
 const GREETING: &str = r#"echo '{"threadtune_worker":1,"team":"none"}'"#;
 
@@ -19,6 +21,7 @@ fn settings(program: PathBuf) -> WorkerSettings {
     WorkerSettings {
         program,
         team: TeamChoice::Auto,
+        isa_cap: None,
         trusted_libraries: false,
         memory_limit: None,
         environment: Vec::new(),
@@ -110,6 +113,41 @@ fn a_worker_is_told_how_it_is_confined() {
         arguments(&confined),
         "worker --team auto --trusted-libraries --memory-limit 4096"
     );
+    let capped = WorkerSettings {
+        isa_cap: Some(Level::Sse2),
+        trusted_libraries: false,
+        memory_limit: None,
+        ..confined
+    };
+    assert_eq!(arguments(&capped), "worker --team auto --isa sse2");
+}
+
+#[test]
+fn programs_are_looked_for_where_root_alone_can_put_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let says = r#"echo "{\"threadtune_worker\":1,\"team\":\"$PATH\"}"; read x"#;
+    let worker = scripted(&directory, says).unwrap();
+    assert_eq!(worker.greeting().team, "/usr/sbin:/usr/bin:/sbin:/bin");
+}
+
+#[test]
+fn preparing_ends_as_soon_as_measuring_is_to_stop() {
+    let directory = tempfile::tempdir().unwrap();
+    let asked = Arc::new(AtomicU32::new(0));
+    let settings = WorkerSettings {
+        deadline: Duration::from_mins(10),
+        may_go_on: MayGoOn::when({
+            let asked = Arc::clone(&asked);
+            move || asked.fetch_add(1, Ordering::Relaxed) < 2
+        }),
+        ..settings(program(&directory, &format!("{GREETING}; exec sleep 600")))
+    };
+    let mut worker = WorkerProcess::start(&settings).unwrap();
+    // The script would sleep for ten minutes, and may.
+    let error = worker.open(&open()).unwrap_err();
+    assert!(matches!(error, WorkerError::Stopped), "{error}");
+    assert_eq!(asked.load(Ordering::Relaxed), 3);
+    assert!(!worker.is_usable());
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::tune::{
 };
 use crate::units::{CpuSet, Nanos, ThreadCount};
 use crate::worker::protocol::{Greeting, Open, Opened};
-use crate::workload::{Residency, Workload};
+use crate::workload::{Residency, Roofline, Workload};
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
@@ -129,7 +129,7 @@ impl Measurer {
             flops: workload.shape.flops(),
             bytes: workload.shape.bytes(),
             residency: workload.residency,
-            first_call: None,
+            ..Subject::default()
         };
         let verdict = self.verdict(
             workload,
@@ -165,8 +165,10 @@ impl Measurer {
         let Some(contenders) = contenders(entry, self.site.layout.logical) else {
             return Ok(Checked::Needless);
         };
-        if let Err(error) = self.open(workload) {
-            return Ok(Checked::Failed(error.to_string()));
+        match self.open(workload) {
+            Ok(_) => {}
+            Err(WorkerError::Stopped) => return Err(Stopped(None)),
+            Err(error) => return Ok(Checked::Failed(error.to_string())),
         }
         let cpus = |arm| self.site.cpus_of(arm);
         let mut bench = WorkerBench::new(&mut self.process, &cpus);
@@ -193,12 +195,18 @@ impl Measurer {
             memory_limit_bytes: self.site.memory_limit_bytes,
         })?;
         if opened.residency == Residency::Cache && workload.residency == Residency::Memory {
-            log::warn!(
-                "{}: too little memory is free to keep its weights out of the cache ({} MiB instead of {} MiB)",
-                workload.name,
-                opened.pool_bytes >> 20,
-                self.site.pool_bytes >> 20
-            );
+            let name = &workload.name;
+            let (is, should) = (opened.pool_bytes >> 20, self.site.pool_bytes >> 20);
+            if self.site.memory_limit_bytes > self.site.pool_bytes + workload.shape.bytes() {
+                log::warn!(
+                    "{name}: its data is too small to be kept out of the cache ({is} MiB of copies, and the cache holds half \
+                     of {should} MiB)"
+                );
+            } else {
+                log::warn!(
+                    "{name}: too little memory is free to keep its weights out of the cache ({is} MiB instead of {should} MiB)"
+                );
+            }
         }
         Ok(opened)
     }
@@ -214,6 +222,12 @@ impl Measurer {
     ) -> Result<Entry, Failure> {
         let opened = self.open(workload)?;
         subject.residency = opened.residency;
+        if let Some(kernels) = &self.process.greeting().kernels {
+            let is_capped = kernels.level < kernels.highest;
+            subject.kernels = Some(kernels.revision);
+            subject.isa_cap = is_capped.then(|| kernels.level.to_string());
+            subject.roofline = Roofline::of(&workload.shape, opened.residency, &kernels.core);
+        }
         if let Some(until) = until {
             let left = until.saturating_duration_since(Instant::now());
             options.time_budget = options.time_budget.min(Nanos(left.as_nanos() as u64));
@@ -265,6 +279,9 @@ enum Failure {
 
 impl From<WorkerError> for Failure {
     fn from(error: WorkerError) -> Self {
-        Self::Reason(error.to_string())
+        match error {
+            WorkerError::Stopped => Self::Stopped(Stopped(None)),
+            error => Self::Reason(error.to_string()),
+        }
     }
 }

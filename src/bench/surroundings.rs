@@ -9,6 +9,7 @@ use crate::machine::{
 };
 use crate::profile::{BudgetRecord, Conditions};
 use crate::worker::team::{TeamChoice, library_of};
+use crate::workload::Level;
 use rustix::process::{Resource, getrlimit};
 use std::ffi::OsString;
 use std::path::Path;
@@ -139,7 +140,8 @@ impl Surroundings {
     }
 
     /// What the profile records of the circumstances.
-    pub fn conditions(&self, backend: &str, team: &str) -> Conditions {
+    /// `level`: the highest of the kernels.
+    pub fn conditions(&self, backend: &str, team: &str, level: Option<Level>) -> Conditions {
         Conditions {
             kernel: kernel_release(Path::new("/")),
             microcode: microcode(Path::new("/")),
@@ -149,6 +151,7 @@ impl Surroundings {
             backend: backend.to_owned(),
             team: team.to_owned(),
             library: library_of(team),
+            level: level.map(|level| level.to_string()),
         }
     }
 }

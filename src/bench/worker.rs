@@ -6,6 +6,7 @@ use crate::worker::protocol::{
     Greeting, Open, Opened, Order, Outcome, Reply, Request, SampleOrder, Sampled, VERSION,
 };
 use crate::worker::team::TeamChoice;
+use crate::workload::Level;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -14,11 +15,17 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How often is asked whether measuring may go on while a worker prepares something.
+const ASK_EVERY: Duration = Duration::from_millis(50);
 
 /// Variables that change what a runtime does; a worker starts without those that this process inherited.
 /// (An inherited `OMP_THREAD_LIMIT=1` silently made teams of one.)
 const SCRUBBED: [&str; 6] = ["OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "LD_"];
+
+/// Where a worker, and whatever a library of its starts, looks for programs: it may be root's.
+const SYSTEM_PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// How to start a worker.
 #[derive(Debug, Clone)]
@@ -27,6 +34,8 @@ pub struct WorkerSettings {
     pub program: PathBuf,
     /// The runtime asked for.
     pub team: TeamChoice,
+    /// Kernels of no higher level than this.
+    pub isa_cap: Option<Level>,
     /// Load only libraries that root alone can change.
     pub trusted_libraries: bool,
     /// The most memory that it may use for data, bytes; a library that leaks ends it there.
@@ -101,6 +110,9 @@ pub enum WorkerError {
     /// It could not do what was asked, and goes on.
     #[error("{0}")]
     Refused(String),
+    /// Measuring is to stop, and did not wait for it.
+    #[error("measuring was stopped")]
+    Stopped,
 }
 
 /// A running worker; ended when dropped.
@@ -138,6 +150,9 @@ impl WorkerProcess {
             .arg("worker")
             .arg("--team")
             .arg(settings.team.to_string());
+        if let Some(level) = settings.isa_cap {
+            command.args(["--isa", level.name()]);
+        }
         if settings.trusted_libraries {
             command.arg("--trusted-libraries");
         }
@@ -152,6 +167,7 @@ impl WorkerProcess {
                 command.env_remove(name);
             }
         }
+        command.env("PATH", SYSTEM_PATH);
         command.envs(settings.environment.iter().cloned());
         // Its own process group: Ctrl-C at the terminal reaches the supervisor alone.
         command
@@ -168,11 +184,7 @@ impl WorkerProcess {
             child,
             input,
             output: LineReader::new(output),
-            greeting: Greeting {
-                threadtune_worker: 0,
-                team: String::new(),
-                note: None,
-            },
+            greeting: Greeting::default(),
             next_id: 0,
             settings: settings.clone(),
             usable: true,
@@ -196,7 +208,8 @@ impl WorkerProcess {
         self.usable
     }
 
-    /// Has it prepare a workload.
+    /// Has it prepare a workload. Where measuring is to stop meanwhile the worker is ended: filling memory takes long, and
+    /// there is nothing yet to be lost.
     pub fn open(&mut self, open: &Open) -> Result<Opened, WorkerError> {
         // Filling memory takes at least a quarter of a gigabyte a second, page faults included.
         let filling = Duration::from_secs(
@@ -204,7 +217,9 @@ impl WorkerProcess {
                 .min(open.pool_bytes + open.shape.bytes())
                 >> 28,
         );
-        match self.ask(Order::Open(open.clone()), self.settings.deadline + filling)? {
+        self.tell(Order::Open(open.clone()))?;
+        let line = self.read_unless_stopped(self.settings.deadline + filling)?;
+        match self.outcome(&line)? {
             Outcome::Opened(opened) => Ok(opened),
             other => Err(self.broken(WorkerError::Nonsense(format!(
                 "{other:?} to a request to open"
@@ -218,7 +233,9 @@ impl WorkerProcess {
         order: SampleOrder,
         patience: Duration,
     ) -> Result<Sampled, WorkerError> {
-        match self.ask(Order::Sample(order), patience)? {
+        self.tell(Order::Sample(order))?;
+        let line = self.read(patience)?;
+        match self.outcome(&line)? {
             Outcome::Sampled(sampled) => Ok(sampled),
             other => Err(self.broken(WorkerError::Nonsense(format!(
                 "{other:?} to a request for a sample"
@@ -226,17 +243,22 @@ impl WorkerProcess {
         }
     }
 
-    fn ask(&mut self, order: Order, patience: Duration) -> Result<Outcome, WorkerError> {
-        let id = self.next_id;
+    fn tell(&mut self, order: Order) -> Result<(), WorkerError> {
         self.next_id += 1;
+        let id = self.next_id - 1;
         let mut line = serde_json::to_string(&Request { id, order })
             .map_err(|e| WorkerError::Nonsense(e.to_string()))?;
         line.push('\n');
         if self.input.write_all(line.as_bytes()).is_err() {
             return Err(self.ended());
         }
-        let answer = self.read(patience)?;
-        match serde_json::from_slice::<Reply>(&answer) {
+        Ok(())
+    }
+
+    /// What is said in answer to the last request.
+    fn outcome(&mut self, answer: &[u8]) -> Result<Outcome, WorkerError> {
+        let id = self.next_id - 1;
+        match serde_json::from_slice::<Reply>(answer) {
             Ok(reply) if reply.id == id => match reply.outcome {
                 Outcome::Refused { reason } => Err(WorkerError::Refused(reason)),
                 outcome => Ok(outcome),
@@ -249,8 +271,31 @@ impl WorkerProcess {
         }
     }
 
+    /// The next line, as long as measuring may go on.
+    fn read_unless_stopped(&mut self, patience: Duration) -> Result<Vec<u8>, WorkerError> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left <= ASK_EVERY {
+                return self.read(left);
+            }
+            match self.output.line(ASK_EVERY) {
+                Err(ReadError::Deadline(_)) if self.settings.may_go_on.ask().is_err() => {
+                    return Err(self.broken(WorkerError::Stopped));
+                }
+                Err(ReadError::Deadline(_)) => {}
+                line => return self.line(line),
+            }
+        }
+    }
+
     fn read(&mut self, patience: Duration) -> Result<Vec<u8>, WorkerError> {
-        match self.output.line(patience) {
+        let line = self.output.line(patience);
+        self.line(line)
+    }
+
+    fn line(&mut self, line: Result<Vec<u8>, ReadError>) -> Result<Vec<u8>, WorkerError> {
+        match line {
             Ok(line) => Ok(line),
             Err(ReadError::Deadline(after)) => Err(self.broken(WorkerError::Hung(after))),
             Err(ReadError::Closed | ReadError::Io(_)) => Err(self.ended()),
@@ -307,7 +352,12 @@ fn how_it_ended(status: ExitStatus) -> String {
         (Some(code), _) => format!("ended with exit code {code}"),
         (None, Some(signal)) => {
             let name = signal_hook::low_level::signal_name(signal).unwrap_or("an unknown signal");
-            format!("was ended by signal {signal} ({name})")
+            let hint = if signal == libc::SIGKILL {
+                ", as the kernel ends what uses too much memory"
+            } else {
+                ""
+            };
+            format!("was ended by signal {signal} ({name}){hint}")
         }
         (None, None) => "ended".to_owned(),
     }

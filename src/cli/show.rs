@@ -56,7 +56,7 @@ impl ShowArgs {
                 match (self.json, self.csv) {
                     (true, _) => entry_json(entry)?,
                     (_, true) => profile_csv(&[entry])?,
-                    _ => curve(entry, width()),
+                    _ => curve(entry, profile.conditions.level.as_deref(), width()),
                 }
             }
         };

@@ -15,7 +15,7 @@ use crate::profile::{Directories, Profile, check_writable, load_to_continue};
 use crate::tune::{Allowance, Options};
 use crate::units::Nanos;
 use crate::worker::team::TeamChoice;
-use crate::workload::Catalog;
+use crate::workload::{Catalog, Level};
 use anyhow::{Context as _, anyhow};
 use clap::Args;
 use forecast::Forecast;
@@ -55,6 +55,10 @@ pub struct TuneArgs {
     /// Whose threads to measure: auto (OpenMP where it loads), openmp or rayon.
     #[arg(long, default_value_t = TeamChoice::Auto)]
     team: TeamChoice,
+    /// Run kernels of no higher instruction set than this (avx512, avx2, neon, sse2, portable), to see what slower ones
+    /// would give; what is found is marked as doubtful.
+    #[arg(long, value_name = "LEVEL", hide = true)]
+    isa: Option<Level>,
     /// Seed of the order of measurements.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -113,6 +117,7 @@ impl TuneArgs {
             // Still there when an upgrade has replaced the file.
             program: PathBuf::from("/proc/self/exe"),
             team: self.team,
+            isa_cap: self.isa,
             trusted_libraries: false,
             memory_limit: None,
             environment: around.worker_environment(),
@@ -136,7 +141,9 @@ impl TuneArgs {
         if let Some(note) = &measurer.greeting().note {
             log::warn!("measuring with rayon's threads: {note}");
         }
-        let conditions = around.conditions(BACKEND, &measurer.greeting().team);
+        let greeting = measurer.greeting();
+        let highest = greeting.kernels.as_ref().map(|kernels| kernels.highest);
+        let conditions = around.conditions(BACKEND, &greeting.team, highest);
         let mut run = Run::new(
             Profile::renewed(old, around.fingerprint.clone(), conditions),
             path,

@@ -1,7 +1,9 @@
 //! `threadtune worker`: the measuring process; started by `tune`, not by hand.
 
-use crate::machine::cpu_stat_files;
+use crate::machine::{affinity, core_caches, cpu_stat_files};
 use crate::worker::team::TeamChoice;
+use crate::worker::{Terms, serve};
+use crate::workload::Level;
 use anyhow::Context;
 use clap::Args;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -17,6 +19,9 @@ pub struct WorkerArgs {
     /// Which runtime forks the threads.
     #[arg(long, default_value_t = TeamChoice::Auto)]
     team: TeamChoice,
+    /// Run kernels of no higher instruction set than this: avx512, avx2, neon, sse2 or portable.
+    #[arg(long, value_name = "LEVEL")]
+    isa: Option<Level>,
     /// Load only libraries that root alone can change, as root always does.
     #[arg(long)]
     trusted_libraries: bool,
@@ -43,14 +48,16 @@ impl WorkerArgs {
         if let Some(bytes) = self.memory_limit {
             limit_memory(bytes).context("the worker's memory cannot be limited")?;
         }
-        let cpu_stat = cpu_stat_files(Path::new("/"));
-        crate::worker::serve(
-            self.team,
-            self.trusted_libraries,
-            cpu_stat,
-            io::stdin().lock(),
-            io::stdout().lock(),
-        )?;
+        let root = Path::new("/");
+        let cpu = affinity::current()?.first().unwrap_or(0);
+        let terms = Terms {
+            team: self.team,
+            isa_cap: self.isa,
+            trusted_libraries: self.trusted_libraries,
+            cpu_stat: cpu_stat_files(root),
+            caches: core_caches(root, cpu),
+        };
+        serve(terms, io::stdin().lock(), io::stdout().lock())?;
         Ok(ExitCode::SUCCESS)
     }
 }

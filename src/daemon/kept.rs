@@ -125,6 +125,10 @@ impl Kept {
             .conditions
             .budget
             .clone_from(&self.conditions.budget);
+        self.profile
+            .conditions
+            .level
+            .clone_from(&self.conditions.level);
         let order = self.catalog.names();
         self.profile.keep(entry, false, &order, spent.as_secs_f64());
         self.is_saved = false;

@@ -233,6 +233,7 @@ fn outcome(assignment: Assignment, lookout: &Arc<Mutex<Lookout>>) -> Outcome {
         // Still there when an upgrade has replaced the file.
         program: PathBuf::from("/proc/self/exe"),
         team: TeamChoice::Auto,
+        isa_cap: None,
         environment: around.worker_environment(),
         deadline,
         trusted_libraries: true,

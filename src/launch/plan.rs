@@ -2,11 +2,12 @@
 
 use super::pin::{Orders, Pin, pin};
 use crate::environment::{self, Placeholder, assignments, expand};
-use crate::profile::Profile;
 use crate::profile::lookup::{Basis, Choice, Objective, Terms, Weighted, choose};
+use crate::profile::{Doubt, Profile};
 use crate::units::{CpuSet, ThreadCount};
 use crate::workload::Shape;
 use std::ffi::OsString;
+use std::fmt::Write as _;
 
 /// What the user asked for.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -234,7 +235,27 @@ fn reason(choice: &Choice) -> String {
         Basis::Heaviest => format!("the heaviest of `{names}`, which share no count"),
         Basis::WholeBudget => "the whole CPU budget".to_owned(),
     };
-    basis + &doubt
+    basis + &doubt + &to_be_measured_again(choice)
+}
+
+/// Which of the verdicts are doubtful, and why.
+fn to_be_measured_again(choice: &Choice) -> String {
+    let mut text = String::new();
+    let mut told: Vec<&Doubt> = Vec::new();
+    for (_, doubt) in &choice.doubtful {
+        if told.contains(&doubt) {
+            continue;
+        }
+        told.push(doubt);
+        let alike = choice.doubtful.iter().filter(|(_, other)| other == doubt);
+        let names: Vec<&str> = alike.map(|(name, _)| name.as_str()).collect();
+        let _ = write!(
+            text,
+            " (`{}`: {doubt}; run `threadtune tune --missing`)",
+            names.join("`, `")
+        );
+    }
+    text
 }
 
 fn fallback(cpus: &Cpus, warnings: &mut Vec<String>) -> (Option<ThreadCount>, String) {

@@ -43,6 +43,30 @@ fn threads(plan: &Plan) -> Option<u32> {
 }
 
 #[test]
+fn why_a_verdict_is_to_be_measured_again_is_told() {
+    let mut profile = profile();
+    for entry in &mut profile.workloads {
+        entry.kernels = None;
+    }
+    let sure = planned(&request(&["matmul-256"], &["p"]), Ok(&profile), &cpus(8));
+    assert_eq!(
+        sure.reason,
+        "the verdict on `matmul-256` (`matmul-256`: measured with kernels older than revision 2, whose speed was another; \
+         run `threadtune tune --missing`)"
+    );
+    // It is used all the same, and stops no strict launch.
+    assert_eq!((threads(&sure), sure.warnings.len()), (Some(6), 0));
+    profile.workloads[0].kernels = Some(1);
+    let wanted = request(&["matmul-256", "gemv-2048x2048"], &["p"]);
+    let mix = planned(&wanted, Ok(&profile), &cpus(8)).reason;
+    assert!(
+        mix.contains("(`matmul-256`: measured with kernels of revision 1, ")
+            && mix.contains("(`gemv-2048x2048`: measured with kernels older than revision 2, "),
+        "{mix}"
+    );
+}
+
+#[test]
 fn the_verdict_reaches_every_variable_and_argument() {
     let request = request(
         &["matmul-256"],

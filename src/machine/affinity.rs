@@ -11,6 +11,13 @@ const MOST_WORDS: usize = 8192;
 
 /// The CPUs on which the calling thread may run (those below [`MAX_CPUS`]).
 pub fn current() -> io::Result<CpuSet> {
+    // The library's mask holds 1024 CPUs. It has no answer where the kernel's is larger.
+    if let Some(cores) = core_affinity::get_core_ids() {
+        let ids = cores
+            .into_iter()
+            .filter_map(|core| u32::try_from(core.id).ok());
+        return Ok(ids.collect());
+    }
     let mut words = vec![0u64; FIRST_WORDS];
     loop {
         let Err(error) = sched_getaffinity(&mut words) else {

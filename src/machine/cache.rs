@@ -1,9 +1,10 @@
 //! Data caches of each core, and the groups that share the last level.
 
 use super::partition::partition;
-use super::topology::{CPU, CacheGroup};
+use super::topology::{CPU, CacheGroup, online_cpus};
 use super::tree::Tree;
 use crate::units::CpuSet;
+use std::path::Path;
 
 /// More `indexN` directories than any machine has.
 const MOST_CACHES: usize = 16;
@@ -43,6 +44,36 @@ impl CoreCaches {
         }
         Self(caches)
     }
+}
+
+/// A data cache as one core sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CoreCache {
+    /// 1 is nearest to the core.
+    pub level: u32,
+    /// All of it.
+    pub bytes: u64,
+    /// What a core can count on while the others that share it work, too. Two CPUs that share a cache are taken for the
+    /// hardware threads of one core.
+    pub share_bytes: u64,
+}
+
+/// The data caches of this CPU's core under `root`, nearest first; those whose size is not told are left out.
+pub fn core_caches(root: &Path, cpu: u32) -> Vec<CoreCache> {
+    let mut tree = Tree::new(root);
+    let core = CpuSet::from_iter([cpu]);
+    let online = online_cpus(&mut tree).unwrap_or_else(|| core.clone());
+    let caches = caches_of(&mut tree, &core, &online).into_iter();
+    caches
+        .filter_map(|Indexed { cache, .. }| {
+            let bytes = cache.bytes.filter(|bytes| *bytes > 0)?;
+            Some(CoreCache {
+                level: cache.level,
+                bytes,
+                share_bytes: bytes / (cache.shared.len() as u64).div_ceil(2).max(1),
+            })
+        })
+        .collect()
 }
 
 /// A cache and the N of its `indexN` directory.

@@ -25,6 +25,7 @@ mod topology;
 mod tree;
 
 pub use budget::{Beside, Budget, Limit, LimitKind, Reserve};
+pub use cache::{CoreCache, core_caches};
 pub use cgroup::{cpu_limit_files, cpu_stat_files};
 pub use conditions::{UNKNOWN, bios, cpu_pressure_percent, governor, kernel_release, microcode};
 pub use cpuinfo::CpuInfo;

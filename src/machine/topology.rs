@@ -151,7 +151,7 @@ impl Topology {
 }
 
 /// The `online` file cut to CPUs that exist; without it, the CPUs that exist and are not said to be offline.
-fn online_cpus(tree: &mut Tree) -> Option<CpuSet> {
+pub(super) fn online_cpus(tree: &mut Tree) -> Option<CpuSet> {
     let existing: CpuSet = tree.numbered(CPU, "cpu").into_iter().collect();
     let stated = tree
         .list(&format!("{CPU}/online"))

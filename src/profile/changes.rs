@@ -35,6 +35,7 @@ impl Conditions {
             backend: _,
             team,
             library,
+            level,
         } = self;
         let pairs = [
             ("kernel", Some(&older.kernel), Some(kernel)),
@@ -43,6 +44,7 @@ impl Conditions {
             ("governor", Some(&older.governor), Some(governor)),
             ("team", Some(&older.team), Some(team)),
             ("library", older.library.as_ref(), library.as_ref()),
+            ("level", older.level.as_ref(), level.as_ref()),
         ];
         let is_known = |text: &&String| !text.is_empty() && *text != UNKNOWN;
         pairs
@@ -73,6 +75,7 @@ mod tests {
             microcode: Some("0x1".to_owned()),
             bios: Some("Made Up 1".to_owned()),
             library: Some("libgomp.so.1.0.0 00000001".to_owned()),
+            level: Some("avx2".to_owned()),
             ..profile.conditions
         }
     }
@@ -94,6 +97,7 @@ mod tests {
             c.governor = "powersave".to_owned();
             c.team = "rayon".to_owned();
             c.library = Some("libgomp.so.1.0.0 00000002".to_owned());
+            c.level = Some("avx512".to_owned());
         });
         let expected = [
             "kernel 6.1.0 → 6.12",
@@ -102,6 +106,7 @@ mod tests {
             "governor performance → powersave",
             "team libgomp 4.5 → rayon",
             "library libgomp.so.1.0.0 00000001 → libgomp.so.1.0.0 00000002",
+            "level avx2 → avx512",
         ];
         assert_eq!(all, expected);
     }
@@ -115,6 +120,7 @@ mod tests {
             c.governor = UNKNOWN.to_owned();
             c.team = String::new();
             c.library = None;
+            c.level = None;
         };
         assert_eq!(said(unknown), [""; 0]);
         let mut older = conditions();

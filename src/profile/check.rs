@@ -1,6 +1,6 @@
 //! Which values of a well-formed profile are out of range. Pure.
 
-use super::schema::{CurvePoint, Entry, Pinned, Profile};
+use super::schema::{CurvePoint, Entry, Pinned, Profile, Rate};
 use crate::document::locate::Step::{self, Index, Key};
 use crate::machine::Placement;
 use std::collections::HashSet;
@@ -25,6 +25,9 @@ pub(super) fn check(profile: &Profile) -> Checked {
     if !is_machine_id(&profile.machine.id) {
         let message = "a machine id is made of a-z, 0-9 and `-`".to_owned();
         return Err(violation(&[Key("machine"), Key("id")], message));
+    }
+    if let Some(level) = &profile.conditions.level {
+        text(level).map_err(|m| violation(&[Key("conditions"), Key("level")], m))?;
     }
     let mut names = HashSet::new();
     for (index, entry) in profile.workloads.iter().enumerate() {
@@ -73,6 +76,19 @@ fn check_entry(entry: &Entry) -> Checked {
     if let Some(default) = &entry.default {
         timing("default", default.median_us, None)?;
         positive(default.speedup).map_err(|m| violation(&[Key("default"), Key("speedup")], m))?;
+    }
+    if let Some(level) = &entry.isa_cap {
+        text(level).map_err(|m| violation(&[Key("isa_cap")], m))?;
+    }
+    if let Some(Rate { gflops, gb_per_s }) = entry.rate {
+        for (key, value) in [("gflops", gflops), ("gb_per_s", gb_per_s)] {
+            value
+                .map_or(Ok(()), positive)
+                .map_err(|m| violation(&[Key("rate"), Key(key)], m))?;
+        }
+    }
+    if let Some(share) = entry.share {
+        positive(share).map_err(|m| violation(&[Key("share")], m))?;
     }
     if !(0.0..=1.0).contains(&entry.p_within) {
         let message = format!("{} is no probability from 0 to 1", entry.p_within);

@@ -87,7 +87,7 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// Compares field by field. The backend and its team are not looked at: only a tuning loads them.
+    /// Compares field by field. The backend, its team and its level are not looked at: only a tuning loads them.
     pub fn of(profile: &Profile, here: &Here) -> Self {
         let mut changes = Changes(Vec::new());
         changes.machine(&profile.machine, &here.machine);
@@ -213,6 +213,7 @@ impl Changes {
             backend: _,
             team: _,
             library: _,
+            level: _,
         } = profile;
         let why = "another scheduler: worth a check";
         self.condition("kernel", kernel, &here.kernel, why);

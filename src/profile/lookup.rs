@@ -13,6 +13,7 @@
 //! counts only, so they decide a mix only if no fewer counts are common to them than to the bound ones. If no arm is
 //! common at all, the workload of the greatest weight (the first of those) decides alone.
 
+use super::doubt::Doubt;
 use super::schema::{Entry, Profile};
 use crate::machine::Placement;
 use crate::units::{CpuSet, ThreadCount};
@@ -81,6 +82,8 @@ pub struct Choice {
     pub workloads: Vec<String>,
     /// Those of them whose tuning was inconclusive.
     pub inconclusive: Vec<String>,
+    /// Those of them that are to be measured again, and why.
+    pub doubtful: Vec<(String, Doubt)>,
     /// Names asked for that the profile does not hold, or holds without a timing.
     pub unknown: Vec<String>,
 }
@@ -128,6 +131,10 @@ pub fn choose(profile: &Profile, wanted: &[Weighted], terms: &Terms) -> Option<C
             .iter()
             .filter(|(entry, _)| !entry.stop.is_conclusive())
             .map(|(entry, _)| name(entry))
+            .collect(),
+        doubtful: mix
+            .iter()
+            .filter_map(|(entry, _)| Some((name(entry), entry.doubt()?)))
             .collect(),
         unknown,
     })

@@ -34,23 +34,26 @@ impl Profile {
         }
     }
 
-    /// Does it say nothing useful about this workload, or that it had too little time?
+    /// Does it say nothing useful about this workload, or nothing that is beyond doubt, or that it had too little time?
     pub fn lacks(&self, workload: &Workload) -> bool {
         self.is_cut_short(&workload.name)
             || self.entry(&workload.name).is_none_or(|entry| {
-                entry.shape != workload.shape.to_string() || entry.latency.is_none()
+                entry.shape != workload.shape.to_string()
+                    || entry.latency.is_none()
+                    || entry.doubt().is_some()
             })
     }
 
     /// Does it say more about a workload than this fresh verdict, which may have been cut short?
     ///
     /// A verdict without a count says less than one with a count. One that was cut short says less than a conclusive
-    /// one, and less than an inconclusive one that was surer.
+    /// one, and less than an inconclusive one that was surer. A doubtful one says no more than any other.
     pub fn says_more(&self, fresh: &Entry, is_cut: bool) -> bool {
         self.entry(&fresh.name).is_some_and(|old| {
             let surer = old.stop.is_conclusive() || old.p_within > fresh.p_within;
             old.shape == fresh.shape
                 && old.latency.is_some()
+                && (old.doubt().is_none() || old.doubt() == fresh.doubt())
                 && (fresh.latency.is_none() || is_cut && surer)
         })
     }
@@ -177,6 +180,35 @@ mod tests {
         assert!(!other.says_more(&cut, true));
         // With all the time that it may have, what is found today counts.
         assert!(!conclusive.says_more(&cut, false));
+    }
+
+    #[test]
+    fn what_slow_kernels_said_is_never_surer() {
+        let workload = Catalog::embedded().get("matmul-256").unwrap().clone();
+        let (old, stated) = made_up(|entry| entry.kernels = None);
+        assert!(old.lacks(&workload));
+        let nothing = Entry {
+            latency: None,
+            ..stated.clone()
+        };
+        assert!(!old.says_more(&nothing, false));
+        assert!(!old.says_more(&undecided(&stated, 0.1), true));
+        // Between two doubtful ones of a kind the surer one stays.
+        let doubtful = Entry {
+            kernels: None,
+            ..undecided(&stated, 0.1)
+        };
+        assert!(old.says_more(&doubtful, true));
+        let (capped, stated) = made_up(|entry| entry.isa_cap = Some("sse2".to_owned()));
+        assert!(capped.lacks(&workload));
+        assert!(!capped.says_more(&undecided(&stated, 0.1), true));
+        // What a cap gives does not replace what was sure without.
+        let (sure, stated) = made_up(|_| {});
+        let cut = Entry {
+            isa_cap: Some("sse2".to_owned()),
+            ..undecided(&stated, 0.1)
+        };
+        assert!(sure.says_more(&cut, true));
     }
 
     #[test]

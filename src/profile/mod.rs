@@ -4,6 +4,7 @@ mod changes;
 mod check;
 mod compare;
 mod directories;
+mod doubt;
 mod error;
 mod excerpt;
 mod extras;
@@ -17,10 +18,11 @@ pub mod store;
 pub use changes::ConditionChange;
 pub use compare::{Change, Comparison, Here, Matters, Only};
 pub use directories::{Directories, Found, Search, load_for};
+pub use doubt::Doubt;
 pub use error::StoreError;
 pub use read::{MAX_BYTES, load, parse};
 pub use schema::{
     BudgetRecord, Conditions, CurvePoint, DefaultChoice, Efficient, Entry, Latency, Pinned,
-    Profile, Residency, SCHEMA, StopReason, Throughput,
+    Profile, Rate, Residency, SCHEMA, StopReason, Throughput,
 };
 pub use store::{check_writable, load_to_continue, save, save_now};

@@ -57,6 +57,9 @@ pub struct Conditions {
     /// The file of that runtime with a hash of its bytes; absent where there is none or unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub library: Option<String>,
+    /// The highest instruction set that our kernels have for this processor; absent in profiles of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<String>,
 }
 
 /// A CPU budget as a profile records it.
@@ -148,6 +151,12 @@ impl TryFrom<String> for StopReason {
 pub struct Entry {
     /// The workload's name.
     pub name: String,
+    /// The revision of our kernels that ran; absent where earlier versions of threadtune measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernels: Option<u32>,
+    /// The instruction set of those kernels, where a cap (`--isa`) kept it below the processor's highest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isa_cap: Option<String>,
     /// Its shape; an entry whose shape differs from the catalogue's counts as missing.
     pub shape: String,
     /// Floating-point operations of one call.
@@ -174,6 +183,12 @@ pub struct Entry {
     /// What a program takes that is told nothing: all logical CPUs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default: Option<DefaultChoice>,
+    /// How fast the kernel is with one thread; absent where that was not timed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Rate>,
+    /// That rate over the one that a core of this processor could attain; absent where nothing measured bounds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<f64>,
     /// Counts that could not be told from the best, the best included.
     pub ties: Vec<ThreadCount>,
     /// Lower bound of the probability that `latency` is within 2 % of the best.
@@ -247,6 +262,17 @@ pub struct DefaultChoice {
     pub median_us: f64,
     /// This time divided by that of `latency`.
     pub speedup: f64,
+}
+
+/// How fast a kernel is, in the unit of what bounds it: one of the two.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Rate {
+    /// 10⁹ floating-point operations a second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gflops: Option<f64>,
+    /// 10⁹ bytes read and written a second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gb_per_s: Option<f64>,
 }
 
 /// One arm that was timed.

@@ -3,7 +3,7 @@
 use super::table::{plain, remark};
 use super::units::{interval, time};
 use crate::machine::Placement;
-use crate::profile::{CurvePoint, Entry};
+use crate::profile::{CurvePoint, Entry, Rate};
 
 /// The narrowest and the widest bar, in characters.
 const BAR: std::ops::RangeInclusive<usize> = 4..=60;
@@ -13,9 +13,11 @@ const EIGHTHS: [char; 8] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'
 
 /// Counts, medians, intervals and bars of one workload in lines of at most `width` characters where that is possible.
 ///
+/// `level`: the instruction set of the kernels, where the profile tells.
+///
 /// `*` marks the chosen counts and `=` those that could not be told from the one that `launch` uses; bars are
 /// proportional to the time, those of all placements alike.
-pub fn curve(entry: &Entry, width: usize) -> String {
+pub fn curve(entry: &Entry, level: Option<&str>, width: usize) -> String {
     let mut lines = vec![format!("{}  {}", plain(&entry.name), plain(&entry.shape))];
     if let Some(latency) = &entry.latency {
         lines.push(format!(
@@ -35,8 +37,16 @@ pub fn curve(entry: &Entry, width: usize) -> String {
             pinned.cpus,
         ));
     }
+    lines.extend(speed(entry, level));
     if !entry.stop.is_conclusive() {
         lines.push(remark(entry));
+    }
+    if let Some(doubt) = entry.doubt() {
+        let name = plain(&entry.name);
+        lines.push(format!(
+            "? {name}: {}; run `threadtune tune {name}`",
+            plain(&doubt.to_string())
+        ));
     }
     for placement in [Placement::Unbound, Placement::Close, Placement::Spread] {
         let mut points: Vec<&CurvePoint> = entry
@@ -51,6 +61,30 @@ pub fn curve(entry: &Entry, width: usize) -> String {
         }
     }
     lines.join("\n") + "\n"
+}
+
+/// How fast the kernel is with one thread, and beside what one core could attain.
+fn speed(entry: &Entry, level: Option<&str>) -> Option<String> {
+    let Rate { gflops, gb_per_s } = entry.rate?;
+    let rate = match (gflops, gb_per_s) {
+        (Some(rate), _) => format!("{rate} GFLOP/s"),
+        (None, Some(rate)) => format!("{rate} GB/s"),
+        (None, None) => return None,
+    };
+    let share = entry.share.map_or_else(String::new, |share| {
+        let slow = if entry.is_slow() {
+            "; its kernel is slow on this processor, and such counts come out too high"
+        } else {
+            ""
+        };
+        format!(
+            ", {:.0} % of what a core of this processor attains{slow}",
+            100.0 * share
+        )
+    });
+    let level = entry.isa_cap.as_deref().or(level);
+    let level = level.map_or_else(String::new, |level| format!(" ({})", plain(level)));
+    Some(format!("kernel{level}: {rate} with 1 thread{share}"))
 }
 
 fn bars(entry: &Entry, placement: Placement, points: &[&CurvePoint], width: usize) -> Vec<String> {
@@ -120,17 +154,17 @@ mod tests {
     #[test]
     fn a_curve_fits_the_terminal() {
         for width in [66, 80, 200] {
-            for line in curve(&made_up("gemv-2048x2048"), width).lines() {
+            for line in curve(&made_up("gemv-2048x2048"), Some("avx2"), width).lines() {
                 assert!(line.chars().count() <= width, "{width}: {line}");
             }
         }
         // Too narrow for any bar: short ones rather than none, and no panic.
-        assert!(curve(&made_up("gemv-2048x2048"), 0).contains('█'));
+        assert!(curve(&made_up("gemv-2048x2048"), Some("avx2"), 0).contains('█'));
     }
 
     #[test]
     fn choice_and_ties_are_marked() {
-        let text = curve(&made_up("gemv-2048x2048"), 60);
+        let text = curve(&made_up("gemv-2048x2048"), Some("avx2"), 60);
         let marks: Vec<&str> = text
             .lines()
             .filter(|line| line.starts_with(['*', '=']))
@@ -165,11 +199,42 @@ mod tests {
 
     #[test]
     fn an_entry_without_a_count_says_why() {
-        let text = curve(&made_up("softmax-512x512"), 80);
+        let text = curve(&made_up("softmax-512x512"), Some("avx2"), 80);
         assert_eq!(
             text,
             "softmax-512x512  softmax:512x512:f32\n? softmax-512x512: failed: the worker was killed by signal 11\n"
         );
-        assert!(curve(&made_up("llama3.2-1b/decode"), 80).contains("inconclusive"));
+        assert!(curve(&made_up("llama3.2-1b/decode"), Some("avx2"), 80).contains("inconclusive"));
+    }
+
+    #[test]
+    fn the_kernel_is_told_with_its_level_and_its_share() {
+        let line = |entry: &Entry, level| {
+            let text = curve(entry, level, 80);
+            let line = text.lines().find(|line| line.starts_with("kernel"));
+            line.unwrap_or_default().to_owned()
+        };
+        let mut entry = made_up("matmul-256");
+        assert_eq!(
+            line(&entry, Some("avx2")),
+            "kernel (avx2): 83.89 GFLOP/s with 1 thread, 71 % of what a core of this processor attains"
+        );
+        entry.share = Some(0.1);
+        entry.isa_cap = Some("sse2".to_owned());
+        assert!(line(&entry, Some("avx2")).starts_with("kernel (sse2): "));
+        assert!(line(&entry, None).ends_with(
+            "; its kernel is slow on this processor, and such counts come out too high"
+        ));
+        assert!(
+            curve(&entry, None, 80).contains("? matmul-256: measured with kernels capped at sse2")
+        );
+        entry.share = None;
+        entry.rate = Some(Rate {
+            gflops: None,
+            gb_per_s: Some(12.5),
+        });
+        assert_eq!(line(&entry, None), "kernel (sse2): 12.5 GB/s with 1 thread");
+        entry.rate = None;
+        assert_eq!(line(&entry, None), "");
     }
 }

@@ -2,7 +2,8 @@
 
 use super::columns::aligned;
 use super::units::{interval, time};
-use crate::profile::{Entry, Profile, StopReason};
+use crate::profile::{Doubt, Entry, Profile, StopReason};
+use std::fmt::Write as _;
 
 /// The table of some entries, with a line under it for each one that states nothing certain.
 pub fn profile_table(entries: &[&Entry]) -> String {
@@ -24,7 +25,27 @@ pub fn profile_table(entries: &[&Entry]) -> String {
         text.push_str(&remark(entry));
         text.push('\n');
     }
-    text
+    text + &doubt_lines(entries)
+}
+
+/// A line for each reason why entries are doubtful, with their names.
+fn doubt_lines(entries: &[&Entry]) -> String {
+    let mut reasons: Vec<(Doubt, Vec<String>)> = Vec::new();
+    for entry in entries {
+        let Some(doubt) = entry.doubt() else {
+            continue;
+        };
+        match reasons.iter_mut().find(|(other, _)| *other == doubt) {
+            Some((_, names)) => names.push(plain(&entry.name)),
+            None => reasons.push((doubt, vec![plain(&entry.name)])),
+        }
+    }
+    let mut lines = String::new();
+    for (doubt, names) in reasons {
+        let (names, doubt) = (names.join(", "), plain(&doubt.to_string()));
+        let _ = writeln!(lines, "? {names}: {doubt}; run `threadtune tune --missing`");
+    }
+    lines
 }
 
 /// The line about what a run's time budget cut short; nothing where that is nothing.
@@ -42,7 +63,8 @@ pub fn cut_short_line(profile: &Profile) -> Option<String> {
 fn row(entry: &Entry) -> [String; 7] {
     let none = || "–".to_owned();
     // A space keeps the digits of all rows in one column.
-    let mark = if entry.stop.is_conclusive() { ' ' } else { '?' };
+    let is_sure = entry.stop.is_conclusive() && entry.doubt().is_none();
+    let mark = if is_sure { ' ' } else { '?' };
     let latency = entry.latency.as_ref();
     [
         plain(&entry.name),
@@ -119,6 +141,31 @@ gemm-bf16-64             1   3.00 µs   2.97–3.03 µs    4.17×  separated    
 ";
         let table = profile_table(&entries);
         assert_eq!(table, expected);
+    }
+
+    #[test]
+    fn what_other_kernels_said_is_marked_and_explained() {
+        let text = include_str!("../../tests/profiles/made-up.toml");
+        let mut profile = parse(Path::new("made-up.toml"), text).unwrap();
+        profile.workloads.truncate(3);
+        profile.workloads[0].kernels = None;
+        profile.workloads[1].kernels = None;
+        profile.workloads[2].isa_cap = Some("sse2".to_owned());
+        let table = profile_table(&profile.workloads.iter().collect::<Vec<_>>());
+        let lines: Vec<&str> = table.lines().collect();
+        assert!(
+            lines[1].starts_with("matmul-256               6?"),
+            "{table}"
+        );
+        assert_eq!(
+            lines[lines.len() - 2..],
+            [
+                "? matmul-256, gemv-2048x2048: measured with kernels older than revision 2, whose speed was another; run \
+                 `threadtune tune --missing`",
+                "? llama3.2-1b/decode: measured with kernels capped at sse2, slower than those that this processor can run; \
+                 run `threadtune tune --missing`",
+            ]
+        );
     }
 
     #[test]

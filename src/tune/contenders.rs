@@ -83,7 +83,7 @@ mod tests {
             flops: 0,
             bytes: 0,
             residency: Residency::Cache,
-            first_call: None,
+            ..Subject::default()
         };
         let point = |(threads, placement, median_us): &(u32, Placement, f64)| CurvePoint {
             threads: count(*threads),

@@ -3,12 +3,13 @@
 use super::{Arm, Choice, Timing, Verdict};
 use crate::machine::Placement;
 use crate::profile::{
-    CurvePoint, DefaultChoice, Efficient, Entry, Latency, Pinned, Residency, StopReason,
+    CurvePoint, DefaultChoice, Efficient, Entry, Latency, Pinned, Rate, Residency, StopReason,
 };
-use crate::units::{CpuSet, Nanos};
+use crate::units::{CpuSet, Nanos, ThreadCount};
+use crate::workload::{Bound, Roofline};
 
 /// What a profile says about a workload besides its verdict.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Subject {
     /// Its name.
     pub name: String,
@@ -22,11 +23,46 @@ pub struct Subject {
     pub residency: Residency,
     /// The very first call, in seconds.
     pub first_call: Option<f64>,
+    /// The revision of our kernels, if they ran.
+    pub kernels: Option<u32>,
+    /// Their level, where a cap kept it below the processor's highest.
+    pub isa_cap: Option<String>,
+    /// What one core could do with a call.
+    pub roofline: Option<Roofline>,
+}
+
+impl Subject {
+    /// The rate of calls that take so long at one thread, and its share of what is attainable.
+    fn rate(&self, seconds: f64) -> (Option<Rate>, Option<f64>) {
+        let Some(roofline) = self.roofline else {
+            return (None, None);
+        };
+        let giga = |amount: u64| Some(significant(amount as f64 / seconds / 1e9, 4));
+        let rate = match roofline.bound {
+            Bound::Arithmetic => Rate {
+                gflops: giga(self.flops),
+                gb_per_s: None,
+            },
+            Bound::Traffic => Rate {
+                gflops: None,
+                gb_per_s: giga(self.bytes),
+            },
+        };
+        let share = roofline.seconds.map(|least| decimals(least / seconds, 3));
+        (Some(rate), share)
+    }
 }
 
 impl Verdict {
     /// The table of this verdict; `cpus` tells on which CPUs an arm ran (those of the budget where it is unbound).
     pub fn into_entry(self, subject: Subject, cpus: impl Fn(Arm) -> CpuSet) -> Entry {
+        let one_thread = self
+            .curve
+            .iter()
+            .filter(|timed| timed.arm.threads == ThreadCount::ONE)
+            .map(|timed| timed.time.seconds_per_call)
+            .reduce(f64::min);
+        let (rate, share) = one_thread.map_or((None, None), |seconds| subject.rate(seconds));
         let pinned = self
             .pinned
             .filter(|choice| choice.arm.placement != Placement::Unbound);
@@ -53,6 +89,8 @@ impl Verdict {
                 median_us: micros(baseline.seconds_per_call),
                 speedup: decimals(baseline.speedup, 4),
             }),
+            rate,
+            share,
             ties: self.ties,
             // A lower bound is never rounded up.
             p_within: (self.p_within * 1e6).floor() / 1e6,
@@ -76,6 +114,8 @@ pub fn failed_entry(subject: Subject, reason: &str, spent: Nanos) -> Entry {
 fn empty(subject: Subject, stop: StopReason, spent: Nanos) -> Entry {
     Entry {
         name: subject.name,
+        kernels: subject.kernels,
+        isa_cap: subject.isa_cap,
         shape: subject.shape,
         flops: subject.flops,
         bytes: subject.bytes,
@@ -86,6 +126,8 @@ fn empty(subject: Subject, stop: StopReason, spent: Nanos) -> Entry {
         efficient: None,
         throughput: None,
         default: None,
+        rate: None,
+        share: None,
         ties: Vec::new(),
         p_within: 0.0,
         stop,
@@ -116,10 +158,48 @@ fn decimals(value: f64, places: i32) -> f64 {
 
 /// Microseconds to six significant digits: more than any interval supports, and readable.
 fn micros(seconds: f64) -> f64 {
-    let us = seconds * 1e6;
-    if !us.is_normal() {
-        return us;
+    significant(seconds * 1e6, 6)
+}
+
+/// Rounded to so many significant digits.
+fn significant(value: f64, digits: i32) -> f64 {
+    if !value.is_normal() {
+        return value;
     }
-    let scale = 10f64.powi(5 - us.abs().log10().floor() as i32);
-    (us * scale).round() / scale
+    let scale = 10f64.powi(digits - 1 - value.abs().log10().floor() as i32);
+    (value * scale).round() / scale
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn subject(bound: Bound, least: Option<f64>) -> Subject {
+        Subject {
+            flops: 33_554_432,
+            bytes: 786_432,
+            roofline: Some(Roofline {
+                bound,
+                seconds: least,
+            }),
+            ..Subject::default()
+        }
+    }
+
+    #[test]
+    fn a_rate_has_the_unit_of_what_bounds_the_kernel() {
+        let (rate, share) = subject(Bound::Arithmetic, Some(200e-6)).rate(270e-6);
+        let gflops = Rate {
+            gflops: Some(124.3),
+            gb_per_s: None,
+        };
+        assert_eq!((rate, share), (Some(gflops), Some(0.741)));
+        let (rate, share) = subject(Bound::Traffic, None).rate(100e-6);
+        let gb_per_s = Rate {
+            gflops: None,
+            gb_per_s: Some(7.864),
+        };
+        assert_eq!((rate, share), (Some(gb_per_s), None));
+        assert_eq!(Subject::default().rate(1.0), (None, None));
+    }
 }

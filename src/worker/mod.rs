@@ -10,4 +10,4 @@ mod serve;
 pub mod team;
 pub mod timing;
 
-pub use serve::{ServeError, serve};
+pub use serve::{ServeError, Terms, serve};

@@ -6,14 +6,14 @@
 use crate::machine::Placement;
 use crate::tune::Interference;
 use crate::units::{Calls, CpuSet, ThreadCount};
-use crate::workload::{Residency, Shape};
+use crate::workload::{CoreRates, Level, Residency, Shape};
 use serde::{Deserialize, Serialize};
 
 /// The version of this protocol.
 pub const VERSION: u32 = 1;
 
 /// The worker's first line.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Greeting {
     /// [`VERSION`] of the worker.
     pub threadtune_worker: u32,
@@ -22,6 +22,22 @@ pub struct Greeting {
     /// Why it is not the runtime that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// Its kernels; absent for a worker whose kernels are not ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernels: Option<Kernels>,
+}
+
+/// Kernels of ours, and the core that they run on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Kernels {
+    /// [`KERNEL_REVISION`](crate::workload::KERNEL_REVISION) of the worker.
+    pub revision: u32,
+    /// The instruction set that they are compiled for.
+    pub level: Level,
+    /// The highest one that the processor has.
+    pub highest: Level,
+    /// What one core can do at that level.
+    pub core: CoreRates,
 }
 
 /// A line from the supervisor.

@@ -1,10 +1,12 @@
 //! The worker's loop: greet, then answer one request after another until standard input ends.
 
 use super::kernel;
-use super::protocol::{Greeting, Open, Opened, Order, Outcome, Reply, Request, VERSION};
+use super::kernel::isa::Isa;
+use super::protocol::{Greeting, Kernels, Open, Opened, Order, Outcome, Reply, Request, VERSION};
 use super::team::{self, TeamChoice, TeamError};
 use super::timing::{Station, Stopwatch};
-use crate::machine::affinity;
+use crate::machine::{CoreCache, affinity};
+use crate::workload::{KERNEL_REVISION, Level};
 use std::io::{self, BufRead, Write};
 use std::path::PathBuf;
 
@@ -22,31 +24,45 @@ pub enum ServeError {
     Request(#[from] serde_json::Error),
 }
 
+/// How a worker is confined, and what it is told of the machine.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    /// Which runtime forks the threads.
+    pub team: TeamChoice,
+    /// Kernels of no higher level.
+    pub isa_cap: Option<Level>,
+    /// A runtime is loaded only if root alone can change it, as it is for root in any case.
+    pub trusted_libraries: bool,
+    /// Files in which the kernel counts throttling of the control groups that this process is in.
+    pub cpu_stat: Vec<PathBuf>,
+    /// The data caches of a core, nearest first.
+    pub caches: Vec<CoreCache>,
+}
+
 /// Serves the supervisor on these streams until the input ends.
-///
-/// `trusted_libraries`: a runtime is loaded only if root alone can change it, as it is for root in any case.
-/// `cpu_stat`: files in which the kernel counts throttling of the control groups that this process is in.
-pub fn serve(
-    choice: TeamChoice,
-    trusted_libraries: bool,
-    cpu_stat: Vec<PathBuf>,
-    input: impl BufRead,
-    mut output: impl Write,
-) -> Result<(), ServeError> {
+pub fn serve(terms: Terms, input: impl BufRead, mut output: impl Write) -> Result<(), ServeError> {
+    let isa = Isa::best(terms.isa_cap);
     let all_cpus = affinity::current()?;
-    let (team, note) = team::open(choice, trusted_libraries)?;
+    // Libraries are loaded before anything is measured: a worker that cannot say so soon.
+    let (team, note) = team::open(terms.team, terms.trusted_libraries)?;
     let greeting = Greeting {
         threadtune_worker: VERSION,
         team: team.describe().to_owned(),
         note,
+        kernels: Some(Kernels {
+            revision: KERNEL_REVISION,
+            level: isa.level(),
+            highest: Isa::best(None).level(),
+            core: kernel::measure_core(isa, &terms.caches),
+        }),
     };
     say(&mut output, &greeting)?;
-    let mut station = Station::new(team, all_cpus, cpu_stat);
+    let mut station = Station::new(team, all_cpus, terms.cpu_stat);
     let mut stopwatch = None;
     for line in input.lines() {
         let Request { id, order } = serde_json::from_str(&line?)?;
         let outcome = match order {
-            Order::Open(open) => prepare(&open, &mut stopwatch),
+            Order::Open(open) => prepare(isa, &terms.caches, &open, &mut stopwatch),
             Order::Sample(order) => match &mut stopwatch {
                 None => Err("no workload is open".to_owned()),
                 Some(stopwatch) => stopwatch.sample(&mut station, &order).map(Outcome::Sampled),
@@ -58,15 +74,15 @@ pub fn serve(
     Ok(())
 }
 
-fn prepare(open: &Open, stopwatch: &mut Option<Stopwatch>) -> Result<Outcome, String> {
+fn prepare(
+    isa: Isa,
+    caches: &[CoreCache],
+    open: &Open,
+    stopwatch: &mut Option<Stopwatch>,
+) -> Result<Outcome, String> {
     // The data of the workload before goes first: both together may not fit.
     *stopwatch = None;
-    let ready = kernel::prepare(
-        &open.shape,
-        open.residency,
-        open.pool_bytes,
-        open.memory_limit_bytes,
-    )?;
+    let ready = kernel::prepare(isa, caches, open).map_err(|error| error.to_string())?;
     let opened = Opened {
         residency: ready.residency,
         pool_bytes: ready.pool_bytes,

@@ -223,7 +223,8 @@ fn place(fork: &dyn Fork, order: &SampleOrder, cpus: &CpuSet) -> Result<(), Stri
 /// start as well spread, or two of them share a CPU for a whole race, by luck and half as fast.
 fn place_thread(thread: usize, order: &SampleOrder, cpus: &CpuSet) -> Result<(), String> {
     let id = order.cpus[thread % order.cpus.len()];
-    core_affinity::set_for_current(core_affinity::CoreId { id: id as usize });
+    affinity::set_current(&CpuSet::from_iter([id]))
+        .map_err(|e| format!("thread {thread} cannot be bound to CPU {id}: {e}"))?;
     let on = rustix::thread::sched_getcpu();
     if on != id as usize {
         return Err(format!(

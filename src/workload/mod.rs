@@ -1,9 +1,13 @@
 //! What is measured: shapes of work and the catalogue of named workloads. Pure: text and numbers only.
 
 mod catalog;
+mod kernels;
+mod roofline;
 mod shape;
 
 pub use catalog::{Catalog, CatalogError, UnknownWorkload, Workload, closest};
+pub use kernels::{KERNEL_REVISION, Level};
+pub use roofline::{Bound, CoreRates, ReadRate, Roofline};
 pub use shape::{DataType, InvalidShape, LayerShape, Shape};
 
 use serde::{Deserialize, Serialize};

@@ -248,6 +248,14 @@ impl Home {
         found.unwrap()
     }
 
+    /// Waits until it has measured something of this workload: before that there is nothing to be put aside.
+    pub fn has_begun(&self, workload: &str) {
+        self.is(&format!("something measured of {workload}"), |status| {
+            let task = status.task.as_ref();
+            task.is_some_and(|task| task.workload == workload && task.progress > 0.0)
+        });
+    }
+
     /// Waits until it is stuck; gives the reason.
     pub fn is_stuck(&self) -> String {
         let status = self.is("a daemon that is stuck", |status| {

@@ -36,7 +36,7 @@ impl Tuned {
             flops: 0,
             bytes: 0,
             residency: Residency::Cache,
-            first_call: None,
+            ..Subject::default()
         };
         let entry = verdict.into_entry(subject, |_| CpuSet::new());
         Some(Self {

@@ -121,6 +121,7 @@ fn a_verdict_becomes_the_profile_s_table() {
         bytes: 786_432,
         residency: Residency::Cache,
         first_call: Some(240e-6),
+        ..Subject::default()
     };
     let cpus = |arm: Arm| match arm.placement {
         Placement::Unbound => (0..4).collect(),

@@ -119,6 +119,24 @@ impl<'a> Run<'a> {
         Ok(save_now(&self.path, &mut self.profile)?)
     }
 
+    /// A slow kernel is a fault of ours, or of the build; its counts must not be taken for those of fast ones.
+    fn warn_of_slow_kernels(&self) {
+        let slow = self.fresh.iter().filter(|entry| entry.is_slow());
+        let names: Vec<&str> = slow.map(|entry| entry.name.as_str()).collect();
+        match names[..] {
+            [] => {}
+            [name] => log::warn!(
+                "{name}: its kernel is slow on this processor; such counts come out too high (`threadtune show {name}` \
+                 tells how slow)"
+            ),
+            _ => log::warn!(
+                "{}: their kernels are slow on this processor; such counts come out too high (`threadtune show WORKLOAD` \
+                 tells how slow)",
+                names.join(", ")
+            ),
+        }
+    }
+
     /// Prints what was measured, in the catalogue's order, and what was not.
     pub fn report(
         mut self,
@@ -135,6 +153,7 @@ impl<'a> Run<'a> {
             let _ = writeln!(text, "\nProfile: {}", self.path.display());
         }
         super::super::output::print(text.as_bytes())?;
+        self.warn_of_slow_kernels();
         if let Some(run) = self.allowance.run
             && !self.cut_short.is_empty()
         {

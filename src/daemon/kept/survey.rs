@@ -8,6 +8,7 @@ use crate::daemon::settings::Scope;
 use crate::daemon::state::StateDirectory;
 use crate::document::read::read_text;
 use crate::profile::{BudgetRecord, Entry, Profile, StopReason, check_writable, load_to_continue};
+use crate::worker::kernel::isa::Isa;
 use crate::worker::team::{TeamChoice, expected};
 use crate::workload::{Catalog, Workload};
 use anyhow::anyhow;
@@ -48,7 +49,7 @@ impl Kept {
             let known = old.as_ref().map(|old| old.conditions.team.clone());
             known.unwrap_or_default()
         });
-        let conditions = around.conditions(BACKEND, &team);
+        let conditions = around.conditions(BACKEND, &team, Some(Isa::best(None).level()));
         let before = old
             .as_ref()
             .map_or_else(|| conditions.clone(), |old| old.conditions.clone());

@@ -122,4 +122,10 @@ fn log_verdict(entry: &Entry, cpu: Nanos) {
         entry.stop,
         cpu.as_secs_f64()
     );
+    if entry.is_slow() {
+        log::warn!(
+            "{}: its kernel is slow on this processor; such counts come out too high",
+            entry.name
+        );
+    }
 }

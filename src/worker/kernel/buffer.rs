@@ -12,6 +12,14 @@ pub const LINE: usize = 16;
 #[derive(Clone, Copy)]
 struct Line([f32; LINE]);
 
+/// The system gave no memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the system refused another {} MiB of memory", .bytes.div_ceil(1 << 20))]
+pub struct OutOfMemory {
+    /// Asked for at once.
+    pub bytes: u64,
+}
+
 /// Cache-line aligned `f32`s that several threads may use at once under the rules of [`Buffer::read`] and
 /// [`Buffer::write`].
 pub struct Buffer {
@@ -25,27 +33,46 @@ unsafe impl Sync for Buffer {}
 
 impl Buffer {
     /// `len` elements, every one written by this thread, so that the pages lie on its node.
-    pub fn filled(len: usize, mut value: impl FnMut(usize) -> f32) -> Self {
-        let lines = (0..len.div_ceil(LINE))
-            .map(|line| {
-                let mut values = [0.0; LINE];
-                for (i, v) in values.iter_mut().enumerate() {
-                    *v = value(line * LINE + i);
-                }
-                UnsafeCell::new(Line(values))
-            })
-            .collect();
-        Self { lines, len }
+    pub fn filled(len: usize, mut value: impl FnMut(usize) -> f32) -> Result<Self, OutOfMemory> {
+        let count = len.div_ceil(LINE);
+        let mut lines = Vec::new();
+        lines.try_reserve_exact(count).map_err(|_| OutOfMemory {
+            bytes: Self::bytes(len),
+        })?;
+        lines.extend((0..count).map(|line| {
+            let mut values = [0.0; LINE];
+            for (i, v) in values.iter_mut().enumerate() {
+                *v = value(line * LINE + i);
+            }
+            UnsafeCell::new(Line(values))
+        }));
+        Ok(Self {
+            lines: lines.into_boxed_slice(),
+            len,
+        })
+    }
+
+    /// Bytes that so many elements take: whole lines.
+    pub fn bytes(len: usize) -> u64 {
+        (len.div_ceil(LINE) * size_of::<Line>()) as u64
+    }
+
+    /// So many copies of what `copy` makes, given the number of each.
+    pub fn copies<T>(
+        count: usize,
+        copy: impl Fn(u64) -> Result<T, OutOfMemory>,
+    ) -> Result<Vec<T>, OutOfMemory> {
+        (0..count as u64).map(copy).collect()
     }
 
     /// Zeros.
-    pub fn zeros(len: usize) -> Self {
+    pub fn zeros(len: usize) -> Result<Self, OutOfMemory> {
         Self::filled(len, |_| 0.0)
     }
 
     /// Numbers between −0.5 and 0.5 that look random, the same for the same seed: products of them stay far from
     /// overflow and from denormals.
-    pub fn noise(len: usize, seed: u64) -> Self {
+    pub fn noise(len: usize, seed: u64) -> Result<Self, OutOfMemory> {
         let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
         Self::filled(len, |_| {
             state ^= state << 13;

@@ -1,24 +1,23 @@
-//! C = A · B in single precision: each thread computes its tile of C with the `gemm` crate on one thread, or, where
-//! A has few rows, its columns of C by dot products.
+//! C = A · B in single precision: each thread computes its tile of C by blocks, or, where A has few rows, its columns
+//! of C by dot products.
 
 #![allow(unsafe_code)]
 
 use super::Kernel;
-use super::buffer::Buffer;
+use super::buffer::{Buffer, OutOfMemory};
+use super::dot;
+use super::packed::{self, Blocking, Product};
 use super::partition::{grid, part};
-use super::skinny;
-use gemm::Parallelism;
 
-/// Tiles begin on multiples of this, the micro-kernel's longer side.
+/// Tiles begin on multiples of this.
 const GRAIN: usize = 16;
 
-/// Up to so many rows of A against weights of so many elements (4 MiB: more than a core's own cache), dot products are
-/// faster than a packed matrix product: packing transposes weights that are used a few times only.
-const SKINNY_ROWS: usize = 128;
-const SKINNY_WEIGHTS: usize = 1 << 20;
+/// Up to so many rows of A, dot products are faster: packing transposes weights that are used a few times only.
+const FEW_ROWS: usize = 8;
 
 /// A matrix product over rotating copies of the weights B.
 pub struct Gemm {
+    blocking: Blocking,
     m: usize,
     n: usize,
     k: usize,
@@ -32,24 +31,29 @@ pub struct Gemm {
 
 impl Gemm {
     /// Operands of an m × n × k product with so many copies of the weights.
-    pub fn new(m: usize, n: usize, k: usize, copies: usize) -> Self {
-        let weights = (0..copies)
-            .map(|i| Buffer::noise(n * k, 2 + i as u64))
-            .collect();
-        Self {
+    pub fn new(
+        blocking: Blocking,
+        [m, n, k]: [usize; 3],
+        copies: usize,
+    ) -> Result<Self, OutOfMemory> {
+        let a = Buffer::noise(m * k, 1)?;
+        let c = Buffer::zeros(m * n)?;
+        let weights = Buffer::copies(copies, |i| Buffer::noise(n * k, 2 + i))?;
+        Ok(Self {
+            blocking,
             m,
             n,
             k,
-            a: Buffer::noise(m * k, 1),
+            a,
             weights,
-            c: Buffer::zeros(m * n),
-        }
+            c,
+        })
     }
 }
 
 impl Gemm {
     /// All rows of this thread's columns of C.
-    fn run_skinny(&self, copy: usize, thread: usize, of: usize) {
+    fn by_dot_products(&self, copy: usize, thread: usize, of: usize) {
         let columns = part(self.n, GRAIN, thread, of);
         // SAFETY: A and the weights are never written.
         let (weights, a) = unsafe {
@@ -59,7 +63,7 @@ impl Gemm {
                 self.a.read(0..self.m * self.k),
             )
         };
-        skinny::products(weights, a, self.k, |i, j, sum| {
+        dot::products(self.blocking.isa, weights, a, self.k, |i, j, sum| {
             let at = i * self.n + columns.start + j;
             // SAFETY: the columns of the threads do not overlap.
             let cell = unsafe { self.c.write(at..at + 1) };
@@ -78,8 +82,8 @@ impl Kernel for Gemm {
     }
 
     unsafe fn run(&self, _step: usize, copy: usize, thread: usize, of: usize) {
-        if self.m <= SKINNY_ROWS && self.n * self.k >= SKINNY_WEIGHTS {
-            return self.run_skinny(copy, thread, of);
+        if self.m <= FEW_ROWS {
+            return self.by_dot_products(copy, thread, of);
         }
         let (tile_rows, tile_columns) = grid(self.m, self.n, GRAIN, of);
         let rows = part(self.m, GRAIN, thread / tile_columns, tile_rows);
@@ -87,32 +91,19 @@ impl Kernel for Gemm {
         if rows.is_empty() || columns.is_empty() {
             return;
         }
-        let (n, k) = (self.n.cast_signed(), self.k.cast_signed());
-        // SAFETY: the tile lies inside C (`part` stays below m and n), A's rows and the weights' rows inside theirs,
-        // all with the strides of their row-major layouts; A and the weights are never written, and no other thread
-        // writes this tile, as the tiles of a grid do not overlap.
+        // SAFETY: the tile lies inside C (`part` stays below m and n), A's rows and the weights' rows inside theirs; A and
+        // the weights are never written, and no other thread uses this tile, as the tiles of a grid do not overlap.
         unsafe {
-            gemm::gemm(
-                rows.len(),
-                columns.len(),
-                self.k,
-                self.c.as_ptr().add(rows.start * self.n + columns.start),
-                1,
-                n,
-                false,
-                self.a.as_ptr().add(rows.start * self.k),
-                1,
-                k,
-                self.weights[copy].as_ptr().add(columns.start * self.k),
-                k,
-                1,
-                0.0f32,
-                1.0f32,
-                false,
-                false,
-                false,
-                Parallelism::None,
-            );
+            let tile = Product {
+                rows: rows.len(),
+                columns: columns.len(),
+                k: self.k,
+                a: self.a.as_ptr().add(rows.start * self.k),
+                w: self.weights[copy].as_ptr().add(columns.start * self.k),
+                c: self.c.as_ptr().add(rows.start * self.n + columns.start),
+                c_stride: self.n,
+            };
+            packed::run(self.blocking, &tile);
         }
     }
 

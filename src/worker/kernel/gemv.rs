@@ -3,12 +3,14 @@
 #![allow(unsafe_code)]
 
 use super::Kernel;
-use super::buffer::{Buffer, LINE};
+use super::buffer::{Buffer, LINE, OutOfMemory};
+use super::dot::matrix_vector;
+use super::isa::Isa;
 use super::partition::part;
-use super::simd::rows_dot;
 
 /// A matrix-vector product over rotating copies of the weights.
 pub struct Gemv {
+    isa: Isa,
     k: usize,
     /// Each N×K, row-major.
     weights: Vec<Buffer>,
@@ -18,16 +20,14 @@ pub struct Gemv {
 
 impl Gemv {
     /// Operands of an n × k product with so many copies of the weights.
-    pub fn new(n: usize, k: usize, copies: usize) -> Self {
-        let weights = (0..copies)
-            .map(|i| Buffer::noise(n * k, 2 + i as u64))
-            .collect();
-        Self {
+    pub fn new(isa: Isa, n: usize, k: usize, copies: usize) -> Result<Self, OutOfMemory> {
+        Ok(Self {
+            isa,
             k,
-            weights,
-            x: Buffer::noise(k, 1),
-            y: Buffer::zeros(n),
-        }
+            weights: Buffer::copies(copies, |i| Buffer::noise(n * k, 2 + i))?,
+            x: Buffer::noise(k, 1)?,
+            y: Buffer::zeros(n)?,
+        })
     }
 }
 
@@ -35,12 +35,12 @@ impl Gemv {
 ///
 /// # Safety
 /// No thread writes `x`, and no other step runs on `y`.
-pub unsafe fn rows_of(weights: &Buffer, x: &[f32], y: &Buffer, thread: usize, of: usize) {
+pub unsafe fn rows_of(isa: Isa, weights: &Buffer, x: &[f32], y: &Buffer, thread: usize, of: usize) {
     let rows = part(y.len(), LINE, thread, of);
     // SAFETY: weights are never written.
     let w = unsafe { weights.read(rows.start * x.len()..rows.end * x.len()) };
     // SAFETY: the parts of the threads do not overlap; nobody else uses y in this step (the caller).
-    rows_dot(w, x, unsafe { y.write(rows) });
+    matrix_vector(isa, w, x, unsafe { y.write(rows) });
 }
 
 impl Kernel for Gemv {
@@ -56,6 +56,7 @@ impl Kernel for Gemv {
         // SAFETY: x is never written; y is used by this one step alone.
         unsafe {
             rows_of(
+                self.isa,
                 &self.weights[copy],
                 self.x.read(0..self.k),
                 &self.y,

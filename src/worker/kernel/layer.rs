@@ -4,14 +4,17 @@
 //! down. What frameworks leave on one thread (fewer than 32768 elements) is serial here, too.
 
 #![allow(unsafe_code)]
+// Vector code is compiled per instruction set, so everything below the dispatch must be inlined there.
+#![allow(clippy::inline_always)]
 
 use super::Kernel;
 use super::attention;
-use super::buffer::{Buffer, LINE};
+use super::buffer::{Buffer, LINE, OutOfMemory};
 use super::gemv::rows_of;
-use super::norm::rms_norm;
+use super::isa::{Isa, Op, Simd};
+use super::loops::{exp, map};
+use super::norm::RmsNormRow;
 use super::partition::part;
-use super::simd::{exp_nonpositive, vectorised};
 use crate::workload::LayerShape;
 
 /// The steps of a layer, in order.
@@ -53,6 +56,7 @@ struct Weights {
 
 /// A layer with its activations.
 pub struct Layer {
+    isa: Isa,
     shape: LayerShape,
     copies: Vec<Weights>,
     gain: Buffer,
@@ -70,32 +74,35 @@ pub struct Layer {
 
 impl Layer {
     /// A layer of one token in so many copies.
-    pub fn new(shape: &LayerShape, copies: usize) -> Self {
+    pub fn new(isa: Isa, shape: &LayerShape, copies: usize) -> Result<Self, OutOfMemory> {
         let [h, f, d, c] =
             [shape.hidden, shape.ffn, shape.head_dim, shape.context].map(|v| v as usize);
         let [heads, kv] = [shape.heads, shape.kv_heads].map(|v| v as usize);
-        let weights = |i: u64| Weights {
-            qkv: Buffer::noise((heads + 2 * kv) * d * h, 10 * i + 10),
-            output: Buffer::noise(h * heads * d, 10 * i + 11),
-            gate_up: Buffer::noise(2 * f * h, 10 * i + 12),
-            down: Buffer::noise(h * f, 10 * i + 13),
-            keys: Buffer::noise(kv * c * d, 10 * i + 14),
-            values: Buffer::noise(kv * c * d, 10 * i + 15),
+        let weights = |i| {
+            Ok(Weights {
+                qkv: Buffer::noise((heads + 2 * kv) * d * h, 10 * i + 10)?,
+                output: Buffer::noise(h * heads * d, 10 * i + 11)?,
+                gate_up: Buffer::noise(2 * f * h, 10 * i + 12)?,
+                down: Buffer::noise(h * f, 10 * i + 13)?,
+                keys: Buffer::noise(kv * c * d, 10 * i + 14)?,
+                values: Buffer::noise(kv * c * d, 10 * i + 15)?,
+            })
         };
-        Self {
+        Ok(Self {
+            isa,
             shape: *shape,
-            copies: (0..copies as u64).map(weights).collect(),
-            gain: Buffer::filled(h, |_| 1.0),
-            input: Buffer::noise(h, 1),
-            normed: Buffer::zeros(h),
-            qkv: Buffer::zeros((heads + 2 * kv) * d),
-            attended: Buffer::zeros(heads * d),
-            projected: Buffer::zeros(h),
-            gate_up: Buffer::zeros(2 * f),
-            activated: Buffer::zeros(f),
-            down: Buffer::zeros(h),
-            scores: Buffer::zeros(heads * (2 * c).next_multiple_of(LINE)),
-        }
+            copies: Buffer::copies(copies, weights)?,
+            gain: Buffer::filled(h, |_| 1.0)?,
+            input: Buffer::noise(h, 1)?,
+            normed: Buffer::zeros(h)?,
+            qkv: Buffer::zeros((heads + 2 * kv) * d)?,
+            attended: Buffer::zeros(heads * d)?,
+            projected: Buffer::zeros(h)?,
+            gate_up: Buffer::zeros(2 * f)?,
+            activated: Buffer::zeros(f)?,
+            down: Buffer::zeros(h)?,
+            scores: Buffer::zeros(heads * (2 * c).next_multiple_of(LINE))?,
+        })
     }
 
     fn sizes(&self) -> (usize, usize, usize, usize) {
@@ -148,6 +155,7 @@ impl Layer {
             // the one thread that has it.
             unsafe {
                 attention::head(
+                    self.isa,
                     self.qkv.read(head * d..(head + 1) * d),
                     weights.keys.read(cache.clone()),
                     weights.values.read(cache),
@@ -163,15 +171,31 @@ impl Layer {
         // SAFETY: a serial step: this is the only thread.
         let (gate_up, out) = unsafe { (self.gate_up.read(0..2 * f), self.activated.write(0..f)) };
         let (gate, up) = gate_up.split_at(f);
-        vectorised(
+        self.isa.run(SwiGlu { gate, up, out });
+    }
+}
+
+/// out = SiLU(gate) · up with SiLU(g) = g / (1 + e⁻ᵍ) (Shazeer 2020).
+struct SwiGlu<'a> {
+    gate: &'a [f32],
+    up: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl Op for SwiGlu<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let (one, minus_one) = (simd.splat(1.0), simd.splat(-1.0));
+        map(
+            simd,
+            [self.gate, self.up],
+            self.out,
             #[inline(always)]
-            || {
-                for ((out, gate), up) in out.iter_mut().zip(gate).zip(up) {
-                    // SiLU: g·σ(g), with σ from e^−|g| so that nothing overflows
-                    let e = exp_nonpositive(-gate.abs());
-                    let sigmoid = if *gate >= 0.0 { 1.0 } else { e } / (1.0 + e);
-                    *out = gate * sigmoid * up;
-                }
+            |[gate, up]| {
+                let e = exp(simd, simd.mul(gate, minus_one));
+                simd.mul(simd.div(gate, simd.add(one, e)), up)
             },
         );
     }
@@ -201,15 +225,17 @@ impl Kernel for Layer {
             // SAFETY: as above.
             Step::Norm => unsafe {
                 let h = self.input.len();
-                rms_norm(
-                    self.input.read(0..h),
-                    self.gain.read(0..h),
-                    self.normed.write(0..h),
-                );
+                self.isa.run(RmsNormRow {
+                    input: self.input.read(0..h),
+                    gain: self.gain.read(0..h),
+                    out: self.normed.write(0..h),
+                    next: &[],
+                });
             },
             // SAFETY: as above.
             Step::QueryKeyValue => unsafe {
                 rows_of(
+                    self.isa,
                     &weights.qkv,
                     self.normed.read(0..self.normed.len()),
                     &self.qkv,
@@ -222,7 +248,14 @@ impl Kernel for Layer {
             // SAFETY: as above.
             Step::Output => unsafe {
                 let attended = self.attended.read(0..self.attended.len());
-                rows_of(&weights.output, attended, &self.projected, thread, of);
+                rows_of(
+                    self.isa,
+                    &weights.output,
+                    attended,
+                    &self.projected,
+                    thread,
+                    of,
+                );
             },
             // SAFETY: as above.
             Step::ResidualNorm => unsafe {
@@ -232,11 +265,17 @@ impl Kernel for Layer {
                     .iter_mut()
                     .zip(self.input.read(0..h))
                     .for_each(|(p, x)| *p += x);
-                rms_norm(projected, self.gain.read(0..h), self.normed.write(0..h));
+                self.isa.run(RmsNormRow {
+                    input: projected,
+                    gain: self.gain.read(0..h),
+                    out: self.normed.write(0..h),
+                    next: &[],
+                });
             },
             // SAFETY: as above.
             Step::GateUp => unsafe {
                 rows_of(
+                    self.isa,
                     &weights.gate_up,
                     self.normed.read(0..self.normed.len()),
                     &self.gate_up,
@@ -248,7 +287,7 @@ impl Kernel for Layer {
             // SAFETY: as above.
             Step::Down => unsafe {
                 let activated = self.activated.read(0..self.activated.len());
-                rows_of(&weights.down, activated, &self.down, thread, of);
+                rows_of(self.isa, &weights.down, activated, &self.down, thread, of);
             },
         }
     }

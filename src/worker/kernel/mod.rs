@@ -3,19 +3,31 @@
 //! Kernel speed matters for truth: a slow kernel scales better than a fast one and would be given too many threads.
 
 #![allow(unsafe_code)]
+// Loops over the constant sides of a tile index several arrays at once, and are unrolled.
+#![allow(clippy::needless_range_loop)]
 
 mod attention;
 mod buffer;
+mod core_rates;
+mod dot;
 mod gemm;
 mod gemv;
+pub mod isa;
 mod layer;
+mod loops;
 mod norm;
+mod packed;
 mod partition;
-mod simd;
-mod skinny;
 mod stream;
 
+pub use self::core_rates::measure as measure_core;
+
+use self::buffer::{Buffer, OutOfMemory};
+use self::isa::Isa;
+use self::packed::Blocking;
+use super::protocol::Open;
 use super::team::Fork;
+use crate::machine::CoreCache;
 use crate::workload::{Residency, Shape};
 
 /// The arithmetic of one workload.
@@ -85,47 +97,74 @@ impl Prepared {
     }
 }
 
-/// Allocates and fills a workload's data, all of it first touched by this one thread, as frameworks that load a
-/// checkpoint do.
+/// Data rotates over no more copies than this, so that tiny shapes cannot fill the memory with their bookkeeping.
+const MOST_COPIES: u64 = 1 << 18;
+
+/// Why a workload's data could not be laid out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PrepareError {
+    /// Not even one copy fits into what may be used.
+    #[error("its data takes {} MiB and {} MiB may be used", needed.div_ceil(1 << 20), limit >> 20)]
+    TooLarge {
+        /// Bytes of one copy and of what the copies share.
+        needed: u64,
+        /// Bytes that may be used.
+        limit: u64,
+    },
+    /// The system gave less than what may be used.
+    #[error(
+        "memory ran out ({0}); free some, or raise the limit of the control group or of `ulimit -d`"
+    )]
+    OutOfMemory(#[from] OutOfMemory),
+}
+
+/// Allocates and fills a workload's data for kernels of this level, all of it first touched by this one thread, as
+/// frameworks that load a checkpoint do.
 ///
-/// In memory: as many copies as exceed `pool_bytes`, but no more than fit into `memory_limit_bytes`; where that is
-/// too little to rotate, the residency says `cache`. An error if not even one copy fits.
-pub fn prepare(
-    shape: &Shape,
-    residency: Residency,
-    pool_bytes: u64,
-    memory_limit_bytes: u64,
-) -> Result<Prepared, String> {
-    let one = shape.rotating_bytes();
+/// In memory: as many copies as exceed `pool_bytes`, but no more than fit into `memory_limit_bytes`, and at most 2¹⁸;
+/// where that is too little to rotate, the residency says `cache`. An error if not even one copy fits. `caches`: those of
+/// a core, as far as they are known.
+pub fn prepare(isa: Isa, caches: &[CoreCache], open: &Open) -> Result<Prepared, PrepareError> {
+    let shape = &open.shape;
+    let one = shape.rotating_bytes().next_multiple_of(Buffer::bytes(1));
     let shared = shape.bytes().saturating_sub(one);
-    if shared + one > memory_limit_bytes {
-        return Err(format!(
-            "its data takes {} MiB and {} MiB may be used",
-            (shared + one).div_ceil(1 << 20),
-            memory_limit_bytes >> 20
-        ));
+    if shared + one > open.memory_limit_bytes {
+        return Err(PrepareError::TooLarge {
+            needed: shared + one,
+            limit: open.memory_limit_bytes,
+        });
     }
-    let wanted = match residency {
+    let wanted = match open.residency {
         Residency::Cache => 1,
-        Residency::Memory => pool_bytes / one + 1,
+        Residency::Memory => open.pool_bytes / one + 1,
     };
-    let copies = wanted.min((memory_limit_bytes - shared) / one).max(1) as usize;
+    let copies = wanted
+        .min((open.memory_limit_bytes - shared) / one)
+        .clamp(1, MOST_COPIES) as usize;
     let kernel: Box<dyn Kernel> = match *shape {
         Shape::Gemm { m, n, k, .. } => {
-            Box::new(gemm::Gemm::new(m as usize, n as usize, k as usize, copies))
+            let blocking = Blocking::of(isa, caches);
+            let sides = [m, n, k].map(|side| side as usize);
+            Box::new(gemm::Gemm::new(blocking, sides, copies)?)
         }
-        Shape::Gemv { n, k, .. } => Box::new(gemv::Gemv::new(n as usize, k as usize, copies)),
-        Shape::Triad { n, .. } => Box::new(stream::Triad::new(n as usize, copies)),
-        Shape::RmsNorm { rows, columns, .. } => {
-            Box::new(norm::RmsNorm::new(rows as usize, columns as usize, copies))
-        }
-        Shape::Softmax { rows, columns, .. } => {
-            Box::new(norm::Softmax::new(rows as usize, columns as usize, copies))
-        }
-        Shape::Layer { layer, .. } => Box::new(layer::Layer::new(&layer, copies)),
+        Shape::Gemv { n, k, .. } => Box::new(gemv::Gemv::new(isa, n as usize, k as usize, copies)?),
+        Shape::Triad { n, .. } => Box::new(stream::Triad::new(isa, n as usize, copies)?),
+        Shape::RmsNorm { rows, columns, .. } => Box::new(norm::RmsNorm::new(
+            isa,
+            rows as usize,
+            columns as usize,
+            copies,
+        )?),
+        Shape::Softmax { rows, columns, .. } => Box::new(norm::Softmax::new(
+            isa,
+            rows as usize,
+            columns as usize,
+            copies,
+        )?),
+        Shape::Layer { layer, .. } => Box::new(layer::Layer::new(isa, &layer, copies)?),
     };
     let pool = one * copies as u64;
-    let rotates = residency == Residency::Memory && pool > pool_bytes;
+    let rotates = open.residency == Residency::Memory && pool > open.pool_bytes;
     Ok(Prepared {
         kernel,
         next_copy: 0,
@@ -139,96 +178,83 @@ pub fn prepare(
 }
 
 #[cfg(test)]
+mod reference_tests;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Runs one call as a team of `of` would, one thread after another.
-    fn call(kernel: &dyn Kernel, of: usize) -> Vec<f32> {
-        for step in 0..kernel.steps() {
-            let of = if kernel.is_serial(step) { 1 } else { of };
-            for thread in 0..of {
-                // SAFETY: one thread runs one share after another.
-                unsafe { kernel.run(step, 0, thread, of) };
-            }
+    fn open(text: &str, residency: Residency, pool_bytes: u64, memory_limit_bytes: u64) -> Open {
+        Open {
+            shape: text.parse().unwrap(),
+            residency,
+            pool_bytes,
+            memory_limit_bytes,
         }
-        kernel.result(usize::MAX)
     }
 
-    #[test]
-    fn every_team_size_computes_what_one_thread_computes() {
-        for text in [
-            "gemm:64x64x64:f32",
-            "gemm:4x96x80:f32",
-            "gemm:33x17x29:f32",
-            "gemm:3x1030x1024:f32",
-            "gemv:200x72:f32",
-            "triad:1000:f32",
-            "rmsnorm:13x100:f32",
-            "softmax:7x50:f32",
-            "layer:1x64x96:h4x2x16:c20:f32",
-        ] {
-            let shape: Shape = text.parse().unwrap();
-            let alone = call(
-                &*prepare(&shape, Residency::Cache, 0, 1 << 30)
-                    .unwrap()
-                    .kernel,
-                1,
-            );
-            assert!(alone.iter().all(|v| v.is_finite()), "{text}");
-            assert!(alone.iter().any(|v| v.abs() > 1e-6), "{text}: all zero");
-            for of in [2, 3, 7, 64] {
-                let team = call(
-                    &*prepare(&shape, Residency::Cache, 0, 1 << 30)
-                        .unwrap()
-                        .kernel,
-                    of,
-                );
-                assert_eq!(team.len(), alone.len());
-                for (i, (a, b)) in alone.iter().zip(&team).enumerate() {
-                    let close = (a - b).abs() <= 1e-4 * a.abs().max(1.0);
-                    assert!(close, "{text} on {of} threads: element {i} is {b}, not {a}");
-                }
-            }
-        }
+    fn ready(
+        text: &str,
+        residency: Residency,
+        pool_bytes: u64,
+        memory_limit_bytes: u64,
+    ) -> Result<Prepared, PrepareError> {
+        prepare(
+            Isa::best(None),
+            &[],
+            &open(text, residency, pool_bytes, memory_limit_bytes),
+        )
+    }
+
+    /// Bytes of one copy of the weights of `gemv:64x64:f32`.
+    const ONE: u64 = 4 * 64 * 64;
+
+    fn copies_and_residency(ready: &Prepared) -> (usize, Residency) {
+        (ready.kernel.copies(), ready.residency)
     }
 
     #[test]
     fn rotation_takes_as_many_copies_as_exceed_the_pool() {
-        let shape: Shape = "gemv:64x64:f32".parse().unwrap();
-        let one = shape.bytes();
-        let ready = prepare(&shape, Residency::Memory, 10 * one, 1 << 30).unwrap();
-        assert_eq!(
-            (ready.kernel.copies(), ready.residency),
-            (11, Residency::Memory)
-        );
-        let ready = prepare(&shape, Residency::Cache, 10 * one, 1 << 30).unwrap();
-        assert_eq!(
-            (ready.kernel.copies(), ready.residency),
-            (1, Residency::Cache)
-        );
+        let gemv = "gemv:64x64:f32";
+        let memory = ready(gemv, Residency::Memory, 10 * ONE, 1 << 30).unwrap();
+        assert_eq!(copies_and_residency(&memory), (11, Residency::Memory));
+        let cache = ready(gemv, Residency::Cache, 10 * ONE, 1 << 30).unwrap();
+        assert_eq!(copies_and_residency(&cache), (1, Residency::Cache));
     }
 
     #[test]
     fn only_what_rotates_counts_against_the_cache() {
         // 1 MiB of weights under 16 MiB of activations and results
-        let shape: Shape = "gemm:4096x512x512:f32".parse().unwrap();
-        let ready = prepare(&shape, Residency::Memory, 8 << 20, 1 << 30).unwrap();
-        assert_eq!(
-            (ready.kernel.copies(), ready.residency),
-            (9, Residency::Memory)
-        );
+        let ready = ready("gemm:4096x512x512:f32", Residency::Memory, 8 << 20, 1 << 30).unwrap();
+        assert_eq!(copies_and_residency(&ready), (9, Residency::Memory));
         assert_eq!(ready.pool_bytes, 9 << 20);
     }
 
     #[test]
     fn too_little_memory_is_said_never_hidden() {
-        let shape: Shape = "gemv:64x64:f32".parse().unwrap();
-        let one = shape.bytes();
-        let ready = prepare(&shape, Residency::Memory, 10 * one, 5 * one).unwrap();
+        let gemv = "gemv:64x64:f32";
+        let few = ready(gemv, Residency::Memory, 10 * ONE, 5 * ONE + 4 * 128).unwrap();
+        assert_eq!(copies_and_residency(&few), (5, Residency::Cache));
+        let error = ready(gemv, Residency::Memory, 10 * ONE, ONE - 1)
+            .err()
+            .unwrap();
         assert_eq!(
-            (ready.kernel.copies(), ready.residency),
-            (5, Residency::Cache)
+            error.to_string(),
+            "its data takes 1 MiB and 0 MiB may be used"
         );
-        assert!(prepare(&shape, Residency::Memory, 10 * one, one - 1).is_err());
+        // More than any address space holds: the system refuses, which must not end the process.
+        let huge = Buffer::zeros(1 << 60).err().unwrap();
+        assert_eq!(
+            PrepareError::from(huge).to_string(),
+            "memory ran out (the system refused another 4398046511104 MiB of memory); free some, or raise the limit of \
+             the control group or of `ulimit -d`"
+        );
+    }
+
+    #[test]
+    fn tiny_data_does_not_fill_the_memory_with_copies() {
+        let tiny = ready("gemm:1x1x1:f32", Residency::Memory, 512 << 20, 1 << 34).unwrap();
+        assert_eq!(copies_and_residency(&tiny), (1 << 18, Residency::Cache));
+        assert_eq!(tiny.pool_bytes, 64 << 18);
     }
 }

@@ -1,0 +1,444 @@
+//! C = A · Wᵀ for one thread's tile of C, by blocks that stay in the caches (Goto and van de Geijn, "Anatomy of
+//! high-performance matrix multiplication", 2008).
+//!
+//! Both operands are read along their rows. A block of A is copied, its rows a fixed distance apart; a panel of W, two
+//! vectors of its rows, is transposed when it is needed and used at once for all rows of the block. The innermost tile
+//! keeps up to 14 × 2 vectors of sums in registers.
+
+#![allow(unsafe_code)]
+// Vector code is compiled per instruction set, so everything below the dispatch must be inlined there.
+#![allow(clippy::inline_always)]
+
+use super::buffer::LINE;
+use super::isa::{Isa, MOST_ROWS, Op, Simd};
+use crate::machine::CoreCache;
+use std::cell::RefCell;
+
+/// Elements of the common side in a block.
+const DEPTH: usize = 256;
+/// From one row of a copied block of A to the next. A little more than [`DEPTH`], so that rows do not all fall into the
+/// same few sets of a cache.
+const STRIDE: usize = DEPTH + LINE;
+/// Rows of A in the smallest block, a multiple of the rows of every level's tile.
+const LEAST_ROWS: usize = 84;
+/// A block of A takes at most this much.
+const MOST_BLOCK_BYTES: u64 = 1 << 20;
+/// The second-level cache of a core that tells nothing: no processor of the last decade has a smaller one.
+const CORE_CACHE_BYTES: u64 = 256 << 10;
+/// Vectors in a row of the innermost tile.
+const VECTORS: usize = 2;
+/// The most numbers in a panel.
+const MOST_PANEL: usize = DEPTH * MOST_COLUMNS;
+/// The most numbers in a row of the innermost tile.
+const MOST_COLUMNS: usize = VECTORS * 16;
+
+/// At which level, and in how large blocks, products are computed.
+#[derive(Debug, Clone, Copy)]
+pub struct Blocking {
+    /// The level.
+    pub isa: Isa,
+    /// Rows of A in a block.
+    rows: usize,
+}
+
+impl Blocking {
+    /// Blocks that take half of a core's second-level cache: each panel of W is then read and transposed for as many rows
+    /// as possible.
+    pub fn of(isa: Isa, caches: &[CoreCache]) -> Self {
+        let second = caches.iter().find(|cache| cache.level == 2);
+        let bytes = second.map_or(CORE_CACHE_BYTES, |cache| cache.share_bytes) / 2;
+        let rows = bytes.min(MOST_BLOCK_BYTES) as usize / (STRIDE * size_of::<f32>());
+        Self {
+            isa,
+            rows: (rows / LEAST_ROWS * LEAST_ROWS).max(LEAST_ROWS),
+        }
+    }
+}
+
+/// Operands of a product, each row-major: C (rows × columns) = A (rows × k) · W (columns × k)ᵀ.
+pub struct Product {
+    /// Rows of A and C.
+    pub rows: usize,
+    /// Rows of W, columns of C.
+    pub columns: usize,
+    /// Columns of A and W.
+    pub k: usize,
+    /// A, its rows `k` apart.
+    pub a: *const f32,
+    /// W, its rows `k` apart.
+    pub w: *const f32,
+    /// C.
+    pub c: *mut f32,
+    /// From one row of C to the next.
+    pub c_stride: usize,
+}
+
+/// Where a thread keeps its panel of W, and then its block of A, row after row.
+#[derive(Default)]
+struct Scratch(Vec<CacheLine>);
+
+#[repr(C, align(64))]
+#[derive(Clone, Copy)]
+struct CacheLine([f32; LINE]);
+
+impl Scratch {
+    /// A panel, and a block of at least so many rows.
+    fn parts(&mut self, rows: usize) -> (&mut [f32], &mut [f32]) {
+        let lines = (MOST_PANEL + rows * STRIDE) / LINE;
+        if self.0.len() < lines {
+            self.0.resize(lines, CacheLine([0.0; LINE]));
+        }
+        let all = self.0.as_mut_ptr().cast::<f32>();
+        // SAFETY: a cache line is so many numbers, one after another, and nothing else.
+        let all = unsafe { std::slice::from_raw_parts_mut(all, self.0.len() * LINE) };
+        all.split_at_mut(MOST_PANEL)
+    }
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+/// Computes the tile.
+///
+/// # Safety
+/// A and W can be read and are not written meanwhile, and nobody else uses the tile of C, which can be written.
+pub unsafe fn run(blocking: Blocking, product: &Product) {
+    SCRATCH.with_borrow_mut(|scratch| {
+        let rows = blocking.rows.min(product.rows);
+        let (panel, block) = scratch.parts(rows);
+        // The level begins here: a closure within it would not be compiled for it.
+        blocking.isa.run(Blocks {
+            product,
+            rows,
+            panel,
+            block,
+        });
+    });
+}
+
+/// The product block by block. Made by [`run`] only, whose caller promises what it needs.
+struct Blocks<'a> {
+    product: &'a Product,
+    /// The most rows of a block.
+    rows: usize,
+    panel: &'a mut [f32],
+    block: &'a mut [f32],
+}
+
+/// `len` in as few parts of at most `most` as possible, as equal as possible: the bounds of each.
+#[inline(always)]
+fn parts(len: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
+    let count = len.div_ceil(most).max(1);
+    (0..count).map(move |i| (len * i / count, len * (i + 1) / count))
+}
+
+impl Op for Blocks<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self {
+            product,
+            rows,
+            panel,
+            block,
+        } = self;
+        let width = VECTORS * S::LANES;
+        for (begin, end) in parts(product.k, DEPTH) {
+            for (top, bottom) in parts(product.rows, rows) {
+                for (row, to) in (top..bottom).zip(block.chunks_exact_mut(STRIDE)) {
+                    // SAFETY: the row lies in A, which is not written meanwhile (`run`).
+                    let from = unsafe {
+                        let at = product.a.add(row * product.k + begin);
+                        std::slice::from_raw_parts(at, end - begin)
+                    };
+                    to[..end - begin].copy_from_slice(from);
+                }
+                for left in (0..product.columns).step_by(width) {
+                    let columns = width.min(product.columns - left);
+                    // SAFETY: these rows lie in W, as far as `end` (`run`).
+                    unsafe {
+                        let w = product.w.add(left * product.k + begin);
+                        pack(simd, w, product.k, columns, end - begin, panel);
+                    }
+                    let next = left + width..product.columns.min(left + 2 * width);
+                    let tiles = (bottom - top).div_ceil(S::TILE_ROWS);
+                    for (number, (from, to)) in parts(bottom - top, S::TILE_ROWS).enumerate() {
+                        // What the next panel is made of comes into the cache while this one is used.
+                        let ahead = next.len() * number / tiles..next.len() * (number + 1) / tiles;
+                        for row in ahead {
+                            for p in (begin..end).step_by(LINE) {
+                                let at = (next.start + row) * product.k + p;
+                                simd.prefetch(product.w.wrapping_add(at));
+                            }
+                        }
+                        let tile = Tile {
+                            depth: end - begin,
+                            a: block[from * STRIDE..].as_ptr(),
+                            panel: panel.as_ptr(),
+                            // SAFETY: the tile lies in C (`run`).
+                            c: unsafe { product.c.add((top + from) * product.c_stride + left) },
+                            c_stride: product.c_stride,
+                            columns,
+                            adds: begin > 0,
+                        };
+                        // SAFETY: a block has so many rows, a panel so many columns, and the tile of C is this thread's.
+                        unsafe { tile.run_rows(simd, to - from) };
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Transposes `columns` rows of `depth` numbers, `stride` apart, to a panel of `depth` rows of two vectors; what is
+/// missing to the second one, or to the first, is zero.
+///
+/// # Safety
+/// The rows can be read.
+#[inline(always)]
+unsafe fn pack<S: Simd>(
+    simd: S,
+    w: *const f32,
+    stride: usize,
+    columns: usize,
+    depth: usize,
+    panel: &mut [f32],
+) {
+    let width = VECTORS * S::LANES;
+    assert!(depth <= DEPTH && columns <= width && panel.len() >= DEPTH * width);
+    let whole = columns / S::LANES * S::LANES;
+    let quads = depth / 4 * 4;
+    let to = panel.as_mut_ptr();
+    for v in (0..whole).step_by(S::LANES) {
+        for p in (0..quads).step_by(4) {
+            let mut of_rows = [simd.splat(0.0); 4];
+            for (j, rows) in of_rows.iter_mut().enumerate() {
+                // SAFETY: rows v to v + LANES are there, columns p to p + 4 too; group g of vector j is row v + 4g + j.
+                *rows = unsafe { simd.load_groups(w.add((v + j) * stride + p), 4 * stride) };
+            }
+            for (i, column) in simd.transpose_groups(of_rows).into_iter().enumerate() {
+                // SAFETY: a panel has DEPTH rows, more than p + 3, of `width` numbers, which is at least v + LANES.
+                unsafe { simd.store(to.add((p + i) * width + v), column) };
+            }
+        }
+    }
+    // What the vectors left: the ends of all rows, and the last rows.
+    let ends = (quads..depth, 0..whole);
+    let last = (if whole < width { 0..depth } else { 0..0 }, whole..width);
+    for (depths, rows) in [ends, last] {
+        for p in depths {
+            for j in rows.clone() {
+                panel[p * width + j] = if j < columns {
+                    // SAFETY: the number lies in a row that can be read.
+                    unsafe { *w.add(j * stride + p) }
+                } else {
+                    0.0
+                };
+            }
+        }
+    }
+}
+
+/// The innermost tile.
+#[derive(Clone, Copy)]
+struct Tile {
+    depth: usize,
+    /// Rows [`STRIDE`] apart.
+    a: *const f32,
+    /// Rows of two vectors.
+    panel: *const f32,
+    c: *mut f32,
+    c_stride: usize,
+    /// So many numbers of a row are stored.
+    columns: usize,
+    /// To what is in C already.
+    adds: bool,
+}
+
+impl Tile {
+    /// With so many rows.
+    ///
+    /// # Safety
+    /// All operands are as large as the tile says, and nobody else uses its part of C.
+    #[inline(always)]
+    unsafe fn run_rows<S: Simd>(self, simd: S, rows: usize) {
+        const { assert!(MOST_ROWS == 14) };
+        macro_rules! of_rows {
+            ($($n:literal)*) => {
+                match rows {
+                    $($n if $n <= S::TILE_ROWS => {
+                        if self.columns > S::LANES {
+                            simd.enter(Fixed::<$n, VECTORS>(self));
+                        } else {
+                            simd.enter(Fixed::<$n, 1>(self));
+                        }
+                    })*
+                    _ => unreachable!("a tile has at most TILE_ROWS rows"),
+                }
+            };
+        }
+        of_rows!(1 2 3 4 5 6 7 8 9 10 11 12 13 14);
+    }
+}
+
+/// A tile of `ROWS` rows, each of `WIDE` vectors. Made by [`Tile::run_rows`] only, whose caller promises what it needs.
+struct Fixed<const ROWS: usize, const WIDE: usize>(Tile);
+
+impl<const ROWS: usize, const WIDE: usize> Op for Fixed<ROWS, WIDE> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let tile = self.0;
+        if tile.adds {
+            // It is there by the time that the sums are.
+            for i in 0..ROWS {
+                for v in 0..WIDE {
+                    simd.prefetch(tile.c.wrapping_add(i * tile.c_stride + v * S::LANES));
+                }
+            }
+        }
+        let mut sums = [[simd.splat(0.0); WIDE]; ROWS];
+        for p in 0..tile.depth {
+            let mut weights = [simd.splat(0.0); WIDE];
+            for v in 0..WIDE {
+                // SAFETY: a panel has `depth` rows of two vectors.
+                weights[v] = unsafe { simd.load(tile.panel.add((p * VECTORS + v) * S::LANES)) };
+            }
+            for i in 0..ROWS {
+                // SAFETY: the block has `ROWS` rows from here on, of at least `depth` numbers.
+                let activation = simd.splat(unsafe { *tile.a.add(i * STRIDE + p) });
+                for v in 0..WIDE {
+                    sums[i][v] = simd.mul_add(activation, weights[v], sums[i][v]);
+                }
+            }
+        }
+        // Each of the three ways out is a loop so small that it is unrolled: sums that are indexed by a variable anywhere
+        // lie in memory everywhere.
+        let is_whole = tile.columns == WIDE * S::LANES;
+        if is_whole && !tile.adds {
+            for i in 0..ROWS {
+                for v in 0..WIDE {
+                    // SAFETY: the tile of C has `ROWS` rows of `columns` numbers, `c_stride` apart.
+                    unsafe { simd.store(tile.c.add(i * tile.c_stride + v * S::LANES), sums[i][v]) };
+                }
+            }
+        } else if is_whole {
+            for i in 0..ROWS {
+                for v in 0..WIDE {
+                    // SAFETY: as above.
+                    unsafe {
+                        let at = tile.c.add(i * tile.c_stride + v * S::LANES);
+                        simd.store(at, simd.add(simd.load(at), sums[i][v]));
+                    }
+                }
+            }
+        } else {
+            let mut whole = [[0.0; MOST_COLUMNS]; ROWS];
+            for i in 0..ROWS {
+                for v in 0..WIDE {
+                    // SAFETY: a row of `whole` has room for the longest vectors.
+                    unsafe { simd.store(whole[i].as_mut_ptr().add(v * S::LANES), sums[i][v]) };
+                }
+            }
+            for (i, row) in whole.iter().enumerate() {
+                for (j, sum) in row.iter().enumerate().take(tile.columns) {
+                    // SAFETY: as above.
+                    unsafe {
+                        let at = tile.c.add(i * tile.c_stride + j);
+                        *at = if tile.adds { *at + sum } else { *sum };
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Both operands hold small whole numbers, so that every order of summing gives the same sums exactly.
+    fn product(isa: Isa, rows: usize, columns: usize, k: usize) {
+        let a: Vec<f32> = (0..rows * k).map(|i| (i * 7 % 11) as f32 - 5.0).collect();
+        let w: Vec<f32> = (0..columns * k)
+            .map(|i| (i * 5 % 13) as f32 - 6.0)
+            .collect();
+        let c_stride = columns + 3;
+        let mut c = vec![f32::NAN; rows * c_stride];
+        // SAFETY: the vectors are as large as it says, and nobody else uses them.
+        unsafe {
+            run(
+                Blocking::of(isa, &[]),
+                &Product {
+                    rows,
+                    columns,
+                    k,
+                    a: a.as_ptr(),
+                    w: w.as_ptr(),
+                    c: c.as_mut_ptr(),
+                    c_stride,
+                },
+            );
+        }
+        for (i, row) in c.chunks(c_stride).enumerate() {
+            for (j, value) in row.iter().enumerate() {
+                let what = format!("{}: {rows}×{columns}×{k} at {i}, {j}", isa.level());
+                if j >= columns {
+                    assert!(value.is_nan(), "{what}: written beyond the tile");
+                    continue;
+                }
+                let (a, w) = (&a[i * k..(i + 1) * k], &w[j * k..(j + 1) * k]);
+                let exact: f32 = a.iter().zip(w).map(|(a, w)| a * w).sum();
+                assert_eq!(*value, exact, "{what}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_size_gives_the_exact_sums() {
+        for isa in Isa::all() {
+            // all heights of a tile, all ends of a panel
+            for rows in 1..=15 {
+                product(isa, rows, 33, 5);
+            }
+            for columns in 1..=65 {
+                product(isa, 5, columns, 7);
+            }
+            // more than one block along each side
+            for (rows, columns, k) in [(1, 1, 1), (17, 40, 257), (170, 3, 64), (337, 35, 513)] {
+                product(isa, rows, columns, k);
+            }
+        }
+    }
+
+    #[test]
+    fn a_block_takes_half_of_the_core_s_own_cache() {
+        let rows = |caches: &[CoreCache]| Blocking::of(Isa::best(None), caches).rows;
+        let cache = |level, share_bytes| CoreCache {
+            level,
+            bytes: 1 << 40,
+            share_bytes,
+        };
+        assert_eq!(rows(&[]), 84);
+        assert_eq!(rows(&[cache(1, 1 << 20), cache(3, 1 << 20)]), 84);
+        assert_eq!(rows(&[cache(2, 1)]), 84);
+        assert_eq!(rows(&[cache(1, 32 << 10), cache(2, 512 << 10)]), 168);
+        assert_eq!(rows(&[cache(2, 2 << 20)]), 924);
+        assert_eq!(rows(&[cache(2, 1 << 40)]), 924);
+    }
+
+    #[test]
+    fn parts_are_few_and_alike() {
+        let all = |len, most| parts(len, most).collect::<Vec<_>>();
+        assert_eq!(
+            all(64, 14),
+            [(0, 12), (12, 25), (25, 38), (38, 51), (51, 64)]
+        );
+        assert_eq!(all(14, 14), [(0, 14)]);
+        assert_eq!(all(15, 14), [(0, 7), (7, 15)]);
+        assert_eq!(all(0, 14), [(0, 0)]);
+    }
+}
