@@ -276,10 +276,10 @@ impl WorkerProcess {
         let deadline = Instant::now() + patience;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            if left <= ASK_EVERY {
-                return self.read(left);
-            }
-            match self.output.line(ASK_EVERY) {
+            match self.output.line(left.min(ASK_EVERY)) {
+                Err(ReadError::Deadline(_)) if left.is_zero() => {
+                    return Err(self.broken(WorkerError::Hung(patience)));
+                }
                 Err(ReadError::Deadline(_)) if self.settings.may_go_on.ask().is_err() => {
                     return Err(self.broken(WorkerError::Stopped));
                 }

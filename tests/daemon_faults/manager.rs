@@ -65,7 +65,8 @@ fn it_hears_of_every_turn_and_the_watchdog_never_waits_for_a_worker() {
     );
     manager.hear_until(|text| text.starts_with("STATUS=measuring large"));
     // Nothing comes from this worker any more; the loop goes round all the same.
-    let worker = home.worker_with_data("large");
+    home.has_begun("large");
+    let worker = home.worker();
     send(worker, Signal::STOP);
     for _ in 0..10 {
         manager.hear_until(|text| text == "WATCHDOG=1\n");
@@ -86,7 +87,8 @@ fn it_hears_of_every_turn_and_the_watchdog_never_waits_for_a_worker() {
     send(worker, Signal::CONT);
     manager.hear_until(|text| text.starts_with("STATUS=measuring large"));
     // It cannot end before the sample does.
-    let worker = home.worker_with_data("large");
+    home.has_begun("large");
+    let worker = home.worker();
     send(worker, Signal::STOP);
     // Sooner or later the daemon asks it for a sample.
     for _ in 0..10 {

@@ -55,8 +55,9 @@ fn a_worker_that_stands_still_is_ended_at_the_deadline() {
     send(worker, Signal::STOP);
     others_are_measured(&home, "large");
     let why = failure(&home, "large");
+    // The deadline, and what filling its data may take where it was still at that.
     assert!(
-        why.contains("did not answer within 5s and was ended"),
+        why.contains("did not answer within ") && why.ends_with("s and was ended"),
         "{why}"
     );
     assert!(

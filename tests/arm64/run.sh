@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Compiles everything for arm64 and runs there, under emulation, the unit tests and the integration tests that start no
+# process; then builds the arm64 package. What is proven: that it compiles, the arithmetic of the NEON kernels, parsers
+# and layouts. Not proven: speed, and whatever the kernel tells of a process, which is that of the emulator.
+#
+# It works on what is committed. The root file system with a cross compiler is made once and kept below
+# ~/.cache/threadtune/arm64 ($THREADTUNE_ARM64). Skipped by name without root or without ../shared/arm64-rig.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+skip() { echo "skipped arm64: $1" >&2; exit 0; }
+
+[ "$(id -u)" = 0 ] || skip "only root may make a root file system"
+rig=$(realpath -e ../shared/arm64-rig 2>/dev/null) || skip "../shared/arm64-rig is not there"
+root=${THREADTUNE_ARM64:-${HOME:?}/.cache/threadtune/arm64}
+unmount() {
+  for place in proc dev root/.cargo/registry; do
+    ! mountpoint -q "$root/$place" || umount "$root/$place"
+  done
+}
+trap unmount EXIT
+if [ ! -e "$root/made" ]; then
+  unmount
+  rm -rf --one-file-system "$root"
+  mkdir -p "$root"
+  timeout 900 bash "$rig/build.sh" "$root" >"$root.log" 2>&1 || { tail "$root.log" >&2; exit 1; }
+  touch "$root/made"
+fi
+
+# Emulated processes cannot give back the pages of their code, which are not those of the file.
+skipped=(what_was_released_comes_back_as_it_is_needed)
+# Those that start no process.
+tests=(profile_store profile_text purity machines replay_curves tune_scripted)
+
+run() { timeout 1500 bash "$rig/run.sh" "$root" . "$@"; }
+# Optimised: emulation is slow enough.
+run test --locked --release --lib -- "${skipped[@]/#/--skip=}"
+run test --locked --release "${tests[@]/#/--test=}" -- "${skipped[@]/#/--skip=}"
+# A plainer processor: no dot products, no bf16.
+RUNNER="qemu-aarch64 -cpu cortex-a57" run test --locked --release --lib kernel
+echo "arm64: skipped by name: ${skipped[*]}"
