@@ -27,14 +27,21 @@ if [ ! -e "$root/made" ]; then
 fi
 
 # Emulated processes cannot give back the pages of their code, which are not those of the file.
-skipped=(what_was_released_comes_back_as_it_is_needed)
+skipped=what_was_released_comes_back_as_it_is_needed
 # Those that start no process.
 tests=(profile_store profile_text purity machines replay_curves tune_scripted)
 
-run() { timeout 1500 bash "$rig/run.sh" "$root" . "$@"; }
-# Optimised: emulation is slow enough.
-run test --locked --release --lib -- "${skipped[@]/#/--skip=}"
-run test --locked --release "${tests[@]/#/--test=}" -- "${skipped[@]/#/--skip=}"
-# A plainer processor: no dot products, no bf16.
-RUNNER="qemu-aarch64 -cpu cortex-a57" run test --locked --release --lib kernel
-echo "arm64: skipped by name: ${skipped[*]}"
+# Runs cargo there, its tests on this processor.
+on() {
+  local cpu=$1 runner=/usr/local/bin/emulated-$1
+  shift
+  printf '#!/bin/sh\nexec qemu-aarch64 -cpu %s "$@" --skip %s\n' "$cpu" "$skipped" >"$root$runner"
+  chmod 755 "$root$runner"
+  # Optimised, as emulation is slow, but not across crates, which takes long for each test.
+  RUNNER=$runner timeout 1500 bash "$rig/run.sh" "$root" . \
+    --config 'profile.release.lto="off"' --config profile.release.codegen-units=16 "$@"
+}
+on max test --locked --release --lib "${tests[@]/#/--test=}"
+# A plainer one: no dot products, no bf16.
+on cortex-a57 test --locked --release --lib kernel
+echo "arm64: skipped by name: $skipped"
