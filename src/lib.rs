@@ -10,13 +10,13 @@
 //! - `bench`: who gives samples: a worker process, a simulated machine, a recording; and who records them
 //! - `worker`: the disposable measuring process: protocol, timing, interference
 //!   - `worker::team`: who runs a parallel region: OpenMP or rayon
-//!   - `worker::kernel`: what is computed
+//!   - `worker::kernel`: what is computed; `isa`: the instruction sets that it is compiled for
 //! - `tune`: how a count is chosen from samples (pure)
 //! - `profile`: schema, atomic files, and which count a profile gives (`lookup`, pure)
 //! - `configuration`: what the user and the administrator asked for, in `threadtune.toml`
 //! - `environment`: which variables each runtime obeys; from a count to assignments and arguments (pure)
 //! - `machine`: what this machine is: topology, CPU budget, fingerprint, load; every reader takes a root path
-//! - `workload`: shapes and the catalogue (pure)
+//! - `workload`: shapes, the catalogue, what everybody must know of our kernels, and how fast they could be (pure)
 //! - `document`: files that somebody else may have written: read without hanging, told by line and key; and ours,
 //!   replaced whole
 //! - `stats`: trimmed means, intervals, autocorrelation (pure)

@@ -23,6 +23,8 @@ if [ ! -e "$root/made" ]; then
   rm -rf --one-file-system "$root"
   mkdir -p "$root"
   timeout 900 bash "$rig/build.sh" "$root" >"$root.log" 2>&1 || { tail "$root.log" >&2; exit 1; }
+  DEBIAN_FRONTEND=noninteractive timeout 300 chroot "$root" \
+    apt-get install -y -q --no-install-recommends dpkg-dev >>"$root.log" 2>&1
   touch "$root/made"
 fi
 
@@ -44,4 +46,18 @@ on() {
 on max test --locked --release --lib "${tests[@]/#/--test=}"
 # A plainer one: no dot products, no bf16.
 on cortex-a57 test --locked --release --lib kernel
-echo "arm64: skipped by name: $skipped"
+
+# The package.
+if command -v cargo-deb >/dev/null; then
+  cp "$(command -v cargo-deb)" "$root/usr/local/bin/cargo-deb"
+  triple=aarch64-unknown-linux-gnu
+  timeout 1500 chroot "$root" env -i PATH=/usr/local/bin:/usr/bin:/bin HOME=/root TERM=dumb \
+    CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc CARGO_PROFILE_RELEASE_LTO=off \
+    CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 sh -c "cd /src/project && systemd/package $triple"
+  built=$root/src/project/target/$triple
+  [ "$(dpkg-deb -f "$built"/debian/threadtune_*.deb Architecture)" = arm64 ] || { echo "no arm64 package" >&2; exit 1; }
+  chroot "$root" env QEMU_LD_PREFIX=/ qemu-aarch64 -cpu max "/src/project/target/$triple/release/threadtune" --version
+else
+  echo "skipped the arm64 package: cargo-deb is not installed" >&2
+fi
+echo "arm64: all is right; skipped by name: $skipped"
