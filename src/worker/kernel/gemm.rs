@@ -13,7 +13,7 @@ use super::partition::{grid, part};
 const GRAIN: usize = 16;
 
 /// Up to so many rows of A, dot products are faster: packing transposes weights that are used a few times only.
-const FEW_ROWS: usize = 8;
+const FEW_ROWS: usize = 12;
 
 /// A matrix product over rotating copies of the weights B.
 pub struct Gemm {

@@ -13,6 +13,7 @@ use super::buffer::LINE;
 use super::isa::{Isa, MOST_ROWS, Op, Simd};
 use crate::machine::CoreCache;
 use std::cell::RefCell;
+use std::ops::Range;
 
 /// Elements of the common side in a block.
 const DEPTH: usize = 256;
@@ -104,8 +105,14 @@ thread_local! {
 /// # Safety
 /// A and W can be read and are not written meanwhile, and nobody else uses the tile of C, which can be written.
 pub unsafe fn run(blocking: Blocking, product: &Product) {
+    let depths = product.k.div_ceil(DEPTH).max(1);
+    let all = product.rows * depths;
+    let rows = if all <= blocking.rows {
+        all
+    } else {
+        blocking.rows.min(product.rows)
+    };
     SCRATCH.with_borrow_mut(|scratch| {
-        let rows = blocking.rows.min(product.rows);
         let (panel, block) = scratch.parts(rows);
         // The level begins here: a closure within it would not be compiled for it.
         blocking.isa.run(Blocks {
@@ -120,7 +127,7 @@ pub unsafe fn run(blocking: Blocking, product: &Product) {
 /// The product block by block. Made by [`run`] only, whose caller promises what it needs.
 struct Blocks<'a> {
     product: &'a Product,
-    /// The most rows of a block.
+    /// The most rows of a block: all rows of A at all depths, if so many.
     rows: usize,
     panel: &'a mut [f32],
     block: &'a mut [f32],
@@ -128,7 +135,7 @@ struct Blocks<'a> {
 
 /// `len` in as few parts of at most `most` as possible, as equal as possible: the bounds of each.
 #[inline(always)]
-fn parts(len: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
+fn parts(len: usize, most: usize) -> impl Iterator<Item = (usize, usize)> + Clone {
     let count = len.div_ceil(most).max(1);
     (0..count).map(move |i| (len * i / count, len * (i + 1) / count))
 }
@@ -137,54 +144,34 @@ impl Op for Blocks<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let Self {
-            product,
-            rows,
-            panel,
-            block,
-        } = self;
+    fn run<S: Simd>(mut self, simd: S) {
+        let Product {
+            rows, columns, k, ..
+        } = *self.product;
         let width = VECTORS * S::LANES;
-        for (begin, end) in parts(product.k, DEPTH) {
-            for (top, bottom) in parts(product.rows, rows) {
-                for (row, to) in (top..bottom).zip(block.chunks_exact_mut(STRIDE)) {
-                    // SAFETY: the row lies in A, which is not written meanwhile (`run`).
-                    let from = unsafe {
-                        let at = product.a.add(row * product.k + begin);
-                        std::slice::from_raw_parts(at, end - begin)
+        let depths = parts(k, DEPTH);
+        if rows * depths.clone().count() <= self.rows {
+            // All of A is copied once; rows of W are read from one end to the other.
+            for (number, (begin, end)) in depths.clone().enumerate() {
+                self.copy(number * rows, 0..rows, begin..end);
+            }
+            for left in (0..columns).step_by(width) {
+                for (number, (begin, end)) in depths.clone().enumerate() {
+                    let ahead = if end < k {
+                        (left, end)
+                    } else {
+                        (left + width, 0)
                     };
-                    to[..end - begin].copy_from_slice(from);
+                    self.columns(simd, left, begin..end, 0..rows, number * rows, ahead);
                 }
-                for left in (0..product.columns).step_by(width) {
-                    let columns = width.min(product.columns - left);
-                    // SAFETY: these rows lie in W, as far as `end` (`run`).
-                    unsafe {
-                        let w = product.w.add(left * product.k + begin);
-                        pack(simd, w, product.k, columns, end - begin, panel);
-                    }
-                    let next = left + width..product.columns.min(left + 2 * width);
-                    let tiles = (bottom - top).div_ceil(S::TILE_ROWS);
-                    for (number, (from, to)) in parts(bottom - top, S::TILE_ROWS).enumerate() {
-                        // What the next panel is made of comes into the cache while this one is used.
-                        let ahead = next.len() * number / tiles..next.len() * (number + 1) / tiles;
-                        for row in ahead {
-                            for p in (begin..end).step_by(LINE) {
-                                let at = (next.start + row) * product.k + p;
-                                simd.prefetch(product.w.wrapping_add(at));
-                            }
-                        }
-                        let tile = Tile {
-                            depth: end - begin,
-                            a: block[from * STRIDE..].as_ptr(),
-                            panel: panel.as_ptr(),
-                            // SAFETY: the tile lies in C (`run`).
-                            c: unsafe { product.c.add((top + from) * product.c_stride + left) },
-                            c_stride: product.c_stride,
-                            columns,
-                            adds: begin > 0,
-                        };
-                        // SAFETY: a block has so many rows, a panel so many columns, and the tile of C is this thread's.
-                        unsafe { tile.run_rows(simd, to - from) };
+            }
+        } else {
+            for (begin, end) in depths {
+                for (top, bottom) in parts(rows, self.rows) {
+                    self.copy(0, top..bottom, begin..end);
+                    for left in (0..columns).step_by(width) {
+                        let ahead = (left + width, begin);
+                        self.columns(simd, left, begin..end, top..bottom, 0, ahead);
                     }
                 }
             }
@@ -192,50 +179,130 @@ impl Op for Blocks<'_> {
     }
 }
 
+impl Blocks<'_> {
+    /// Copies these rows of A at this depth to the block, from its row `at` on.
+    #[inline(always)]
+    fn copy(&mut self, at: usize, rows: Range<usize>, depth: Range<usize>) {
+        let to = self.block[at * STRIDE..].chunks_exact_mut(STRIDE);
+        for (row, to) in rows.zip(to) {
+            // SAFETY: the row lies in A, which is not written meanwhile (`run`).
+            let from = unsafe {
+                let at = self.product.a.add(row * self.product.k + depth.start);
+                std::slice::from_raw_parts(at, depth.len())
+            };
+            to[..depth.len()].copy_from_slice(from);
+        }
+    }
+
+    /// Multiplies these rows of A, which are in the block from its row `at` on, with the panel of W that begins at column
+    /// `left` of C. What the next panel is made of, which begins `ahead`, comes into the cache meanwhile.
+    #[inline(always)]
+    fn columns<S: Simd>(
+        &mut self,
+        simd: S,
+        left: usize,
+        depth: Range<usize>,
+        rows: Range<usize>,
+        at: usize,
+        ahead: (usize, usize),
+    ) {
+        let Product {
+            columns,
+            k,
+            w,
+            c,
+            c_stride,
+            ..
+        } = *self.product;
+        let width = VECTORS * S::LANES;
+        simd.enter(Pack {
+            // SAFETY: these rows lie in W, as far as the end of `depth` (`run`).
+            w: unsafe { w.add(left * k + depth.start) },
+            stride: k,
+            columns: width.min(columns - left),
+            depth: depth.len(),
+            panel: self.panel,
+        });
+        let (next, next_begin) = ahead;
+        let next_rows = width.min(columns.saturating_sub(next));
+        let tiles = rows.len().div_ceil(S::TILE_ROWS);
+        for (number, (from, to)) in parts(rows.len(), S::TILE_ROWS).enumerate() {
+            for row in next_rows * number / tiles..next_rows * (number + 1) / tiles {
+                let row = w.wrapping_add((next + row) * k);
+                for p in (next_begin..k.min(next_begin + DEPTH)).step_by(LINE) {
+                    simd.prefetch(row.wrapping_add(p));
+                }
+            }
+            let tile = Tile {
+                depth: depth.len(),
+                a: self.block[(at + from) * STRIDE..].as_ptr(),
+                panel: self.panel.as_ptr(),
+                // SAFETY: the tile lies in C (`run`).
+                c: unsafe { c.add((rows.start + from) * c_stride + left) },
+                c_stride,
+                columns: width.min(columns - left),
+                adds: depth.start > 0,
+            };
+            // SAFETY: the block has so many rows from there on, the panel so many columns, and the tile of C is this
+            // thread's.
+            unsafe { tile.run_rows(simd, to - from) };
+        }
+    }
+}
+
 /// Transposes `columns` rows of `depth` numbers, `stride` apart, to a panel of `depth` rows of two vectors; what is
-/// missing to the second one, or to the first, is zero.
-///
-/// # Safety
-/// The rows can be read.
-#[inline(always)]
-unsafe fn pack<S: Simd>(
-    simd: S,
+/// missing to the second one, or to the first, is zero. Whoever makes it promises that the rows can be read.
+struct Pack<'a> {
     w: *const f32,
     stride: usize,
     columns: usize,
     depth: usize,
-    panel: &mut [f32],
-) {
-    let width = VECTORS * S::LANES;
-    assert!(depth <= DEPTH && columns <= width && panel.len() >= DEPTH * width);
-    let whole = columns / S::LANES * S::LANES;
-    let quads = depth / 4 * 4;
-    let to = panel.as_mut_ptr();
-    for v in (0..whole).step_by(S::LANES) {
-        for p in (0..quads).step_by(4) {
-            let mut of_rows = [simd.splat(0.0); 4];
-            for (j, rows) in of_rows.iter_mut().enumerate() {
-                // SAFETY: rows v to v + LANES are there, columns p to p + 4 too; group g of vector j is row v + 4g + j.
-                *rows = unsafe { simd.load_groups(w.add((v + j) * stride + p), 4 * stride) };
-            }
-            for (i, column) in simd.transpose_groups(of_rows).into_iter().enumerate() {
-                // SAFETY: a panel has DEPTH rows, more than p + 3, of `width` numbers, which is at least v + LANES.
-                unsafe { simd.store(to.add((p + i) * width + v), column) };
+    panel: &'a mut [f32],
+}
+
+impl Op for Pack<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self {
+            w,
+            stride,
+            columns,
+            depth,
+            panel,
+        } = self;
+        let width = VECTORS * S::LANES;
+        assert!(depth <= DEPTH && columns <= width && panel.len() >= DEPTH * width);
+        let whole = columns / S::LANES * S::LANES;
+        let quads = depth / 4 * 4;
+        let to = panel.as_mut_ptr();
+        for v in (0..whole).step_by(S::LANES) {
+            for p in (0..quads).step_by(4) {
+                let mut of_rows = [simd.splat(0.0); 4];
+                for (j, rows) in of_rows.iter_mut().enumerate() {
+                    // SAFETY: rows v to v + LANES are there, columns p to p + 4 too; group g of vector j is row v + 4g + j.
+                    *rows = unsafe { simd.load_groups(w.add((v + j) * stride + p), 4 * stride) };
+                }
+                for (i, column) in simd.transpose_groups(of_rows).into_iter().enumerate() {
+                    // SAFETY: a panel has DEPTH rows, more than p + 3, of `width` numbers, which is at least v + LANES.
+                    unsafe { simd.store(to.add((p + i) * width + v), column) };
+                }
             }
         }
-    }
-    // What the vectors left: the ends of all rows, and the last rows.
-    let ends = (quads..depth, 0..whole);
-    let last = (if whole < width { 0..depth } else { 0..0 }, whole..width);
-    for (depths, rows) in [ends, last] {
-        for p in depths {
-            for j in rows.clone() {
-                panel[p * width + j] = if j < columns {
-                    // SAFETY: the number lies in a row that can be read.
-                    unsafe { *w.add(j * stride + p) }
-                } else {
-                    0.0
-                };
+        // What the vectors left: the ends of all rows, and the last rows.
+        let ends = (quads..depth, 0..whole);
+        let last = (if whole < width { 0..depth } else { 0..0 }, whole..width);
+        for (depths, rows) in [ends, last] {
+            for p in depths {
+                for j in rows.clone() {
+                    panel[p * width + j] = if j < columns {
+                        // SAFETY: the number lies in a row that can be read.
+                        unsafe { *w.add(j * stride + p) }
+                    } else {
+                        0.0
+                    };
+                }
             }
         }
     }
