@@ -3,7 +3,7 @@
 use super::{StateDirectory, StateError};
 use crate::bench::Unfinished;
 use crate::profile::Conditions;
-use crate::workload::Workload;
+use crate::workload::{KERNEL_REVISION, Workload};
 use serde::{Deserialize, Serialize};
 use std::hash::{DefaultHasher, Hasher};
 
@@ -17,6 +17,9 @@ const MAX_BYTES: u64 = 16 << 20;
 pub struct Begun {
     /// The program: another version may decide otherwise.
     version: String,
+    /// The revision of our kernels: samples of others are no samples of these.
+    #[serde(default)]
+    kernels: u32,
     /// The machine's id.
     machine: String,
     /// Kernel, budget and the like.
@@ -28,6 +31,7 @@ impl Begun {
     pub fn now(machine: &str, conditions: &Conditions) -> Self {
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            kernels: KERNEL_REVISION,
             machine: machine.to_owned(),
             // The team is known only once a worker runs; its library stands for it.
             conditions: Conditions {
