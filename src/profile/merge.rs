@@ -47,14 +47,16 @@ impl Profile {
     /// Does it say more about a workload than this fresh verdict, which may have been cut short?
     ///
     /// A verdict without a count says less than one with a count. One that was cut short says less than a conclusive
-    /// one, and less than an inconclusive one that was surer. A doubtful one says no more than any other.
+    /// one, and less than an inconclusive one that was surer. A doubtful one says less than any other.
     pub fn says_more(&self, fresh: &Entry, is_cut: bool) -> bool {
         self.entry(&fresh.name).is_some_and(|old| {
             let surer = old.stop.is_conclusive() || old.p_within > fresh.p_within;
             old.shape == fresh.shape
                 && old.latency.is_some()
                 && (old.doubt().is_none() || old.doubt() == fresh.doubt())
-                && (fresh.latency.is_none() || is_cut && surer)
+                && (fresh.latency.is_none()
+                    || is_cut && surer
+                    || old.doubt().is_none() && fresh.doubt().is_some())
         })
     }
 
@@ -67,8 +69,11 @@ impl Profile {
             self.merge([fresh], order, spent_s);
         } else {
             log::warn!(
-                "{name}: the earlier verdict stays, as this time none was reached ({})",
-                fresh.stop
+                "{name}: the earlier verdict stays, as this time {}",
+                fresh.doubt().map_or_else(
+                    || format!("none was reached ({})", fresh.stop),
+                    |doubt| format!("it was {doubt}")
+                )
             );
             self.merge([], order, spent_s);
         }
@@ -209,6 +214,11 @@ mod tests {
             ..undecided(&stated, 0.1)
         };
         assert!(sure.says_more(&cut, true));
+        let capped = Entry {
+            isa_cap: Some("sse2".to_owned()),
+            ..stated
+        };
+        assert!(sure.says_more(&capped, false));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::protocol::{Greeting, Kernels, Open, Opened, Order, Outcome, Reply, Re
 use super::team::{self, TeamChoice, TeamError};
 use super::timing::{Station, Stopwatch};
 use crate::machine::{CoreCache, affinity};
+use crate::units::CpuSet;
 use crate::workload::{KERNEL_REVISION, Level};
 use std::io::{self, BufRead, Write};
 use std::path::PathBuf;
@@ -53,7 +54,7 @@ pub fn serve(terms: Terms, input: impl BufRead, mut output: impl Write) -> Resul
             revision: KERNEL_REVISION,
             level: isa.level(),
             highest: Isa::best(None).level(),
-            core: kernel::measure_core(isa, &terms.caches),
+            core: on_first_cpu(&all_cpus, || kernel::measure_core(isa, &terms.caches)),
         }),
     };
     say(&mut output, &greeting)?;
@@ -72,6 +73,17 @@ pub fn serve(terms: Terms, input: impl BufRead, mut output: impl Write) -> Resul
         say(&mut output, &Reply { id, outcome })?;
     }
     Ok(())
+}
+
+/// Runs this on the CPU whose caches are known, where the system lets it.
+fn on_first_cpu<T>(all_cpus: &CpuSet, measure: impl FnOnce() -> T) -> T {
+    let first: CpuSet = all_cpus.first().into_iter().collect();
+    let is_bound = affinity::set_current(&first).is_ok();
+    let measured = measure();
+    if is_bound && let Err(error) = affinity::set_current(all_cpus) {
+        log::warn!("the CPU mask cannot be widened again: {error}");
+    }
+    measured
 }
 
 fn prepare(

@@ -55,18 +55,23 @@ impl Roofline {
             Residency::Cache => 0,
         };
         let staying = shape.bytes() - rotating;
+        // Where no cache is known, what lies in one is read at a rate that nobody knows.
+        let knows_caches = core.reads.iter().any(|read| read.holds_bytes.is_some());
+        if residency == Residency::Cache && !knows_caches {
+            return None;
+        }
         let rate = |holds: &dyn Fn(u64) -> bool| {
             let reads = core.reads.iter();
             let mut fitting = reads.filter(|read| read.holds_bytes.is_none_or(holds));
-            fitting.next().map(|read| read.gb_per_s * 1e9)
+            fitting.next().map_or(0.0, |read| read.gb_per_s * 1e9)
         };
-        let seconds = |amount: u64, per_second: f64| {
-            let seconds = amount as f64 / per_second;
-            (amount == 0 || seconds.is_finite()).then_some(if amount == 0 { 0.0 } else { seconds })
+        let seconds = |amount: u64, per_second: f64| match amount {
+            0 => Some(0.0),
+            _ => Some(amount as f64 / per_second).filter(|seconds| seconds.is_finite()),
         };
         let arithmetic = seconds(shape.flops(), core.gflops * 1e9)?;
-        let traffic = seconds(rotating, rate(&|_| false)?)?
-            + seconds(staying, rate(&|bytes| bytes >= staying)?)?;
+        let traffic = seconds(rotating, rate(&|_| false))?
+            + seconds(staying, rate(&|bytes| bytes >= staying))?;
         let bound = if arithmetic > traffic {
             Bound::Arithmetic
         } else {
@@ -155,6 +160,19 @@ mod tests {
         // 2 · 8³ operations take 10 ns, less than a call
         assert_eq!(of("gemm:8x8x8:f32", Residency::Cache).seconds, None);
         let shape = "gemm:256x256x256:f32".parse().unwrap();
+        let blind = CoreRates {
+            reads: vec![ReadRate {
+                holds_bytes: None,
+                gb_per_s: 10.0,
+            }],
+            ..core()
+        };
+        assert_eq!(Roofline::of(&shape, Residency::Cache, &blind), None);
+        assert!(Roofline::of(&shape, Residency::Memory, &blind).is_some());
+        let mut no_memory = core();
+        no_memory.reads.pop();
+        assert!(Roofline::of(&shape, Residency::Cache, &no_memory).is_some());
+        assert_eq!(Roofline::of(&shape, Residency::Memory, &no_memory), None);
         let unmeasured = CoreRates::default();
         assert_eq!(Roofline::of(&shape, Residency::Cache, &unmeasured), None);
         let no_peak = CoreRates {

@@ -14,17 +14,22 @@ rig=$(realpath -e ../shared/arm64-rig 2>/dev/null) || skip "../shared/arm64-rig 
 root=${THREADTUNE_ARM64:-${HOME:?}/.cache/threadtune/arm64}
 unmount() {
   for place in proc dev root/.cargo/registry; do
-    ! mountpoint -q "$root/$place" || umount "$root/$place"
+    ! mountpoint -q "$root/$place" || umount "$root/$place" || umount -l "$root/$place" || true
   done
 }
 trap unmount EXIT
 if [ ! -e "$root/made" ]; then
+  # Only what this script began is removed.
+  if [ -e "$root" ] && [ ! -e "$root.log" ]; then
+    echo "$root is not a root file system of this script's; remove it, or set THREADTUNE_ARM64" >&2
+    exit 1
+  fi
   unmount
   rm -rf --one-file-system "$root"
   mkdir -p "$root"
   timeout 900 bash "$rig/build.sh" "$root" >"$root.log" 2>&1 || { tail "$root.log" >&2; exit 1; }
   DEBIAN_FRONTEND=noninteractive timeout 300 chroot "$root" \
-    apt-get install -y -q --no-install-recommends dpkg-dev >>"$root.log" 2>&1
+    apt-get install -y -q --no-install-recommends dpkg-dev >>"$root.log" 2>&1 || { tail "$root.log" >&2; exit 1; }
   touch "$root/made"
 fi
 

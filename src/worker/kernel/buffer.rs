@@ -62,7 +62,14 @@ impl Buffer {
         count: usize,
         copy: impl Fn(u64) -> Result<T, OutOfMemory>,
     ) -> Result<Vec<T>, OutOfMemory> {
-        (0..count as u64).map(copy).collect()
+        let mut copies = Vec::new();
+        copies.try_reserve_exact(count).map_err(|_| OutOfMemory {
+            bytes: (count * size_of::<T>()) as u64,
+        })?;
+        for number in 0..count as u64 {
+            copies.push(copy(number)?);
+        }
+        Ok(copies)
     }
 
     /// Zeros.

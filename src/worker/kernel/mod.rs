@@ -18,6 +18,7 @@ mod loops;
 mod norm;
 mod packed;
 mod partition;
+mod peak;
 mod stream;
 
 pub use self::core_rates::measure as measure_core;

@@ -254,6 +254,29 @@ mod tests {
     }
 
     #[test]
+    fn a_softmax_of_large_numbers_neither_overflows_nor_loses_digits() {
+        for isa in Isa::all() {
+            let input: Vec<f32> = (0..50).map(|i| 200.0 - i as f32 / 8.0).collect();
+            let mut out = [0.0; 50];
+            isa.run(SoftmaxRow {
+                input: &input,
+                out: &mut out,
+                next: &[],
+            });
+            let exact = |i: usize| (-(i as f64) / 8.0).exp();
+            let sum: f64 = (0..50).map(exact).sum();
+            for (i, found) in out.iter().enumerate() {
+                let error = (f64::from(*found) * sum / exact(i) - 1.0).abs();
+                assert!(
+                    error < 2e-6,
+                    "{}: element {i} is off by {error}",
+                    isa.level()
+                );
+            }
+        }
+    }
+
+    #[test]
     fn a_normalised_row_has_a_root_mean_square_of_one() {
         let input: Vec<f32> = (0..100).map(|i| i as f32).collect();
         for isa in Isa::all() {

@@ -428,7 +428,8 @@ mod tests {
     use super::*;
 
     /// Both operands hold small whole numbers, so that every order of summing gives the same sums exactly.
-    fn product(isa: Isa, rows: usize, columns: usize, k: usize) {
+    fn product(blocking: Blocking, rows: usize, columns: usize, k: usize) {
+        let isa = blocking.isa;
         let a: Vec<f32> = (0..rows * k).map(|i| (i * 7 % 11) as f32 - 5.0).collect();
         let w: Vec<f32> = (0..columns * k)
             .map(|i| (i * 5 % 13) as f32 - 6.0)
@@ -438,7 +439,7 @@ mod tests {
         // SAFETY: the vectors are as large as it says, and nobody else uses them.
         unsafe {
             run(
-                Blocking::of(isa, &[]),
+                blocking,
                 &Product {
                     rows,
                     columns,
@@ -469,14 +470,31 @@ mod tests {
         for isa in Isa::all() {
             // all heights of a tile, all ends of a panel
             for rows in 1..=15 {
-                product(isa, rows, 33, 5);
+                product(Blocking::of(isa, &[]), rows, 33, 5);
             }
             for columns in 1..=65 {
-                product(isa, 5, columns, 7);
+                product(Blocking::of(isa, &[]), 5, columns, 7);
             }
             // more than one block along each side
             for (rows, columns, k) in [(1, 1, 1), (17, 40, 257), (170, 3, 64), (337, 35, 513)] {
-                product(isa, rows, columns, k);
+                product(Blocking::of(isa, &[]), rows, columns, k);
+            }
+        }
+    }
+
+    #[test]
+    fn every_order_of_blocks_gives_the_exact_sums() {
+        let second = CoreCache {
+            level: 2,
+            bytes: 2 << 20,
+            share_bytes: 2 << 20,
+        };
+        for isa in Isa::all() {
+            let large = Blocking::of(isa, &[second]);
+            // all of A at once, at several depths; several blocks; neither rows nor columns in whole tiles
+            for (rows, columns, k) in [(50, 33, 513), (1000, 35, 300), (16, 70, 1030)] {
+                product(large, rows, columns, k);
+                product(Blocking::of(isa, &[]), rows, columns, k);
             }
         }
     }
