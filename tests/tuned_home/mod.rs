@@ -17,7 +17,7 @@ pub const TINY: &str = "[[workload]]\nname = \"a\"\nshape = \"gemm:8x8x8:f32\"\n
                     [[workload]]\nname = \"b\"\nshape = \"triad:1000:f32\"\nresidency = \"cache\"\n";
 
 /// The first workload keeps its worker busy for seconds; the second is done at once.
-pub const LONG_THEN_TINY: &str = "[[workload]]\nname = \"long\"\nshape = \"gemm:4096x4096x8192:f32\"\nresidency = \"cache\"\n\
+pub const LONG_THEN_TINY: &str = "[[workload]]\nname = \"long\"\nshape = \"gemm:8192x4096x8192:f32\"\nresidency = \"cache\"\n\
                               [[workload]]\nname = \"tiny\"\nshape = \"gemm:8x8x8:f32\"\nresidency = \"cache\"\n";
 
 pub struct Home {
