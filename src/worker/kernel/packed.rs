@@ -9,30 +9,21 @@
 // Vector code is compiled per instruction set, so everything below the dispatch must be inlined there.
 #![allow(clippy::inline_always)]
 
+mod tile;
+
+use self::tile::{DEPTH, MOST_PANEL, Pack, STRIDE, Tile, VECTORS};
 use super::buffer::LINE;
-use super::isa::{Isa, MOST_ROWS, Op, Simd};
+use super::isa::{Isa, Op, Simd};
 use crate::machine::CoreCache;
 use std::cell::RefCell;
 use std::ops::Range;
 
-/// Elements of the common side in a block.
-const DEPTH: usize = 256;
-/// From one row of a copied block of A to the next. A little more than [`DEPTH`], so that rows do not all fall into the
-/// same few sets of a cache.
-const STRIDE: usize = DEPTH + LINE;
 /// Rows of A in the smallest block, a multiple of the rows of every level's tile.
 const LEAST_ROWS: usize = 84;
 /// A block of A takes at most this much.
 const MOST_BLOCK_BYTES: u64 = 1 << 20;
 /// The second-level cache of a core that tells nothing: no processor of the last decade has a smaller one.
 const CORE_CACHE_BYTES: u64 = 256 << 10;
-/// Vectors in a row of the innermost tile.
-const VECTORS: usize = 2;
-/// The most numbers in a panel.
-const MOST_PANEL: usize = DEPTH * MOST_COLUMNS;
-/// The most numbers in a row of the innermost tile.
-const MOST_COLUMNS: usize = VECTORS * 16;
-
 /// At which level, and in how large blocks, products are computed.
 #[derive(Debug, Clone, Copy)]
 pub struct Blocking {
@@ -246,179 +237,6 @@ impl Blocks<'_> {
             // SAFETY: the block has so many rows from there on, the panel so many columns, and the tile of C is this
             // thread's.
             unsafe { tile.run_rows(simd, to - from) };
-        }
-    }
-}
-
-/// Transposes `columns` rows of `depth` numbers, `stride` apart, to a panel of `depth` rows of two vectors; what is
-/// missing to the second one, or to the first, is zero. Whoever makes it promises that the rows can be read.
-struct Pack<'a> {
-    w: *const f32,
-    stride: usize,
-    columns: usize,
-    depth: usize,
-    panel: &'a mut [f32],
-}
-
-impl Op for Pack<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let Self {
-            w,
-            stride,
-            columns,
-            depth,
-            panel,
-        } = self;
-        let width = VECTORS * S::LANES;
-        assert!(depth <= DEPTH && columns <= width && panel.len() >= DEPTH * width);
-        let whole = columns / S::LANES * S::LANES;
-        let quads = depth / 4 * 4;
-        let to = panel.as_mut_ptr();
-        for v in (0..whole).step_by(S::LANES) {
-            for p in (0..quads).step_by(4) {
-                let mut of_rows = [simd.splat(0.0); 4];
-                for (j, rows) in of_rows.iter_mut().enumerate() {
-                    // SAFETY: rows v to v + LANES are there, columns p to p + 4 too; group g of vector j is row v + 4g + j.
-                    *rows = unsafe { simd.load_groups(w.add((v + j) * stride + p), 4 * stride) };
-                }
-                for (i, column) in simd.transpose_groups(of_rows).into_iter().enumerate() {
-                    // SAFETY: a panel has DEPTH rows, more than p + 3, of `width` numbers, which is at least v + LANES.
-                    unsafe { simd.store(to.add((p + i) * width + v), column) };
-                }
-            }
-        }
-        // What the vectors left: the ends of all rows, and the last rows.
-        let ends = (quads..depth, 0..whole);
-        let last = (if whole < width { 0..depth } else { 0..0 }, whole..width);
-        for (depths, rows) in [ends, last] {
-            for p in depths {
-                for j in rows.clone() {
-                    panel[p * width + j] = if j < columns {
-                        // SAFETY: the number lies in a row that can be read.
-                        unsafe { *w.add(j * stride + p) }
-                    } else {
-                        0.0
-                    };
-                }
-            }
-        }
-    }
-}
-
-/// The innermost tile.
-#[derive(Clone, Copy)]
-struct Tile {
-    depth: usize,
-    /// Rows [`STRIDE`] apart.
-    a: *const f32,
-    /// Rows of two vectors.
-    panel: *const f32,
-    c: *mut f32,
-    c_stride: usize,
-    /// So many numbers of a row are stored.
-    columns: usize,
-    /// To what is in C already.
-    adds: bool,
-}
-
-impl Tile {
-    /// With so many rows.
-    ///
-    /// # Safety
-    /// All operands are as large as the tile says, and nobody else uses its part of C.
-    #[inline(always)]
-    unsafe fn run_rows<S: Simd>(self, simd: S, rows: usize) {
-        const { assert!(MOST_ROWS == 14) };
-        macro_rules! of_rows {
-            ($($n:literal)*) => {
-                match rows {
-                    $($n if $n <= S::TILE_ROWS => {
-                        if self.columns > S::LANES {
-                            simd.enter(Fixed::<$n, VECTORS>(self));
-                        } else {
-                            simd.enter(Fixed::<$n, 1>(self));
-                        }
-                    })*
-                    _ => unreachable!("a tile has at most TILE_ROWS rows"),
-                }
-            };
-        }
-        of_rows!(1 2 3 4 5 6 7 8 9 10 11 12 13 14);
-    }
-}
-
-/// A tile of `ROWS` rows, each of `WIDE` vectors. Made by [`Tile::run_rows`] only, whose caller promises what it needs.
-struct Fixed<const ROWS: usize, const WIDE: usize>(Tile);
-
-impl<const ROWS: usize, const WIDE: usize> Op for Fixed<ROWS, WIDE> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let tile = self.0;
-        if tile.adds {
-            // It is there by the time that the sums are.
-            for i in 0..ROWS {
-                for v in 0..WIDE {
-                    simd.prefetch(tile.c.wrapping_add(i * tile.c_stride + v * S::LANES));
-                }
-            }
-        }
-        let mut sums = [[simd.splat(0.0); WIDE]; ROWS];
-        for p in 0..tile.depth {
-            let mut weights = [simd.splat(0.0); WIDE];
-            for v in 0..WIDE {
-                // SAFETY: a panel has `depth` rows of two vectors.
-                weights[v] = unsafe { simd.load(tile.panel.add((p * VECTORS + v) * S::LANES)) };
-            }
-            for i in 0..ROWS {
-                // SAFETY: the block has `ROWS` rows from here on, of at least `depth` numbers.
-                let activation = simd.splat(unsafe { *tile.a.add(i * STRIDE + p) });
-                for v in 0..WIDE {
-                    sums[i][v] = simd.mul_add(activation, weights[v], sums[i][v]);
-                }
-            }
-        }
-        // Each of the three ways out is a loop so small that it is unrolled: sums that are indexed by a variable anywhere
-        // lie in memory everywhere.
-        let is_whole = tile.columns == WIDE * S::LANES;
-        if is_whole && !tile.adds {
-            for i in 0..ROWS {
-                for v in 0..WIDE {
-                    // SAFETY: the tile of C has `ROWS` rows of `columns` numbers, `c_stride` apart.
-                    unsafe { simd.store(tile.c.add(i * tile.c_stride + v * S::LANES), sums[i][v]) };
-                }
-            }
-        } else if is_whole {
-            for i in 0..ROWS {
-                for v in 0..WIDE {
-                    // SAFETY: as above.
-                    unsafe {
-                        let at = tile.c.add(i * tile.c_stride + v * S::LANES);
-                        simd.store(at, simd.add(simd.load(at), sums[i][v]));
-                    }
-                }
-            }
-        } else {
-            let mut whole = [[0.0; MOST_COLUMNS]; ROWS];
-            for i in 0..ROWS {
-                for v in 0..WIDE {
-                    // SAFETY: a row of `whole` has room for the longest vectors.
-                    unsafe { simd.store(whole[i].as_mut_ptr().add(v * S::LANES), sums[i][v]) };
-                }
-            }
-            for (i, row) in whole.iter().enumerate() {
-                for (j, sum) in row.iter().enumerate().take(tile.columns) {
-                    // SAFETY: as above.
-                    unsafe {
-                        let at = tile.c.add(i * tile.c_stride + j);
-                        *at = if tile.adds { *at + sum } else { *sum };
-                    }
-                }
-            }
         }
     }
 }
