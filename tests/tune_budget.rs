@@ -6,6 +6,7 @@ use std::fs;
 use std::process::Output;
 use threadtune::profile::{Entry, Latency, StopReason, save};
 use threadtune::units::ThreadCount;
+use threadtune::workload::Catalog;
 use tuned_home::*;
 
 /// Runs `tune` with less time than it takes to fill the first workload's data, on any machine.
@@ -93,7 +94,9 @@ fn a_verdict_that_was_cut_short_replaces_no_conclusive_one() {
     let tiny = home.tune(LONG_THEN_TINY).arg("tiny").output().unwrap();
     assert_eq!(tiny.status.code(), Some(0), "{}", text(&tiny.stderr));
     let mut profile = home.profile();
-    let long = conclusive(&profile.workloads[0], "long", "gemm:4096x4096x8192:f32");
+    let catalog = Catalog::parse(LONG_THEN_TINY).unwrap();
+    let shape = &catalog.get("long").unwrap().shape;
+    let long = conclusive(&profile.workloads[0], "long", &shape.to_string());
     profile.merge([long.clone()], &["long", "tiny"], 0.0);
     save(&home.profile_path(), &profile).unwrap();
 
