@@ -24,6 +24,12 @@ const LEAST_ROWS: usize = 84;
 const MOST_BLOCK_BYTES: u64 = 1 << 20;
 /// The second-level cache of a core that tells nothing: no processor of the last decade has a smaller one.
 const CORE_CACHE_BYTES: u64 = 256 << 10;
+/// A product of so few rows waits for its weights.
+const NARROW_ROWS: usize = 24;
+/// Elements of the common side in its blocks: what it reads ahead, its panel and its rows of A stay in the first-level
+/// cache together.
+const NARROW_DEPTH: usize = DEPTH / 2;
+
 /// At which level, and in how large blocks, products are computed.
 #[derive(Debug, Clone, Copy)]
 pub struct Blocking {
@@ -96,8 +102,12 @@ thread_local! {
 /// # Safety
 /// A and W can be read and are not written meanwhile, and nobody else uses the tile of C, which can be written.
 pub unsafe fn run(blocking: Blocking, product: &Product) {
-    let depths = product.k.div_ceil(DEPTH).max(1);
-    let all = product.rows * depths;
+    let depth = if product.rows <= NARROW_ROWS {
+        NARROW_DEPTH
+    } else {
+        DEPTH
+    };
+    let all = product.rows * product.k.div_ceil(depth).max(1);
     let rows = if all <= blocking.rows {
         all
     } else {
@@ -109,6 +119,7 @@ pub unsafe fn run(blocking: Blocking, product: &Product) {
         blocking.isa.run(Blocks {
             product,
             rows,
+            depth,
             panel,
             block,
         });
@@ -120,6 +131,8 @@ struct Blocks<'a> {
     product: &'a Product,
     /// The most rows of a block: all rows of A at all depths, if so many.
     rows: usize,
+    /// The most elements of the common side in a block.
+    depth: usize,
     panel: &'a mut [f32],
     block: &'a mut [f32],
 }
@@ -140,7 +153,7 @@ impl Op for Blocks<'_> {
             rows, columns, k, ..
         } = *self.product;
         let width = VECTORS * S::LANES;
-        let depths = parts(k, DEPTH);
+        let depths = parts(k, self.depth);
         if rows * depths.clone().count() <= self.rows {
             // All of A is copied once; rows of W are read from one end to the other.
             for (number, (begin, end)) in depths.clone().enumerate() {
@@ -220,7 +233,7 @@ impl Blocks<'_> {
         for (number, (from, to)) in parts(rows.len(), S::TILE_ROWS).enumerate() {
             for row in next_rows * number / tiles..next_rows * (number + 1) / tiles {
                 let row = w.wrapping_add((next + row) * k);
-                for p in (next_begin..k.min(next_begin + DEPTH)).step_by(LINE) {
+                for p in (next_begin..k.min(next_begin + self.depth)).step_by(LINE) {
                     simd.prefetch(row.wrapping_add(p));
                 }
             }

@@ -101,6 +101,10 @@ unsafe extern "C" fn trampoline(data: *mut c_void) {
 
 impl Fork for OpenMpFork {
     fn region(&self, work: Work<'_>) {
+        // As libraries do, which ask the runtime for nothing where one thread is enough.
+        if self.threads == ThreadCount::ONE {
+            return work(0, 1);
+        }
         let call = Call {
             work,
             symbols: self.symbols,
