@@ -122,6 +122,7 @@ pub fn plain(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::profile::parse;
+    use crate::workload::KERNEL_REVISION;
     use std::path::Path;
 
     #[test]
@@ -160,10 +161,13 @@ gemm-bf16-64             1   3.00 µs   2.97–3.03 µs    4.17×  separated    
         assert_eq!(
             lines[lines.len() - 2..],
             [
-                "? matmul-256, gemv-2048x2048: measured with kernels older than revision 2, whose speed was another; run \
-                 `threadtune tune --missing`",
+                format!(
+                    "? matmul-256, gemv-2048x2048: measured with kernels older than revision {KERNEL_REVISION}, whose speed \
+                     was another; run `threadtune tune --missing`"
+                ),
                 "? llama3.2-1b/decode: measured with kernels capped at sse2, slower than those that this processor can run; \
-                 run `threadtune tune --missing`",
+                 run `threadtune tune --missing`"
+                    .to_owned(),
             ]
         );
     }

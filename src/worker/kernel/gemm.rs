@@ -12,9 +12,6 @@ use super::partition::{grid, part};
 /// Tiles begin on multiples of this.
 const GRAIN: usize = 16;
 
-/// Up to so many rows of A, dot products are faster: packing transposes weights that are used a few times only.
-const FEW_ROWS: usize = 12;
-
 /// A matrix product over rotating copies of the weights B.
 pub struct Gemm {
     blocking: Blocking,
@@ -82,7 +79,7 @@ impl Kernel for Gemm {
     }
 
     unsafe fn run(&self, _step: usize, copy: usize, thread: usize, of: usize) {
-        if self.m <= FEW_ROWS {
+        if self.m <= self.blocking.few_rows() {
             return self.by_dot_products(copy, thread, of);
         }
         let (tile_rows, tile_columns) = grid(self.m, self.n, GRAIN, of);

@@ -15,6 +15,7 @@ use self::tile::{DEPTH, MOST_PANEL, Pack, STRIDE, Tile, VECTORS};
 use super::buffer::LINE;
 use super::isa::{Isa, Op, Simd};
 use crate::machine::CoreCache;
+use crate::workload::Level;
 use std::cell::RefCell;
 use std::ops::Range;
 
@@ -49,6 +50,15 @@ impl Blocking {
         Self {
             isa,
             rows: (rows / LEAST_ROWS * LEAST_ROWS).max(LEAST_ROWS),
+        }
+    }
+
+    /// Up to so many rows of A, dot products are faster: blocks transpose weights, which rows of short vectors make up
+    /// for later.
+    pub fn few_rows(self) -> usize {
+        match self.isa.level() {
+            Level::Sse2 | Level::Portable => 16,
+            Level::Avx512 | Level::Avx2 | Level::Neon => 12,
         }
     }
 }
