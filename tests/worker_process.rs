@@ -1,5 +1,6 @@
 //! The supervisor's side of a worker that does not behave: what it says, and that it always comes back.
 
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -303,6 +304,56 @@ fn a_worker_that_wants_more_memory_than_it_may_have_says_so_and_goes_on() {
     );
     assert!(worker.is_usable());
     worker.open(&needs(1024)).unwrap();
+}
+
+#[test]
+fn threads_that_find_no_memory_of_their_own_say_so_and_the_worker_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    // Without that threshold memory that was freed is kept, and would do.
+    let script = format!(
+        "echo $$ >{0}/pid\nexport MALLOC_MMAP_THRESHOLD_=65536\nexec {1} \"$@\"",
+        directory.path().display(),
+        env!("CARGO_BIN_EXE_threadtune")
+    );
+    let mut real = settings(program(&directory, &script));
+    real.deadline = Duration::from_mins(1);
+    let mut worker = WorkerProcess::start(&real).unwrap();
+    let pid: i32 = fs::read_to_string(directory.path().join("pid"))
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
+    worker
+        .open(&Open {
+            shape: "gemm:64x512x512:f32".parse().unwrap(),
+            memory_limit_bytes: 1 << 30,
+            ..open()
+        })
+        .unwrap();
+    // Its data are there, and nothing more will be.
+    let none = Rlimit {
+        // Linux takes zero for no limit where the other one is none.
+        current: Some(4096),
+        maximum: None,
+    };
+    let before = prlimit(Pid::from_raw(pid), Resource::Data, none).unwrap();
+    let all: Vec<u32> = affinity::current().unwrap().iter().collect();
+    let cpus = |_| all.clone();
+    let one = Arm {
+        threads: ThreadCount::ONE,
+        placement: Placement::Unbound,
+    };
+    let plan = [(one, Calls::ONE)];
+    let error = WorkerBench::new(&mut worker, &cpus)
+        .block(&plan)
+        .unwrap_err();
+    assert!(
+        matches!(&error, BenchError::Failed(why) if why.contains("memory ran out (the system refused another 1 MiB")),
+        "{error}"
+    );
+    assert!(worker.is_usable());
+    prlimit(Pid::from_raw(pid), Resource::Data, before).unwrap();
+    WorkerBench::new(&mut worker, &cpus).block(&plan).unwrap();
 }
 
 #[test]

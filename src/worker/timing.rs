@@ -103,6 +103,7 @@ impl Stopwatch {
                 } else {
                     Ok(())
                 }
+                .and_then(|()| self.reserve(fork, order.threads.get()))
                 .map(|()| self.timed(fork, order, &cpus, machine));
             })
             .map_err(|e| e.to_string())?;
@@ -158,6 +159,16 @@ impl Stopwatch {
         }
     }
 
+    /// Gives each thread of a team that is new to the workload the memory that it needs for itself.
+    fn reserve(&self, fork: &dyn Fork, threads: u32) -> Result<(), String> {
+        if self.per_call.contains_key(&threads) {
+            return Ok(());
+        }
+        on_each(fork, &|_, _| {
+            self.work.reserve().map_err(|why| why.to_string())
+        })
+    }
+
     /// Wakes the team and brings code and data where they are between back-to-back calls; what a call is expected
     /// to take. The very first call of the workload is timed by itself.
     fn warm_up(&mut self, fork: &dyn Fork, threads: u32) -> Duration {
@@ -196,25 +207,31 @@ impl Stopwatch {
     }
 }
 
-/// Gives each thread of the team its mask, and checks that it holds.
-fn place(fork: &dyn Fork, order: &SampleOrder, cpus: &CpuSet) -> Result<(), String> {
+/// Runs `work` on each thread of the team, given its number and how many there are; what the first one that fails says.
+fn on_each(
+    fork: &dyn Fork,
+    work: &(dyn Fn(usize, usize) -> Result<(), String> + Sync),
+) -> Result<(), String> {
     let refused = Mutex::new(None);
-    let refuse = |why: String| {
-        if let Ok(mut refused) = refused.lock() {
-            refused.get_or_insert(why);
-        }
-    };
     fork.region(&|thread, of| {
-        if of != order.threads.as_usize() {
-            refuse(format!(
-                "the runtime gave {of} threads instead of {}",
-                order.threads
-            ));
-        } else if let Err(why) = place_thread(thread, order, cpus) {
-            refuse(why);
+        if let (Err(why), Ok(mut refused)) = (work(thread, of), refused.lock()) {
+            refused.get_or_insert(why);
         }
     });
     refused.into_inner().unwrap_or(None).map_or(Ok(()), Err)
+}
+
+/// Gives each thread of the team its mask, and checks that it holds.
+fn place(fork: &dyn Fork, order: &SampleOrder, cpus: &CpuSet) -> Result<(), String> {
+    on_each(fork, &|thread, of| {
+        if of != order.threads.as_usize() {
+            return Err(format!(
+                "the runtime gave {of} threads instead of {}",
+                order.threads
+            ));
+        }
+        place_thread(thread, order, cpus)
+    })
 }
 
 /// Binds the calling thread to its CPU; one that is not to be bound starts there and may then go where it likes.

@@ -78,6 +78,13 @@ impl Kernel for Gemm {
         self.weights.len()
     }
 
+    fn reserve(&self) -> Result<(), OutOfMemory> {
+        if self.m <= self.blocking.few_rows() {
+            return Ok(());
+        }
+        packed::reserve(self.blocking, self.m, self.k)
+    }
+
     unsafe fn run(&self, _step: usize, copy: usize, thread: usize, of: usize) {
         if self.m <= self.blocking.few_rows() {
             return self.by_dot_products(copy, thread, of);

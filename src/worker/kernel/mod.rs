@@ -51,6 +51,11 @@ trait Kernel: Send + Sync {
     /// How many distinct copies of its data there are, at least 1.
     fn copies(&self) -> usize;
 
+    /// Called on each thread of a team before its first call: allocates what a thread needs for itself.
+    fn reserve(&self) -> Result<(), OutOfMemory> {
+        Ok(())
+    }
+
     /// A few numbers of the last call's result.
     #[cfg(test)]
     fn result(&self, count: usize) -> Vec<f32>;
@@ -72,6 +77,11 @@ impl Prepared {
         (0..self.kernel.steps())
             .filter(|step| !self.kernel.is_serial(*step))
             .count()
+    }
+
+    /// Allocates what the calling thread needs for itself; each thread of a team calls it before its first call.
+    pub(in crate::worker) fn reserve(&self) -> Result<(), PrepareError> {
+        Ok(self.kernel.reserve()?)
     }
 
     /// One call on the next copy of the data; `around` is given each thread's share of each region, to run it.

@@ -12,7 +12,7 @@
 mod tile;
 
 use self::tile::{DEPTH, MOST_PANEL, Pack, STRIDE, Tile, VECTORS};
-use super::buffer::LINE;
+use super::buffer::{LINE, OutOfMemory};
 use super::isa::{Isa, Op, Simd};
 use crate::machine::CoreCache;
 use crate::workload::Level;
@@ -90,16 +90,25 @@ struct Scratch(Vec<CacheLine>);
 struct CacheLine([f32; LINE]);
 
 impl Scratch {
-    /// A panel, and a block of at least so many rows.
-    fn parts(&mut self, rows: usize) -> (&mut [f32], &mut [f32]) {
+    /// Makes room for a panel and a block of so many rows.
+    fn reserve(&mut self, rows: usize) -> Result<(), OutOfMemory> {
         let lines = (MOST_PANEL + rows * STRIDE) / LINE;
-        if self.0.len() < lines {
+        if let Some(more) = lines.checked_sub(self.0.len()) {
+            self.0.try_reserve_exact(more).map_err(|_| OutOfMemory {
+                bytes: (lines * size_of::<CacheLine>()) as u64,
+            })?;
             self.0.resize(lines, CacheLine([0.0; LINE]));
         }
+        Ok(())
+    }
+
+    /// A panel and a block, if there is room for so many rows of it.
+    fn parts(&mut self, rows: usize) -> Option<(&mut [f32], &mut [f32])> {
+        self.reserve(rows).ok()?;
         let all = self.0.as_mut_ptr().cast::<f32>();
         // SAFETY: a cache line is so many numbers, one after another, and nothing else.
         let all = unsafe { std::slice::from_raw_parts_mut(all, self.0.len() * LINE) };
-        all.split_at_mut(MOST_PANEL)
+        Some(all.split_at_mut(MOST_PANEL))
     }
 }
 
@@ -107,7 +116,16 @@ thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
-/// Computes the tile.
+/// Allocates what the calling thread needs for its tile of a product of so many rows of A, if it has not yet.
+pub fn reserve(blocking: Blocking, rows: usize, k: usize) -> Result<(), OutOfMemory> {
+    let most = rows.saturating_mul(k.div_ceil(NARROW_DEPTH).max(1));
+    SCRATCH.with_borrow_mut(|scratch| scratch.reserve(most.min(blocking.rows)))
+}
+
+/// Computes the tile, on a thread that has called [`reserve`].
+///
+/// # Panics
+/// If there is no memory for what the thread should have reserved.
 ///
 /// # Safety
 /// A and W can be read and are not written meanwhile, and nobody else uses the tile of C, which can be written.
@@ -124,7 +142,7 @@ pub unsafe fn run(blocking: Blocking, product: &Product) {
         blocking.rows.min(product.rows)
     };
     SCRATCH.with_borrow_mut(|scratch| {
-        let (panel, block) = scratch.parts(rows);
+        let (panel, block) = scratch.parts(rows).expect("the thread has reserved it");
         // The level begins here: a closure within it would not be compiled for it.
         blocking.isa.run(Blocks {
             product,

@@ -13,10 +13,12 @@ pub fn part(len: usize, grain: usize, thread: usize, of: usize) -> Range<usize> 
 /// Rows and columns of the grid of tiles into which `of` threads cut an m × n result.
 ///
 /// Of all factorisations the one whose largest tile reads the fewest elements of the operands (rows + columns), and
-/// is not larger than that of another one: what BLAS libraries aim at, too.
+/// is not larger than that of another one: what BLAS libraries aim at, too. Of two such, the one that cuts rows finer:
+/// rows of A are copied, once for each column of tiles.
 pub fn grid(m: usize, n: usize, grain: usize, of: usize) -> (usize, usize) {
     let tile = |len: usize, parts: usize| len.div_ceil(grain).div_ceil(parts) * grain;
     (1..=of)
+        .rev()
         .filter(|rows| of.is_multiple_of(*rows))
         .map(|rows| (rows, of / rows))
         .min_by_key(|&(rows, columns)| {
@@ -47,6 +49,7 @@ mod tests {
     #[test]
     fn the_grid_follows_the_result() {
         assert_eq!(grid(256, 256, 16, 1), (1, 1));
+        assert_eq!(grid(256, 256, 16, 2), (2, 1));
         assert_eq!(grid(256, 256, 16, 4), (2, 2));
         assert_eq!(grid(4, 2048, 16, 8), (1, 8));
         assert_eq!(grid(2048, 16, 16, 8), (8, 1));
