@@ -9,7 +9,7 @@ use threadtune::bench::simulated::{Disturbance, Machine, NoiseKind, SimulatedBen
 use threadtune::machine::Placement;
 use threadtune::profile::StopReason;
 use threadtune::stats::{geometric_mean, quantile};
-use threadtune::tune::{Arm, Bench, Options, Tuning, Verdict};
+use threadtune::tune::{Arm, Bench, Options, Tuning, Verdict, Warmed};
 use threadtune::units::{Calls, Nanos, ThreadCount};
 
 /// Seeds of the gates; those below 50 000 are for development.
@@ -33,11 +33,16 @@ struct Case {
 }
 
 impl Case {
-    fn decide(machine: &Machine, mut bench: SimulatedBench, seed: u64) -> Self {
+    fn decide(machine: &Machine, bench: SimulatedBench, seed: u64) -> Self {
         let options = Options {
             seed,
             ..Options::counts_only()
         };
+        let widest = Arm {
+            threads: machine.layout().logical,
+            placement: Placement::Close,
+        };
+        let mut bench = Warmed::new(bench, widest, Nanos::ZERO, &options);
         let verdict = Tuning::new(machine.layout(), options)
             .run(&mut bench)
             .expect("a simulated bench does not fail");

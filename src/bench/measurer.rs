@@ -7,13 +7,16 @@ use crate::machine::{CpuOrder, Layout, Placement};
 use crate::profile::Entry;
 use crate::tune::{
     Arm, BenchError, DriftCheck, DriftStep, Finding, Options, Placements, Progress, Step, Subject,
-    Tuning, contenders, failed_entry,
+    Tuning, Warmed, contenders, failed_entry,
 };
 use crate::units::{CpuSet, Nanos, ThreadCount};
 use crate::worker::protocol::{Greeting, Open, Opened};
 use crate::workload::{Residency, Roofline, Workload};
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
+
+/// For how long nothing has run, as far as is known, before the first workload.
+const A_LONG_TIME: Nanos = Nanos(3_600_000_000_000);
 
 /// What of the machine matters to measuring.
 #[derive(Debug, Clone)]
@@ -38,6 +41,14 @@ impl Site {
                 order.cpus_for(Placement::Spread, ThreadCount::clamped(usize::MAX))
             }
             bound => order.cpus_for(bound, arm.threads),
+        }
+    }
+
+    /// The arm that keeps most CPUs busy, as many as may be used.
+    fn widest(&self) -> Arm {
+        Arm {
+            threads: self.layout.logical,
+            placement: Placement::Close,
         }
     }
 }
@@ -81,6 +92,8 @@ pub struct Measurer {
     process: WorkerProcess,
     /// Where every sample is written, if anywhere.
     recorder: Option<Recorder>,
+    /// When the last sample ended, if there was one.
+    busy_until: Option<Instant>,
 }
 
 impl Measurer {
@@ -92,6 +105,7 @@ impl Measurer {
             site,
             process,
             recorder: None,
+            busy_until: None,
         })
     }
 
@@ -170,17 +184,30 @@ impl Measurer {
             Err(WorkerError::Stopped) => return Err(Stopped(None)),
             Err(error) => return Ok(Checked::Failed(error.to_string())),
         }
+        let rested = self.rested();
+        let widest = self.site.widest();
         let cpus = |arm| self.site.cpus_of(arm);
-        let mut bench = WorkerBench::new(&mut self.process, &cpus);
+        let bench = WorkerBench::new(&mut self.process, &cpus);
+        let mut bench = Warmed::new(bench, widest, rested, options);
         let mut check = DriftCheck::new(contenders, options);
         loop {
-            match check.step(&mut bench) {
+            let stepped = check.step(&mut bench);
+            self.busy_until = Some(Instant::now());
+            match stepped {
                 Ok(DriftStep::Progress(progress)) => on_progress(&progress),
                 Ok(DriftStep::Done(finding)) => return Ok(Checked::Found(finding)),
                 Err(BenchError::Interrupted) => return Err(Stopped(None)),
                 Err(error) => return Ok(Checked::Failed(error.to_string())),
             }
         }
+    }
+
+    /// For how long nothing has been timed: the machine may have idled as long.
+    fn rested(&self) -> Nanos {
+        self.busy_until.map_or(
+            A_LONG_TIME,
+            |until| Nanos(until.elapsed().as_nanos() as u64),
+        )
     }
 
     /// Has a worker prepare a workload, a new one if the last one broke.
@@ -233,8 +260,11 @@ impl Measurer {
             options.time_budget = options.time_budget.min(Nanos(left.as_nanos() as u64));
         }
         options.placements = Placements::of_order(&self.site.order);
+        let rested = self.rested();
+        let widest = self.site.widest();
         let cpus = |arm| self.site.cpus_of(arm);
-        let mut bench = WorkerBench::new(&mut self.process, &cpus);
+        let bench = WorkerBench::new(&mut self.process, &cpus);
+        let mut bench = Warmed::new(bench, widest, rested, options);
         let begun = unfinished.filter(|begun| {
             begun.residency == opened.residency && begun.tuning.is_of(&self.site.layout, options)
         });
@@ -250,7 +280,8 @@ impl Measurer {
                 Some(recorder) => tuning.step(&mut recorder.over(&mut bench, &workload.name)),
                 None => tuning.step(&mut bench),
             };
-            first_call = first_call.or(bench.first_call().map(Nanos::as_secs_f64));
+            self.busy_until = Some(Instant::now());
+            first_call = first_call.or(bench.inner().first_call().map(Nanos::as_secs_f64));
             subject.first_call = first_call;
             match stepped {
                 Ok(Step::Progress(progress)) => on_progress(&progress),

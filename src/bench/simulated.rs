@@ -89,6 +89,16 @@ impl Machine {
         }
     }
 
+    /// The same machine after it has idled: its clock has fallen to this share of its full speed, and rises while it
+    /// works and falls while it rests with this time constant in seconds.
+    #[must_use]
+    pub fn with_cold_clock(self, share: f64, constant: f64) -> Self {
+        Self {
+            disturbance: self.disturbance.with_cold_clock(share, constant),
+            ..self
+        }
+    }
+
     /// The numbers from which candidates follow.
     pub fn layout(&self) -> Layout {
         self.topology.layout()
@@ -256,7 +266,7 @@ impl Bench for SimulatedBench<'_> {
         let pieces = (seconds / 0.02).clamp(1.0, 20.0).floor();
         for _ in 0..pieces as u32 {
             self.state
-                .advance(&self.machine.disturbance, seconds / pieces, &mut self.rng);
+                .rest(&self.machine.disturbance, seconds / pieces, &mut self.rng);
         }
         Ok(())
     }

@@ -24,7 +24,7 @@ impl Calibration {
 }
 
 /// How many calls of this length fill so many seconds, 1 to 100 000.
-fn calls_for(seconds: f64, per_call: f64) -> Calls {
+pub(super) fn calls_for(seconds: f64, per_call: f64) -> Calls {
     Calls::new((seconds / per_call).round().clamp(1.0, MOST_CALLS) as u32)
 }
 

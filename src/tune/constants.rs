@@ -30,6 +30,8 @@ pub(super) const THINNED_RATIO: f64 = 1.9;
 pub(super) const DENSE_RATIO: f64 = 3.0;
 /// Widest stride of dense screening; where time would ask for a wider one, halving gaps finds as much for fewer samples.
 pub(super) const DENSE_STRIDE: f64 = 4.0;
+/// So many of the arms that were sampled first are sampled again at the end.
+pub(super) const FIRST_AGAIN: usize = 4;
 /// Rounds of halving gaps beside good counts.
 pub(super) const ZOOM_ROUNDS: u32 = 6;
 /// Distance from the best (log) that survives each narrowing pass.

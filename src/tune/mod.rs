@@ -28,6 +28,7 @@ mod screened;
 mod spacing;
 mod tuning;
 mod verdict;
+mod warm_up;
 
 pub use allowance::Allowance;
 pub use bench::{Arm, Bench, BenchError, Interference, Sample};
@@ -43,3 +44,4 @@ pub use progress::{Progress, Stage};
 pub use race::{Race, RaceOutcome};
 pub use tuning::{Step, Tuning};
 pub use verdict::{Baseline, Choice, FewestThreads, Timed, Timing, Verdict};
+pub use warm_up::Warmed;

@@ -58,7 +58,9 @@ impl Tuning {
                 match self.screen.stage {
                     ScreenStage::Down(_) | ScreenStage::Up | ScreenStage::Small(_) => Stage::Ladder,
                     ScreenStage::Dense | ScreenStage::Zoom(_) => Stage::Dense,
-                    ScreenStage::Narrow(_) | ScreenStage::Finished => Stage::Narrowing,
+                    ScreenStage::Again | ScreenStage::Narrow(_) | ScreenStage::Finished => {
+                        Stage::Narrowing
+                    }
                 },
                 0.4 * self.screen.fraction(),
             ),

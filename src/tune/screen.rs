@@ -4,7 +4,7 @@ use super::blocks::{Answer, Racer, Request};
 use super::calibration::Calibration;
 use super::candidates::{grid, physical};
 use super::constants::{
-    EVERY_COUNT, LONG_CALLS, NARROW, RETRIES, SCREEN_SHARE, SMALL_SECONDS, ZOOM_ROUNDS,
+    EVERY_COUNT, FIRST_AGAIN, LONG_CALLS, NARROW, RETRIES, SCREEN_SHARE, SMALL_SECONDS, ZOOM_ROUNDS,
 };
 use super::ladder::{Ladder, Pace, thinned_above};
 use super::screened::Screened;
@@ -43,6 +43,8 @@ pub(super) enum ScreenStage {
     Dense,
     /// Halving gaps: the round.
     Zoom(u32),
+    /// What was sampled first, once more: the machine may have become faster since.
+    Again,
     /// Repeating what is near the best: the pass.
     Narrow(usize),
     /// Nothing more to sample.
@@ -74,6 +76,8 @@ pub(super) struct Screen {
     /// The moment at which screening must have ended.
     end: Nanos,
     grid: Vec<ThreadCount>,
+    /// The arms sampled first, in their order.
+    first: Vec<Arm>,
     queue: VecDeque<Arm>,
     current: Option<(Arm, Phase)>,
 }
@@ -97,6 +101,7 @@ impl Screen {
             rejected: 0,
             end: context.options.share(SCREEN_SHARE),
             grid,
+            first: Vec::new(),
             queue: VecDeque::new(),
             current: None,
         };
@@ -113,6 +118,7 @@ impl Screen {
             rejected: 0,
             end,
             grid: Vec::new(),
+            first: Vec::new(),
             queue: racers.iter().map(|racer| racer.arm).collect(),
             current: None,
         };
@@ -212,6 +218,9 @@ impl Screen {
         }
         self.current = self.queue.pop_front().map(|arm| {
             let known = self.known.get(arm).is_some();
+            if !known && self.first.len() < FIRST_AGAIN {
+                self.first.push(arm);
+            }
             (
                 arm,
                 if known {
@@ -228,7 +237,7 @@ impl Screen {
     fn is_searching(&self) -> bool {
         match self.stage {
             ScreenStage::Zoom(round) => round <= 1 && !self.queue.is_empty(),
-            ScreenStage::Narrow(_) | ScreenStage::Finished => false,
+            ScreenStage::Again | ScreenStage::Narrow(_) | ScreenStage::Finished => false,
             _ => true,
         }
     }
@@ -267,11 +276,18 @@ impl Screen {
                 let mut middles = middles(&self.known, options);
                 if middles.is_empty() || round >= ZOOM_ROUNDS {
                     middles.clear();
-                    self.stage = ScreenStage::Narrow(0);
+                    self.stage = ScreenStage::Again;
                 } else {
                     self.stage = ScreenStage::Zoom(round + 1);
                 }
                 arms_of(options, middles)
+            }
+            ScreenStage::Again => {
+                self.stage = ScreenStage::Narrow(0);
+                if self.pace(context) == Pace::Thinned {
+                    return Vec::new();
+                }
+                std::mem::take(&mut self.first)
             }
             ScreenStage::Narrow(pass) => {
                 // Where calls are long the race narrows: its samples prove something, too.
@@ -339,6 +355,7 @@ impl Screen {
             ScreenStage::Small(_) => 0.25,
             ScreenStage::Dense => 0.3,
             ScreenStage::Zoom(round) => 0.3 + 0.05 * f64::from(*round),
+            ScreenStage::Again => 0.6,
             ScreenStage::Narrow(pass) => 0.6 + 0.12 * *pass as f64,
             ScreenStage::Finished => 1.0,
         }

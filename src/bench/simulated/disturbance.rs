@@ -56,6 +56,15 @@ struct Neighbours {
     cpus: f64,
 }
 
+/// A clock that falls when the machine idles and rises again when it works.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct ColdClock {
+    /// The share of its full speed that it falls to.
+    share: f64,
+    /// Time constant of falling and rising, seconds.
+    constant: f64,
+}
+
 /// The noise of one machine, as constants.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Disturbance {
@@ -75,6 +84,7 @@ pub struct Disturbance {
     /// How much slower the machine becomes as it warms up, and the time constant in seconds.
     settle: [f64; 2],
     neighbours: Option<Neighbours>,
+    cold_clock: Option<ColdClock>,
     /// Probability that a sample is slow for no reason, and by how much.
     pub(super) slow_chance: f64,
     pub(super) slow_by: f64,
@@ -149,6 +159,7 @@ impl Disturbance {
                 stay: [presence, presence * ten_to(0.0, 1.2, rng)],
                 cpus: f64::from(rng.random_range(1..(topology.logical() / 2 + 1).max(2))),
             }),
+            cold_clock: None,
             equal_shares,
             logical: f64::from(topology.logical()),
             physical: f64::from(topology.physical()),
@@ -170,6 +181,7 @@ impl Disturbance {
             wander: [0.01, 5.0],
             settle: [0.01, 1.0],
             neighbours: None,
+            cold_clock: None,
             slow_chance: 0.0,
             slow_by: 0.0,
             equal_shares: false,
@@ -178,6 +190,16 @@ impl Disturbance {
             switch: SWITCH,
             warm_up: WARM_UP,
             clock_grain: 2e-8,
+        }
+    }
+
+    /// The same noise on a machine that has idled: its clock has fallen to this share of its full speed, and rises and
+    /// falls with this time constant in seconds.
+    #[must_use]
+    pub(super) fn with_cold_clock(self, share: f64, constant: f64) -> Self {
+        Self {
+            cold_clock: Some(ColdClock { share, constant }),
+            ..self
         }
     }
 
@@ -200,6 +222,8 @@ pub(super) struct State {
     pub time: f64,
     wander: f64,
     slow: bool,
+    /// The clock as a share of its full speed.
+    clock: f64,
     /// Are the neighbours here, and until when do they stay or stay away?
     busy: bool,
     until: f64,
@@ -211,6 +235,7 @@ impl State {
             time: 0.0,
             wander: noise.wander[0] * normal(rng),
             slow: false,
+            clock: noise.cold_clock.map_or(1.0, |clock| clock.share),
             busy: false,
             until: match &noise.neighbours {
                 Some(neighbours) => exponential(neighbours.stay[1], rng),
@@ -219,8 +244,23 @@ impl State {
         }
     }
 
-    /// Time passes.
+    /// Time passes while the machine works.
     pub fn advance(&mut self, noise: &Disturbance, seconds: f64, rng: &mut Pcg64) {
+        self.pass(noise, seconds, rng);
+        if let Some(ColdClock { constant, .. }) = noise.cold_clock {
+            self.clock = 1.0 - (1.0 - self.clock) * (-seconds / constant).exp();
+        }
+    }
+
+    /// Time passes while it idles.
+    pub fn rest(&mut self, noise: &Disturbance, seconds: f64, rng: &mut Pcg64) {
+        self.pass(noise, seconds, rng);
+        if let Some(ColdClock { share, constant }) = noise.cold_clock {
+            self.clock = share + (self.clock - share) * (-seconds / constant).exp();
+        }
+    }
+
+    fn pass(&mut self, noise: &Disturbance, seconds: f64, rng: &mut Pcg64) {
         self.time += seconds;
         let [spread, constant] = noise.wander;
         let kept = (-seconds / constant).exp();
@@ -247,7 +287,7 @@ impl State {
         let [by, constant] = noise.settle;
         let settled = by * (1.0 - (-self.time / constant).exp());
         // Wide teams feel a slower machine more.
-        let mut factor = ((0.5 + 0.5 * share) * (self.wander + settled)).exp();
+        let mut factor = ((0.5 + 0.5 * share) * (self.wander + settled)).exp() / self.clock;
         if let (true, Some(two)) = (self.slow, &noise.two_speeds) {
             factor *= 1.0 + two.slower * (0.7 + 0.3 * share);
         }
