@@ -22,6 +22,9 @@ if [ ! -e "$image/made" ]; then
   need debootstrap cpio mke2fs zstd
   rm -rf "$image"
   mkdir -p "$image"
+  # The rig would look for it in /etc/apt/sources.list, which need not be there.
+  MIRROR=${MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' | awk '!/security/ && !seen++')}
+  export MIRROR
   timeout 1200 bash "$rig/build-vm.sh" "$image" >"$image/log" 2>&1 || { tail "$image/log" >&2; exit 1; }
   touch "$image/made"
 fi
