@@ -268,15 +268,20 @@ fn mounts_line(line: &str) -> Option<Mount> {
 
 fn mount(kind: &str, root: &str, point: &str, options: &str) -> Option<Mount> {
     let version = match kind {
-        "cgroup" => Version::V1,
+        "cgroup" | "cpuset" => Version::V1,
         "cgroup2" => Version::V2,
         _ => return None,
     };
+    let mut options: Vec<String> = options.split(',').map(str::to_owned).collect();
+    if kind == "cpuset" {
+        // The type of before there were control groups, which the kernel mounts as their cpuset with bare file names.
+        options.extend(["cpuset", "noprefix"].map(str::to_owned));
+    }
     Some(Mount {
         version,
         point: unescape(point).trim_matches('/').to_owned(),
         root: unescape(root),
-        options: options.split(',').map(str::to_owned).collect(),
+        options,
     })
 }
 

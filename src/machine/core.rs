@@ -162,6 +162,7 @@ pub(super) fn packages(tree: &mut Tree, cores: &[CpuSet], online: &CpuSet) -> Ve
         .iter()
         .fold(CpuSet::new(), |all, set| all.union(set));
     let unknown = unknown.difference(&covered);
+    let unknown = adopt(tree, &mut packages, &unknown, online);
     if !unknown.is_empty() {
         tree.note(format!(
             "the package of CPUs {unknown} is unknown: they count as one"
@@ -170,6 +171,28 @@ pub(super) fn packages(tree: &mut Tree, cores: &[CpuSet], online: &CpuSet) -> Ve
     }
     packages.sort_by_key(CpuSet::first);
     packages
+}
+
+/// Puts CPUs that tell nothing of themselves (they are just coming up, or the firmware describes none) where a package
+/// lists them, or into the only package; gives those that are left.
+fn adopt(tree: &mut Tree, packages: &mut [CpuSet], unknown: &CpuSet, online: &CpuSet) -> CpuSet {
+    let mut left = unknown.clone();
+    for package in &mut *packages {
+        let listed = package
+            .first()
+            .and_then(|cpu| siblings(tree, cpu, online, "package_cpus", "core_siblings"));
+        let adopted = listed.unwrap_or_default().intersection(&left);
+        *package = package.union(&adopted);
+        left = left.difference(&adopted);
+    }
+    if let ([only], false) = (packages, left.is_empty()) {
+        tree.note(format!(
+            "the package of CPUs {left} is unknown: they count to the only one"
+        ));
+        *only = only.union(&left);
+        left = CpuSet::new();
+    }
+    left
 }
 
 /// The dies; empty unless a package has several.

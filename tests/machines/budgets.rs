@@ -178,6 +178,18 @@ fn v1_cpusets_mounted_with_noprefix_have_bare_names() {
 }
 
 #[test]
+fn a_hierarchy_of_type_cpuset_is_a_cpuset() {
+    let made = eight_cpus();
+    made.write(
+        "proc/self/mounts",
+        "none /dev/cpuset cpuset rw,relatime 0 0",
+    );
+    made.write("proc/self/cpuset", "/batch");
+    made.write("dev/cpuset/batch/cpus", "1,3");
+    assert_eq!(budget(&made).cpus.to_string(), "1,3");
+}
+
+#[test]
 fn affinity_and_cpuset_meet_and_the_one_that_takes_more_decides() {
     let made = v2(&[("cpuset.cpus.effective", "2-5")]);
     let b = budget_with(&made, Some("4-7"), &[]);

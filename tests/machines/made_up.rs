@@ -150,6 +150,38 @@ fn a_package_holds_its_cores_whole_though_its_list_is_torn() {
 }
 
 #[test]
+fn a_cpu_that_tells_nothing_of_itself_is_where_its_package_lists_it() {
+    // CPU 5 is coming up: it is online and has no topology yet.
+    let made = Made::machine("0-5", &["0", "1", "2", "3", "4"]);
+    made.cpu(5, "online", "1");
+    for cpu in 0..5 {
+        let (id, package) = if cpu < 2 { ("0", "0-1") } else { ("1", "2-5") };
+        made.cpu(cpu, "topology/physical_package_id", id);
+        made.cpu(cpu, "topology/package_cpus_list", package);
+    }
+    assert_eq!(texts(&made.topology().packages), ["0-1", "2-5"]);
+}
+
+#[test]
+fn a_cpu_that_nobody_lists_counts_to_the_only_package() {
+    let made = Made::machine("0-3", &["0", "1", "2"]);
+    made.cpu(3, "online", "1");
+    for cpu in 0..3 {
+        made.cpu(cpu, "topology/physical_package_id", "0");
+        made.cpu(cpu, "topology/package_cpus_list", "0-2");
+    }
+    let topology = made.topology();
+    assert_eq!(texts(&topology.packages), ["0-3"]);
+    assert!(
+        topology
+            .notes
+            .contains(&"the package of CPUs 3 is unknown: they count to the only one".to_owned()),
+        "{:?}",
+        topology.notes
+    );
+}
+
+#[test]
 fn a_cpu_is_in_the_first_of_the_nodes_that_name_it() {
     for (second, left) in [("1-3", "2-3"), ("0-1", "")] {
         let made = Made::machine("0-3", &["0", "1", "2", "3"]);
