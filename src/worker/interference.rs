@@ -4,6 +4,12 @@
 //! than one. A bound arm is judged by its own threads; where threads may move, waiting for a CPU can be their own
 //! doing, so an unbound arm is judged by what other processes used.
 
+mod judge;
+mod team;
+
+pub use self::team::TeamCounters;
+
+use self::judge::judge;
 use crate::machine::Placement;
 use crate::tune::Interference;
 use crate::units::CpuSet;
@@ -11,120 +17,14 @@ use crate::worker::protocol::Counters;
 use rustix::time::{ClockId, clock_gettime};
 use std::fs;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A thread kept from its CPU for more than this share of a sample's wall time was disturbed.
-const RUN_DELAY_SHARE: f64 = 0.05;
-/// A thread that had its CPU for less than this share of its own work was disturbed.
-const CPU_SHARE: f64 = 0.95;
-/// CPU time stolen beyond one tick, as a share of what the CPUs of an arm had during a sample, that disturbs it. Some
-/// hypervisors steal a few thousandths all the time, which every count bears alike.
-const STEAL_SHARE: f64 = 0.02;
-/// Below this much bracketed work of a thread, its CPU share says nothing (clock readings weigh too much).
-const LEAST_WORK_NS: u64 = 20_000;
 /// Other processes' CPU time is judged over at least this long: the kernel counts idle time in steps of 10 ms.
 const WINDOW: Duration = Duration::from_millis(250);
-/// Other processes may use this much of one CPU.
-const OTHERS_CPUS: f64 = 0.15;
-
-/// What one thread of the team saw; a cache line of its own, so that counting does not disturb the others.
-#[repr(align(128))]
-#[derive(Default)]
-struct Slot {
-    run_delay_before_ns: AtomicU64,
-    run_delay_ns: AtomicU64,
-    wall_ns: AtomicU64,
-    cpu_ns: AtomicU64,
-}
-
-/// What the threads of a team saw during one sample.
-pub struct TeamCounters {
-    slots: Box<[Slot]>,
-}
-
-/// CPU time of the calling thread.
-fn thread_cpu_ns() -> u64 {
-    nanos(clock_gettime(ClockId::ThreadCPUTime))
-}
 
 fn nanos(time: rustix::time::Timespec) -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
-}
-
-/// How long the calling thread has waited for a CPU; the second field of its schedstat. (The first, time on a CPU,
-/// moves only at scheduler ticks.) Zero where the kernel does not count it.
-fn run_delay_ns() -> u64 {
-    fs::read_to_string("/proc/thread-self/schedstat")
-        .ok()
-        .and_then(|text| text.split_ascii_whitespace().nth(1)?.parse().ok())
-        .unwrap_or(0)
-}
-
-impl TeamCounters {
-    /// For a team of so many threads.
-    pub fn new(threads: usize) -> Self {
-        Self {
-            slots: (0..threads).map(|_| Slot::default()).collect(),
-        }
-    }
-
-    /// Called by each thread before the timed calls.
-    pub fn begin(&self, thread: usize) {
-        if let Some(slot) = self.slots.get(thread) {
-            slot.run_delay_before_ns.store(run_delay_ns(), Relaxed);
-        }
-    }
-
-    /// Called by each thread after the timed calls.
-    pub fn end(&self, thread: usize) {
-        if let Some(slot) = self.slots.get(thread) {
-            let waited = run_delay_ns().saturating_sub(slot.run_delay_before_ns.load(Relaxed));
-            slot.run_delay_ns.store(waited, Relaxed);
-        }
-    }
-
-    /// Runs a thread's own share of the work (not the wait at the barrier) between two readings of both clocks.
-    pub fn bracket(&self, thread: usize, work: impl FnOnce()) {
-        // The wall clock is read inside: what the readings themselves cost may only make the CPU share look better.
-        let cpu = thread_cpu_ns();
-        let wall = Instant::now();
-        work();
-        let wall = wall.elapsed().as_nanos() as u64;
-        let cpu = thread_cpu_ns().saturating_sub(cpu);
-        if let Some(slot) = self.slots.get(thread) {
-            slot.wall_ns.fetch_add(wall, Relaxed);
-            slot.cpu_ns.fetch_add(cpu, Relaxed);
-        }
-    }
-
-    /// Longest run delay over the sample's wall time, and least CPU share, over the threads that worked.
-    fn shares(&self, sample_ns: u64) -> (f64, f64) {
-        let longest = self
-            .slots
-            .iter()
-            .map(|s| s.wall_ns.load(Relaxed))
-            .max()
-            .unwrap_or(0);
-        let worked = |s: &&Slot| s.wall_ns.load(Relaxed) * 20 >= longest;
-        let delay = self
-            .slots
-            .iter()
-            .filter(worked)
-            .map(|s| s.run_delay_ns.load(Relaxed))
-            .max()
-            .unwrap_or(0);
-        let cpu = self
-            .slots
-            .iter()
-            .filter(worked)
-            .map(|s| (s.wall_ns.load(Relaxed), s.cpu_ns.load(Relaxed)))
-            .filter(|(wall, _)| *wall >= LEAST_WORK_NS)
-            .map(|(wall, cpu)| cpu as f64 / wall as f64)
-            .fold(1.0, f64::min);
-        (delay as f64 / sample_ns.max(1) as f64, cpu)
-    }
 }
 
 /// One reading of the machine's counters.
@@ -270,32 +170,6 @@ fn others_cpus(then: Reading, now: Reading, elapsed: Duration, own_ns: u64, cpus
     (used_ms / elapsed_ms).max(0.0)
 }
 
-fn judge(counters: &Counters, placement: Placement, cpus: usize, sample: Duration) -> Interference {
-    // Idle time is counted in steps of 10 ms, a spread of about 4 ms for each CPU; three times that is no evidence.
-    let grain = 3.0 * 4.0 * (cpus as f64).sqrt() / (WINDOW.as_secs_f64() * 1e3);
-    let bound = placement != Placement::Unbound;
-    // Stolen time is counted in whole ticks, one of which may have been stolen before.
-    let stolen_ms = counters.steal_ms.saturating_sub(tick_ms()) as f64;
-    let had_ms = sample.as_secs_f64() * 1e3 * cpus as f64;
-    if counters.throttled_us > 0 {
-        Interference::Throttled
-    } else if stolen_ms > STEAL_SHARE * had_ms {
-        Interference::Steal
-    } else if bound
-        && (counters.run_delay_share > RUN_DELAY_SHARE || counters.cpu_share < CPU_SHARE)
-    {
-        Interference::RunDelay
-    } else if !bound
-        && counters
-            .others_cpus
-            .is_some_and(|o| o > OTHERS_CPUS + grain)
-    {
-        Interference::OtherProcesses
-    } else {
-        Interference::None
-    }
-}
-
 /// Milliseconds of the unit in which the kernel counts CPU time.
 fn tick_ms() -> u64 {
     1000 / rustix::param::clock_ticks_per_second().max(1)
@@ -364,77 +238,6 @@ mod tests {
     }
 
     #[test]
-    fn a_bound_arm_is_judged_by_its_threads_and_an_unbound_one_by_the_others() {
-        let clean = Counters {
-            cpu_share: 1.0,
-            ..Counters::default()
-        };
-        let late = Counters {
-            run_delay_share: 0.06,
-            ..clean
-        };
-        let robbed = Counters {
-            cpu_share: 0.94,
-            ..clean
-        };
-        let busy = Counters {
-            others_cpus: Some(0.9),
-            ..clean
-        };
-        for (counters, bound, unbound) in [
-            (clean, Interference::None, Interference::None),
-            (late, Interference::RunDelay, Interference::None),
-            (robbed, Interference::RunDelay, Interference::None),
-            (busy, Interference::None, Interference::OtherProcesses),
-            (
-                Counters {
-                    steal_ms: 1 + tick_ms(),
-                    ..clean
-                },
-                Interference::Steal,
-                Interference::Steal,
-            ),
-            (
-                Counters {
-                    throttled_us: 1,
-                    ..clean
-                },
-                Interference::Throttled,
-                Interference::Throttled,
-            ),
-        ] {
-            let of = |placement| judge(&counters, placement, 2, Duration::from_millis(1));
-            assert_eq!(of(Placement::Close), bound, "{counters:?}");
-            assert_eq!(of(Placement::Unbound), unbound, "{counters:?}");
-        }
-    }
-
-    #[test]
-    fn a_little_stolen_time_is_what_every_count_bears() {
-        let flagged = |ticks: u64, sample_ms: u64| {
-            let counters = Counters {
-                steal_ms: ticks * tick_ms(),
-                cpu_share: 1.0,
-                ..Counters::default()
-            };
-            judge(
-                &counters,
-                Placement::Close,
-                8,
-                Duration::from_millis(sample_ms),
-            )
-            .is_flagged()
-        };
-        // One tick may have been stolen before the sample, however short it is.
-        assert!(!flagged(1, 1));
-        assert!(flagged(2, 1));
-        // Of 0.12 s on eight CPUs 19.2 ms are two hundredths.
-        let tolerated = 19 / tick_ms() + 1;
-        assert!(!flagged(tolerated, 120));
-        assert!(flagged(20 / tick_ms() + 1, 120));
-    }
-
-    #[test]
     fn what_is_neither_idle_nor_ours_was_used_by_others() {
         let then = Reading {
             idle_ms: 1000,
@@ -448,15 +251,5 @@ mod tests {
         // two CPUs for 500 ms: 1000 ms, of which 100 idle and 400 ours
         let others = others_cpus(then, now, Duration::from_millis(500), 400_000_000, 2);
         assert!((others - 1.0).abs() < 1e-9, "{others}");
-    }
-
-    #[test]
-    fn threads_without_work_do_not_count() {
-        let team = TeamCounters::new(2);
-        team.slots[0].wall_ns.store(1_000_000, Relaxed);
-        team.slots[0].cpu_ns.store(990_000, Relaxed);
-        team.slots[1].wall_ns.store(30_000, Relaxed);
-        team.slots[1].run_delay_ns.store(900_000, Relaxed);
-        assert_eq!(team.shares(1_000_000), (0.0, 0.99));
     }
 }

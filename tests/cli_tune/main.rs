@@ -1,0 +1,9 @@
+//! `threadtune tune` as a process: what it prints and writes, and bad input.
+//!
+//! What is asserted is what was written and how it ended, never how fast anything was.
+
+mod kept;
+mod measured;
+mod refused;
+#[path = "../tuned_home/mod.rs"]
+mod tuned_home;
