@@ -82,7 +82,7 @@ impl Kernel for Gemm {
         if self.m <= self.blocking.few_rows() {
             return Ok(());
         }
-        packed::reserve(self.blocking, self.m, self.k)
+        packed::reserve(self.blocking, self.m, self.n, self.k)
     }
 
     unsafe fn run(&self, _step: usize, copy: usize, thread: usize, of: usize) {

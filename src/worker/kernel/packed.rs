@@ -1,9 +1,12 @@
 //! C = A · Wᵀ for one thread's tile of C, by blocks that stay in the caches (Goto and van de Geijn, "Anatomy of
 //! high-performance matrix multiplication", 2008).
 //!
-//! Both operands are read along their rows. A block of A is copied, its rows a fixed distance apart; a panel of W, two
-//! vectors of its rows, is transposed when it is needed and used at once for all rows of the block. The innermost tile
-//! keeps up to 14 × 2 vectors of sums in registers.
+//! Both operands are read along their rows. Panels of W, two vectors of its rows, are transposed; rows of A are copied, a
+//! fixed distance apart. The innermost tile keeps up to 14 × 2 vectors of sums in registers.
+//!
+//! A block of W is used for all rows of A, tile by tile, so that what is added to in C lies side by side: down a column of
+//! C, each row is in another page, and rows a power of two apart share the same few sets of a cache. Only where there are
+//! few rows, all of A is the block, and W is read once from one end to the other.
 
 #![allow(unsafe_code)]
 // Vector code is compiled per instruction set, so everything below the dispatch must be inlined there.
@@ -11,7 +14,7 @@
 
 mod tile;
 
-use self::tile::{DEPTH, MOST_PANEL, Pack, STRIDE, Tile, VECTORS};
+use self::tile::{DEPTH, MOST_COLUMNS, MOST_NEAR, NARROW_DEPTH, Pack, STRIDE, Tile, VECTORS};
 use super::buffer::{LINE, OutOfMemory};
 use super::isa::{Isa, Op, Simd};
 use crate::machine::CoreCache;
@@ -19,38 +22,41 @@ use crate::workload::Level;
 use std::cell::RefCell;
 use std::ops::Range;
 
-/// Rows of A in the smallest block, a multiple of the rows of every level's tile.
-const LEAST_ROWS: usize = 84;
-/// A block of A takes at most this much.
-const MOST_BLOCK_BYTES: u64 = 1 << 20;
+/// A block takes at most this much.
+const MOST_BLOCK_BYTES: u64 = 768 << 10;
 /// The second-level cache of a core that tells nothing: no processor of the last decade has a smaller one.
 const CORE_CACHE_BYTES: u64 = 256 << 10;
 /// A product of so few rows waits for its weights.
 const NARROW_ROWS: usize = 24;
-/// Elements of the common side in its blocks: what it reads ahead, its panel and its rows of A stay in the first-level
-/// cache together.
-const NARROW_DEPTH: usize = DEPTH / 2;
 
 /// At which level, and in how large blocks, products are computed.
 #[derive(Debug, Clone, Copy)]
 pub struct Blocking {
     /// The level.
     pub isa: Isa,
-    /// Rows of A in a block.
+    /// Rows of an operand in a block, whole panels of W.
     rows: usize,
 }
 
 impl Blocking {
-    /// Blocks that take half of a core's second-level cache: each panel of W is then read and transposed for as many rows
-    /// as possible.
+    /// Blocks that take three eighths of a core's second-level cache, through which the other operand and C pass.
     pub fn of(isa: Isa, caches: &[CoreCache]) -> Self {
         let second = caches.iter().find(|cache| cache.level == 2);
-        let bytes = second.map_or(CORE_CACHE_BYTES, |cache| cache.share_bytes) / 2;
-        let rows = bytes.min(MOST_BLOCK_BYTES) as usize / (STRIDE * size_of::<f32>());
+        let bytes = second.map_or(CORE_CACHE_BYTES, |cache| cache.share_bytes) / 8 * 3;
+        let rows = bytes.min(MOST_BLOCK_BYTES) as usize / (DEPTH * size_of::<f32>());
         Self {
             isa,
-            rows: (rows / LEAST_ROWS * LEAST_ROWS).max(LEAST_ROWS),
+            rows: (rows / MOST_COLUMNS).max(1) * MOST_COLUMNS,
         }
+    }
+
+    /// Rows in the largest block of a product of so many rows of A and of W, or of a part of it.
+    fn rows_for(self, rows: usize, columns: usize, k: usize) -> usize {
+        let of_a = rows
+            .min(NARROW_ROWS)
+            .saturating_mul(k.div_ceil(NARROW_DEPTH).max(1));
+        of_a.max(columns.next_multiple_of(MOST_COLUMNS))
+            .min(self.rows)
     }
 
     /// Up to so many rows of A, dot products are faster: blocks transpose weights, which rows of short vectors make up
@@ -81,7 +87,7 @@ pub struct Product {
     pub c_stride: usize,
 }
 
-/// Where a thread keeps its panel of W, and then its block of A, row after row.
+/// Where a thread keeps what it copies of the operands.
 #[derive(Default)]
 struct Scratch(Vec<CacheLine>);
 
@@ -90,9 +96,9 @@ struct Scratch(Vec<CacheLine>);
 struct CacheLine([f32; LINE]);
 
 impl Scratch {
-    /// Makes room for a panel and a block of so many rows.
+    /// Makes room for a block of so many rows, and what it is multiplied with at a time.
     fn reserve(&mut self, rows: usize) -> Result<(), OutOfMemory> {
-        let lines = (MOST_PANEL + rows * STRIDE) / LINE;
+        let lines = (MOST_NEAR + rows * STRIDE) / LINE;
         if let Some(more) = lines.checked_sub(self.0.len()) {
             self.0.try_reserve_exact(more).map_err(|_| OutOfMemory {
                 bytes: (lines * size_of::<CacheLine>()) as u64,
@@ -102,13 +108,13 @@ impl Scratch {
         Ok(())
     }
 
-    /// A panel and a block, if there is room for so many rows of it.
+    /// What a block is multiplied with, and the block, if there is room for so many rows of it.
     fn parts(&mut self, rows: usize) -> Option<(&mut [f32], &mut [f32])> {
         self.reserve(rows).ok()?;
         let all = self.0.as_mut_ptr().cast::<f32>();
         // SAFETY: a cache line is so many numbers, one after another, and nothing else.
         let all = unsafe { std::slice::from_raw_parts_mut(all, self.0.len() * LINE) };
-        Some(all.split_at_mut(MOST_PANEL))
+        Some(all.split_at_mut(MOST_NEAR))
     }
 }
 
@@ -116,10 +122,15 @@ thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
-/// Allocates what the calling thread needs for its tile of a product of so many rows of A, if it has not yet.
-pub fn reserve(blocking: Blocking, rows: usize, k: usize) -> Result<(), OutOfMemory> {
-    let most = rows.saturating_mul(k.div_ceil(NARROW_DEPTH).max(1));
-    SCRATCH.with_borrow_mut(|scratch| scratch.reserve(most.min(blocking.rows)))
+/// Allocates what the calling thread needs for its tile of a product of so many rows and columns, if it has not yet.
+pub fn reserve(
+    blocking: Blocking,
+    rows: usize,
+    columns: usize,
+    k: usize,
+) -> Result<(), OutOfMemory> {
+    let most = blocking.rows_for(rows, columns, k);
+    SCRATCH.with_borrow_mut(|scratch| scratch.reserve(most))
 }
 
 /// Computes the tile, on a thread that has called [`reserve`].
@@ -130,26 +141,15 @@ pub fn reserve(blocking: Blocking, rows: usize, k: usize) -> Result<(), OutOfMem
 /// # Safety
 /// A and W can be read and are not written meanwhile, and nobody else uses the tile of C, which can be written.
 pub unsafe fn run(blocking: Blocking, product: &Product) {
-    let depth = if product.rows <= NARROW_ROWS {
-        NARROW_DEPTH
-    } else {
-        DEPTH
-    };
-    let all = product.rows * product.k.div_ceil(depth).max(1);
-    let rows = if all <= blocking.rows {
-        all
-    } else {
-        blocking.rows.min(product.rows)
-    };
+    let rows = blocking.rows_for(product.rows, product.columns, product.k);
     SCRATCH.with_borrow_mut(|scratch| {
-        let (panel, block) = scratch.parts(rows).expect("the thread has reserved it");
+        let (near, far) = scratch.parts(rows).expect("the thread has reserved it");
         // The level begins here: a closure within it would not be compiled for it.
         blocking.isa.run(Blocks {
             product,
             rows,
-            depth,
-            panel,
-            block,
+            near,
+            far,
         });
     });
 }
@@ -157,19 +157,19 @@ pub unsafe fn run(blocking: Blocking, product: &Product) {
 /// The product block by block. Made by [`run`] only, whose caller promises what it needs.
 struct Blocks<'a> {
     product: &'a Product,
-    /// The most rows of a block: all rows of A at all depths, if so many.
+    /// Rows of the largest block.
     rows: usize,
-    /// The most elements of the common side in a block.
-    depth: usize,
-    panel: &'a mut [f32],
-    block: &'a mut [f32],
+    /// What the block is multiplied with, in the first-level cache: a panel of W, or a tile's rows of A.
+    near: &'a mut [f32],
+    /// The block, in the second-level cache: all of A, or panels of W.
+    far: &'a mut [f32],
 }
 
-/// `len` in as few parts of at most `most` as possible, as equal as possible: the bounds of each.
+/// `len` in as few parts of at most `most` as possible, as equal as possible.
 #[inline(always)]
-fn parts(len: usize, most: usize) -> impl Iterator<Item = (usize, usize)> + Clone {
+fn parts(len: usize, most: usize) -> impl Iterator<Item = Range<usize>> + Clone {
     let count = len.div_ceil(most).max(1);
-    (0..count).map(move |i| (len * i / count, len * (i + 1) / count))
+    (0..count).map(move |i| len * i / count..len * (i + 1) / count)
 }
 
 impl Op for Blocks<'_> {
@@ -177,33 +177,70 @@ impl Op for Blocks<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
-        let Product {
-            rows, columns, k, ..
-        } = *self.product;
-        let width = VECTORS * S::LANES;
-        let depths = parts(k, self.depth);
-        if rows * depths.clone().count() <= self.rows {
-            // All of A is copied once; rows of W are read from one end to the other.
-            for (number, (begin, end)) in depths.clone().enumerate() {
-                self.copy(number * rows, 0..rows, begin..end);
-            }
-            for left in (0..columns).step_by(width) {
-                for (number, (begin, end)) in depths.clone().enumerate() {
-                    let ahead = if end < k {
-                        (left, end)
-                    } else {
-                        (left + width, 0)
-                    };
-                    self.columns(simd, left, begin..end, 0..rows, number * rows, ahead);
-                }
+        let Product { rows, k, .. } = *self.product;
+        if rows <= NARROW_ROWS {
+            for part in parts(k, self.rows / rows * NARROW_DEPTH) {
+                self.narrow(simd, part);
             }
         } else {
-            for (begin, end) in depths {
-                for (top, bottom) in parts(rows, self.rows) {
-                    self.copy(0, top..bottom, begin..end);
-                    for left in (0..columns).step_by(width) {
-                        let ahead = (left + width, begin);
-                        self.columns(simd, left, begin..end, top..bottom, 0, ahead);
+            self.wide(simd);
+        }
+    }
+}
+
+impl Blocks<'_> {
+    /// This part of the common side, of which all of A fits into the block.
+    #[inline(always)]
+    fn narrow<S: Simd>(&mut self, simd: S, part: Range<usize>) {
+        let product = self.product;
+        let (rows, columns) = (product.rows, product.columns);
+        let width = VECTORS * S::LANES;
+        let depths = parts(part.len(), NARROW_DEPTH)
+            .map(|depth| part.start + depth.start..part.start + depth.end);
+        for (number, depth) in depths.clone().enumerate() {
+            product.copy(0..rows, depth, &mut self.far[number * rows * STRIDE..]);
+        }
+        let tiles = rows.div_ceil(S::TILE_ROWS);
+        for left in (0..columns).step_by(width) {
+            for (number, depth) in depths.clone().enumerate() {
+                product.pack(simd, left, &depth, self.near);
+                // What the next panel is made of comes into the cache meanwhile.
+                let (next, from) = if depth.end < part.end {
+                    (left, depth.end)
+                } else {
+                    (left + width, part.start)
+                };
+                let next = next.min(columns)..(next + width).min(columns);
+                for (at, tile) in parts(rows, S::TILE_ROWS).enumerate() {
+                    let share = next.len() * at / tiles..next.len() * (at + 1) / tiles;
+                    for row in share {
+                        let row = product.w.wrapping_add((next.start + row) * product.k);
+                        for p in (from..part.end.min(from + NARROW_DEPTH)).step_by(LINE) {
+                            simd.prefetch(row.wrapping_add(p));
+                        }
+                    }
+                    let a = &self.far[(number * rows + tile.start) * STRIDE..];
+                    product.multiply(simd, tile, left, &depth, a, self.near);
+                }
+            }
+        }
+    }
+
+    /// Block after block of W.
+    #[inline(always)]
+    fn wide<S: Simd>(&mut self, simd: S) {
+        let product = self.product;
+        let width = VECTORS * S::LANES;
+        for panels in parts(product.columns.div_ceil(width), self.rows / width) {
+            for depth in parts(product.k, DEPTH) {
+                for (panel, left) in self.far.chunks_mut(DEPTH * width).zip(panels.clone()) {
+                    product.pack(simd, left * width, &depth, panel);
+                }
+                for tile in parts(product.rows, S::TILE_ROWS) {
+                    product.copy(tile.clone(), depth.clone(), self.near);
+                    for (panel, left) in self.far.chunks(DEPTH * width).zip(panels.clone()) {
+                        let tile = tile.clone();
+                        product.multiply(simd, tile, left * width, &depth, self.near, panel);
                     }
                 }
             }
@@ -211,74 +248,56 @@ impl Op for Blocks<'_> {
     }
 }
 
-impl Blocks<'_> {
-    /// Copies these rows of A at this depth to the block, from its row `at` on.
+impl Product {
+    /// Copies these rows of A at this depth.
     #[inline(always)]
-    fn copy(&mut self, at: usize, rows: Range<usize>, depth: Range<usize>) {
-        let to = self.block[at * STRIDE..].chunks_exact_mut(STRIDE);
-        for (row, to) in rows.zip(to) {
+    fn copy(&self, rows: Range<usize>, depth: Range<usize>, to: &mut [f32]) {
+        for (row, to) in rows.zip(to.chunks_exact_mut(STRIDE)) {
             // SAFETY: the row lies in A, which is not written meanwhile (`run`).
             let from = unsafe {
-                let at = self.product.a.add(row * self.product.k + depth.start);
+                let at = self.a.add(row * self.k + depth.start);
                 std::slice::from_raw_parts(at, depth.len())
             };
             to[..depth.len()].copy_from_slice(from);
         }
     }
 
-    /// Multiplies these rows of A, which are in the block from its row `at` on, with the panel of W that begins at column
-    /// `left` of C. What the next panel is made of, which begins `ahead`, comes into the cache meanwhile.
+    /// Transposes a panel of W, that of the columns of C from `left` on, at this depth.
     #[inline(always)]
-    fn columns<S: Simd>(
-        &mut self,
-        simd: S,
-        left: usize,
-        depth: Range<usize>,
-        rows: Range<usize>,
-        at: usize,
-        ahead: (usize, usize),
-    ) {
-        let Product {
-            columns,
-            k,
-            w,
-            c,
-            c_stride,
-            ..
-        } = *self.product;
-        let width = VECTORS * S::LANES;
+    fn pack<S: Simd>(&self, simd: S, left: usize, depth: &Range<usize>, panel: &mut [f32]) {
         simd.enter(Pack {
             // SAFETY: these rows lie in W, as far as the end of `depth` (`run`).
-            w: unsafe { w.add(left * k + depth.start) },
-            stride: k,
-            columns: width.min(columns - left),
+            w: unsafe { self.w.add(left * self.k + depth.start) },
+            stride: self.k,
+            columns: (VECTORS * S::LANES).min(self.columns - left),
             depth: depth.len(),
-            panel: self.panel,
+            panel,
         });
-        let (next, next_begin) = ahead;
-        let next_rows = width.min(columns.saturating_sub(next));
-        let tiles = rows.len().div_ceil(S::TILE_ROWS);
-        for (number, (from, to)) in parts(rows.len(), S::TILE_ROWS).enumerate() {
-            for row in next_rows * number / tiles..next_rows * (number + 1) / tiles {
-                let row = w.wrapping_add((next + row) * k);
-                for p in (next_begin..k.min(next_begin + self.depth)).step_by(LINE) {
-                    simd.prefetch(row.wrapping_add(p));
-                }
-            }
-            let tile = Tile {
-                depth: depth.len(),
-                a: self.block[(at + from) * STRIDE..].as_ptr(),
-                panel: self.panel.as_ptr(),
-                // SAFETY: the tile lies in C (`run`).
-                c: unsafe { c.add((rows.start + from) * c_stride + left) },
-                c_stride,
-                columns: width.min(columns - left),
-                adds: depth.start > 0,
-            };
-            // SAFETY: the block has so many rows from there on, the panel so many columns, and the tile of C is this
-            // thread's.
-            unsafe { tile.run_rows(simd, to - from) };
-        }
+    }
+
+    /// Multiplies a tile's rows of A, copied, with the panel of the columns of C from `left` on.
+    #[inline(always)]
+    fn multiply<S: Simd>(
+        &self,
+        simd: S,
+        rows: Range<usize>,
+        left: usize,
+        depth: &Range<usize>,
+        a: &[f32],
+        panel: &[f32],
+    ) {
+        let tile = Tile {
+            depth: depth.len(),
+            a: a.as_ptr(),
+            panel: panel.as_ptr(),
+            // SAFETY: the tile lies in C (`run`).
+            c: unsafe { self.c.add(rows.start * self.c_stride + left) },
+            c_stride: self.c_stride,
+            columns: (VECTORS * S::LANES).min(self.columns - left),
+            adds: depth.start > 0,
+        };
+        // SAFETY: so many rows of A are copied, the panel has so many columns, and the tile of C is this thread's.
+        unsafe { tile.run_rows(simd, rows.len()) };
     }
 }
 
@@ -327,8 +346,8 @@ mod tests {
     #[test]
     fn every_size_gives_the_exact_sums() {
         for isa in Isa::all() {
-            // all heights of a tile, all ends of a panel
-            for rows in 1..=15 {
+            // all heights of a tile, few rows and more, all ends of a panel
+            for rows in 1..=40 {
                 product(Blocking::of(isa, &[]), rows, 33, 5);
             }
             for columns in 1..=65 {
@@ -350,8 +369,13 @@ mod tests {
         };
         for isa in Isa::all() {
             let large = Blocking::of(isa, &[second]);
-            // all of A at once, at several depths; several blocks; neither rows nor columns in whole tiles
-            for (rows, columns, k) in [(50, 33, 513), (1000, 35, 300), (16, 70, 1030)] {
+            // several depths; several blocks of either operand; neither rows nor columns in whole tiles
+            for (rows, columns, k) in [
+                (50, 33, 513),
+                (30, 1100, 300),
+                (16, 70, 1030),
+                (17, 35, 900),
+            ] {
                 product(large, rows, columns, k);
                 product(Blocking::of(isa, &[]), rows, columns, k);
             }
@@ -359,30 +383,27 @@ mod tests {
     }
 
     #[test]
-    fn a_block_takes_half_of_the_core_s_own_cache() {
+    fn a_block_takes_three_eighths_of_the_core_s_own_cache() {
         let rows = |caches: &[CoreCache]| Blocking::of(Isa::best(None), caches).rows;
         let cache = |level, share_bytes| CoreCache {
             level,
             bytes: 1 << 40,
             share_bytes,
         };
-        assert_eq!(rows(&[]), 84);
-        assert_eq!(rows(&[cache(1, 1 << 20), cache(3, 1 << 20)]), 84);
-        assert_eq!(rows(&[cache(2, 1)]), 84);
-        assert_eq!(rows(&[cache(1, 32 << 10), cache(2, 512 << 10)]), 168);
-        assert_eq!(rows(&[cache(2, 2 << 20)]), 924);
-        assert_eq!(rows(&[cache(2, 1 << 40)]), 924);
+        assert_eq!(rows(&[]), 96);
+        assert_eq!(rows(&[cache(1, 1 << 20), cache(3, 1 << 20)]), 96);
+        assert_eq!(rows(&[cache(2, 1)]), 32);
+        assert_eq!(rows(&[cache(1, 32 << 10), cache(2, 520 << 10)]), 192);
+        assert_eq!(rows(&[cache(2, 2 << 20)]), 768);
+        assert_eq!(rows(&[cache(2, 1 << 40)]), 768);
     }
 
     #[test]
     fn parts_are_few_and_alike() {
         let all = |len, most| parts(len, most).collect::<Vec<_>>();
-        assert_eq!(
-            all(64, 14),
-            [(0, 12), (12, 25), (25, 38), (38, 51), (51, 64)]
-        );
-        assert_eq!(all(14, 14), [(0, 14)]);
-        assert_eq!(all(15, 14), [(0, 7), (7, 15)]);
-        assert_eq!(all(0, 14), [(0, 0)]);
+        assert_eq!(all(64, 14), [0..12, 12..25, 25..38, 38..51, 51..64]);
+        assert_eq!(all(14, 14), [0..14]);
+        assert_eq!(all(15, 14), [0..7, 7..15]);
+        assert_eq!(all(0, 14), [0..0]);
     }
 }

@@ -14,7 +14,7 @@ pub fn part(len: usize, grain: usize, thread: usize, of: usize) -> Range<usize> 
 ///
 /// Of all factorisations the one whose largest tile reads the fewest elements of the operands (rows + columns), and
 /// is not larger than that of another one: what BLAS libraries aim at, too. Of two such, the one that cuts rows finer:
-/// rows of A are copied, once for each column of tiles.
+/// each thread then writes whole rows.
 pub fn grid(m: usize, n: usize, grain: usize, of: usize) -> (usize, usize) {
     let tile = |len: usize, parts: usize| len.div_ceil(grain).div_ceil(parts) * grain;
     (1..=of)

@@ -9,15 +9,22 @@ use super::super::isa::{MOST_ROWS, Op, Simd};
 
 /// Elements of the common side in a block.
 pub const DEPTH: usize = 256;
+/// The same where there are few rows: what is read ahead, a panel and the tile's rows of A stay in the first-level cache
+/// together.
+pub const NARROW_DEPTH: usize = DEPTH / 2;
 /// From one row of a copied block of A to the next. A little more than [`DEPTH`], so that rows do not all fall into the
 /// same few sets of a cache.
 pub const STRIDE: usize = DEPTH + LINE;
 /// Vectors in a row of the innermost tile.
 pub const VECTORS: usize = 2;
-/// The most numbers in a panel.
-pub const MOST_PANEL: usize = DEPTH * MOST_COLUMNS;
 /// The most numbers in a row of the innermost tile.
 pub const MOST_COLUMNS: usize = VECTORS * 16;
+/// The most numbers that are multiplied with a block at a time: a panel where there are few rows, or the rows of a tile.
+pub const MOST_NEAR: usize = if NARROW_DEPTH * MOST_COLUMNS > MOST_ROWS * STRIDE {
+    NARROW_DEPTH * MOST_COLUMNS
+} else {
+    MOST_ROWS * STRIDE
+};
 
 /// Transposes `columns` rows of `depth` numbers, `stride` apart, to a panel of `depth` rows of two vectors; what is
 /// missing to the second one, or to the first, is zero. Whoever makes it promises that the rows can be read.
@@ -42,7 +49,7 @@ impl Op for Pack<'_> {
             panel,
         } = self;
         let width = VECTORS * S::LANES;
-        assert!(depth <= DEPTH && columns <= width && panel.len() >= DEPTH * width);
+        assert!(depth <= DEPTH && columns <= width && panel.len() >= depth * width);
         let whole = columns / S::LANES * S::LANES;
         let quads = depth / 4 * 4;
         let to = panel.as_mut_ptr();
@@ -54,7 +61,7 @@ impl Op for Pack<'_> {
                     *rows = unsafe { simd.load_groups(w.add((v + j) * stride + p), 4 * stride) };
                 }
                 for (i, column) in simd.transpose_groups(of_rows).into_iter().enumerate() {
-                    // SAFETY: a panel has DEPTH rows, more than p + 3, of `width` numbers, which is at least v + LANES.
+                    // SAFETY: the panel has room for `depth` rows, more than p + 3, of `width` numbers, which is at least v + LANES.
                     unsafe { simd.store(to.add((p + i) * width + v), column) };
                 }
             }
