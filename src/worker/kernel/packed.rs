@@ -14,7 +14,9 @@
 
 mod tile;
 
-use self::tile::{DEPTH, MOST_COLUMNS, MOST_NEAR, NARROW_DEPTH, Pack, STRIDE, Tile, VECTORS};
+use self::tile::{
+    DEPTH, Fetch, MOST_COLUMNS, MOST_NEAR, NARROW_DEPTH, Pack, STRIDE, Tile, VECTORS,
+};
 use super::buffer::{LINE, OutOfMemory};
 use super::isa::{Isa, Op, Simd};
 use crate::machine::CoreCache;
@@ -213,14 +215,15 @@ impl Blocks<'_> {
                 let next = next.min(columns)..(next + width).min(columns);
                 for (at, tile) in parts(rows, S::TILE_ROWS).enumerate() {
                     let share = next.len() * at / tiles..next.len() * (at + 1) / tiles;
-                    for row in share {
-                        let row = product.w.wrapping_add((next.start + row) * product.k);
-                        for p in (from..part.end.min(from + NARROW_DEPTH)).step_by(LINE) {
-                            simd.prefetch(row.wrapping_add(p));
-                        }
-                    }
+                    let fetch = Fetch {
+                        from: product
+                            .w
+                            .wrapping_add((next.start + share.start) * product.k + from),
+                        rows: share.len(),
+                        stride: product.k,
+                    };
                     let a = &self.far[(number * rows + tile.start) * STRIDE..];
-                    product.multiply(simd, tile, left, &depth, a, self.near);
+                    product.multiply(simd, tile, left, &depth, a, self.near, fetch);
                 }
             }
         }
@@ -240,7 +243,15 @@ impl Blocks<'_> {
                     product.copy(tile.clone(), depth.clone(), self.near);
                     for (panel, left) in self.far.chunks(DEPTH * width).zip(panels.clone()) {
                         let tile = tile.clone();
-                        product.multiply(simd, tile, left * width, &depth, self.near, panel);
+                        product.multiply(
+                            simd,
+                            tile,
+                            left * width,
+                            &depth,
+                            self.near,
+                            panel,
+                            Fetch::NOTHING,
+                        );
                     }
                 }
             }
@@ -285,6 +296,7 @@ impl Product {
         depth: &Range<usize>,
         a: &[f32],
         panel: &[f32],
+        fetch: Fetch,
     ) {
         let tile = Tile {
             depth: depth.len(),
@@ -295,6 +307,7 @@ impl Product {
             c_stride: self.c_stride,
             columns: (VECTORS * S::LANES).min(self.columns - left),
             adds: depth.start > 0,
+            fetch,
         };
         // SAFETY: so many rows of A are copied, the panel has so many columns, and the tile of C is this thread's.
         unsafe { tile.run_rows(simd, rows.len()) };
@@ -400,10 +413,12 @@ mod tests {
 
     #[test]
     fn parts_are_few_and_alike() {
-        let all = |len, most| parts(len, most).collect::<Vec<_>>();
-        assert_eq!(all(64, 14), [0..12, 12..25, 25..38, 38..51, 51..64]);
-        assert_eq!(all(14, 14), [0..14]);
-        assert_eq!(all(15, 14), [0..7, 7..15]);
-        assert_eq!(all(0, 14), [0..0]);
+        let ends = |len, most| parts(len, most).map(|part| part.end).collect::<Vec<_>>();
+        assert_eq!(ends(64, 14), [12, 25, 38, 51, 64]);
+        assert_eq!(ends(14, 14), [14]);
+        assert_eq!(ends(15, 14), [7, 15]);
+        assert_eq!(ends(0, 14), [0]);
+        let starts = |len, most| parts(len, most).map(|part| part.start).collect::<Vec<_>>();
+        assert_eq!(starts(64, 14), [0, 12, 25, 38, 51]);
     }
 }

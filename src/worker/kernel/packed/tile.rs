@@ -98,6 +98,26 @@ pub struct Tile {
     pub columns: usize,
     /// To what is in C already.
     pub adds: bool,
+    /// What comes into the cache meanwhile.
+    pub fetch: Fetch,
+}
+
+/// Numbers that are needed soon, which may lie beyond what can be read.
+#[derive(Clone, Copy)]
+pub struct Fetch {
+    pub from: *const f32,
+    /// Rows, `stride` numbers apart, of each as many numbers as the tile is deep.
+    pub rows: usize,
+    pub stride: usize,
+}
+
+impl Fetch {
+    /// No rows.
+    pub const NOTHING: Self = Self {
+        from: std::ptr::null(),
+        rows: 0,
+        stride: 0,
+    };
 }
 
 impl Tile {
@@ -144,17 +164,28 @@ impl<const ROWS: usize, const WIDE: usize> Op for Fixed<ROWS, WIDE> {
             }
         }
         let mut sums = [[simd.splat(0.0); WIDE]; ROWS];
-        for p in 0..tile.depth {
-            let mut weights = [simd.splat(0.0); WIDE];
-            for v in 0..WIDE {
-                // SAFETY: a panel has `depth` rows of two vectors.
-                weights[v] = unsafe { simd.load(tile.panel.add((p * VECTORS + v) * S::LANES)) };
+        // Few at a time: a core waits for few lines at once, and stands still when it is to wait for more.
+        let step = if tile.fetch.rows > 0 {
+            LINE
+        } else {
+            tile.depth.max(1)
+        };
+        for line in (0..tile.depth).step_by(step) {
+            for row in 0..tile.fetch.rows {
+                simd.prefetch(tile.fetch.from.wrapping_add(row * tile.fetch.stride + line));
             }
-            for i in 0..ROWS {
-                // SAFETY: the block has `ROWS` rows from here on, of at least `depth` numbers.
-                let activation = simd.splat(unsafe { *tile.a.add(i * STRIDE + p) });
+            for p in line..tile.depth.min(line + step) {
+                let mut weights = [simd.splat(0.0); WIDE];
                 for v in 0..WIDE {
-                    sums[i][v] = simd.mul_add(activation, weights[v], sums[i][v]);
+                    // SAFETY: a panel has `depth` rows of two vectors.
+                    weights[v] = unsafe { simd.load(tile.panel.add((p * VECTORS + v) * S::LANES)) };
+                }
+                for i in 0..ROWS {
+                    // SAFETY: the block has `ROWS` rows from here on, of at least `depth` numbers.
+                    let activation = simd.splat(unsafe { *tile.a.add(i * STRIDE + p) });
+                    for v in 0..WIDE {
+                        sums[i][v] = simd.mul_add(activation, weights[v], sums[i][v]);
+                    }
                 }
             }
         }
