@@ -213,8 +213,8 @@ impl Blocks<'_> {
                     (left + width, part.start)
                 };
                 let next = next.min(columns)..(next + width).min(columns);
-                for (at, tile) in parts(rows, S::TILE_ROWS).enumerate() {
-                    let share = next.len() * at / tiles..next.len() * (at + 1) / tiles;
+                for (i, tile) in parts(rows, S::TILE_ROWS).enumerate() {
+                    let share = next.len() * i / tiles..next.len() * (i + 1) / tiles;
                     let fetch = Fetch {
                         from: product
                             .w
@@ -223,7 +223,12 @@ impl Blocks<'_> {
                         stride: product.k,
                     };
                     let a = &self.far[(number * rows + tile.start) * STRIDE..];
-                    product.multiply(simd, tile, left, &depth, a, self.near, fetch);
+                    let at = Place {
+                        rows: tile,
+                        left,
+                        depth: depth.clone(),
+                    };
+                    product.multiply(simd, &at, a, self.near, fetch);
                 }
             }
         }
@@ -242,16 +247,12 @@ impl Blocks<'_> {
                 for tile in parts(product.rows, S::TILE_ROWS) {
                     product.copy(tile.clone(), depth.clone(), self.near);
                     for (panel, left) in self.far.chunks(DEPTH * width).zip(panels.clone()) {
-                        let tile = tile.clone();
-                        product.multiply(
-                            simd,
-                            tile,
-                            left * width,
-                            &depth,
-                            self.near,
-                            panel,
-                            Fetch::NOTHING,
-                        );
+                        let at = Place {
+                            rows: tile.clone(),
+                            left: left * width,
+                            depth: depth.clone(),
+                        };
+                        product.multiply(simd, &at, self.near, panel, Fetch::NOTHING);
                     }
                 }
             }
@@ -286,32 +287,33 @@ impl Product {
         });
     }
 
-    /// Multiplies a tile's rows of A, copied, with the panel of the columns of C from `left` on.
+    /// Multiplies a tile's rows of A, copied, with a panel.
     #[inline(always)]
-    fn multiply<S: Simd>(
-        &self,
-        simd: S,
-        rows: Range<usize>,
-        left: usize,
-        depth: &Range<usize>,
-        a: &[f32],
-        panel: &[f32],
-        fetch: Fetch,
-    ) {
+    fn multiply<S: Simd>(&self, simd: S, at: &Place, a: &[f32], panel: &[f32], fetch: Fetch) {
         let tile = Tile {
-            depth: depth.len(),
+            depth: at.depth.len(),
             a: a.as_ptr(),
             panel: panel.as_ptr(),
             // SAFETY: the tile lies in C (`run`).
-            c: unsafe { self.c.add(rows.start * self.c_stride + left) },
+            c: unsafe { self.c.add(at.rows.start * self.c_stride + at.left) },
             c_stride: self.c_stride,
-            columns: (VECTORS * S::LANES).min(self.columns - left),
-            adds: depth.start > 0,
+            columns: (VECTORS * S::LANES).min(self.columns - at.left),
+            adds: at.depth.start > 0,
             fetch,
         };
         // SAFETY: so many rows of A are copied, the panel has so many columns, and the tile of C is this thread's.
-        unsafe { tile.run_rows(simd, rows.len()) };
+        unsafe { tile.run_rows(simd, at.rows.len()) };
     }
+}
+
+/// Where a tile lies in the product.
+struct Place {
+    /// Rows of A and C.
+    rows: Range<usize>,
+    /// Its first column of C.
+    left: usize,
+    /// Its part of the common side.
+    depth: Range<usize>,
 }
 
 #[cfg(test)]
