@@ -361,8 +361,11 @@ fn more_cpus_than_the_profile_knows_are_tuned_for_and_the_profile_before_is_kept
     home.start();
     home.is_idle();
     home.stop();
-    assert_eq!(load(&path).unwrap().cut_short, [""; 0]);
-    // On a busy machine there may be no count to replace.
+    // On a busy machine there may be no count that replaces the one before, which then stays, marked as it was.
+    for name in load(&path).unwrap().cut_short {
+        let stays = format!("{name}: the earlier verdict stays");
+        assert!(home.log().contains(&stays), "{}", home.log());
+    }
     let previous = path.with_extension("previous.toml");
     assert_eq!(previous.exists(), home.log().contains(" a call took "));
     if previous.exists() {
