@@ -114,11 +114,10 @@ fn stopped_in_the_middle_it_keeps_what_is_finished_and_goes_on_where_it_was() {
 #[test]
 fn a_second_signal_does_not_wait_for_the_running_sample() {
     let mut home = Home::new(LONG);
+    home.configure(&patient());
     home.start();
-    home.is("a measuring daemon", |status| {
-        status.state == State::Measuring
-    });
-    home.worker();
+    // One sample follows the other, each a call of a second or more.
+    home.has_begun("long");
     home.signal(Signal::INT);
     let status = home.is("a daemon about to end", |status| {
         status.state == State::StandingBack
