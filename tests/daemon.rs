@@ -48,6 +48,7 @@ fn it_measures_what_the_profile_lacks_and_then_does_nothing() {
     });
     // What it knows, it does not measure again.
     home.stop();
+    home.state_counts();
     assert_eq!(home.status().unwrap().state, State::Stopped);
     let spent = home.status().unwrap().spent.total_cpu_s;
     let written = fs::metadata(home.profile_path()).unwrap();
@@ -290,6 +291,7 @@ fn another_kernel_asks_for_a_check_and_keeps_the_verdicts() {
     home.start();
     home.is_idle();
     home.stop();
+    home.state_counts();
     let path = home.profile_path();
     let profile = load(&path).unwrap();
     let kernel = format!("kernel = \"{}\"", profile.conditions.kernel);
@@ -314,6 +316,7 @@ fn what_older_kernels_said_is_measured_again() {
     home.start();
     home.is_idle();
     home.stop();
+    home.state_counts();
     let path = home.profile_path();
     let text = fs::read_to_string(&path).unwrap();
     let kernels = format!("kernels = {KERNEL_REVISION}\n");
