@@ -64,6 +64,11 @@ fn missing_takes_only_what_the_profile_lacks() {
     }
 }
 
+fn measure_what_is_missing(home: &Home) {
+    let output = home.tune(TINY).arg("--missing").output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+}
+
 #[test]
 fn what_other_kernels_said_is_missing_and_measured_again() {
     let home = Home::new();
@@ -81,14 +86,7 @@ fn what_other_kernels_said_is_missing_and_measured_again() {
         assert_eq!(entry.isa_cap.as_deref(), Some("portable"));
     }
     assert!(text(&capped.stdout).contains("capped at portable"));
-    assert!(
-        home.tune(TINY)
-            .arg("--missing")
-            .output()
-            .unwrap()
-            .status
-            .success()
-    );
+    measure_what_is_missing(&home);
     let profile = home.profile();
     assert!(
         profile
@@ -108,14 +106,7 @@ fn what_other_kernels_said_is_missing_and_measured_again() {
         .output()
         .unwrap();
     assert!(text(&show.stdout).contains("? a, b: measured with kernels older than revision"));
-    assert!(
-        home.tune(TINY)
-            .arg("--missing")
-            .output()
-            .unwrap()
-            .status
-            .success()
-    );
+    measure_what_is_missing(&home);
     let again = fs::read_to_string(&path).unwrap();
     assert_eq!(again.matches(&kernels).count(), 2);
 }

@@ -165,28 +165,24 @@ fn effective_cpusets_count_and_empty_ones_mean_the_parents() {
 }
 
 #[test]
-fn v1_cpusets_mounted_with_noprefix_have_bare_names() {
-    let made = eight_cpus();
-    made.write(
-        "proc/mounts",
-        "cpuset /dev/cpuset cgroup rw,cpuset,noprefix 0 0",
-    );
-    made.write("proc/self/cpuset", "/batch");
-    made.write("dev/cpuset/batch/cpus", "1,3");
-    made.write("dev/cpuset/batch/cpuset.cpus", "0");
-    assert_eq!(budget(&made).cpus.to_string(), "1,3");
-}
-
-#[test]
-fn a_hierarchy_of_type_cpuset_is_a_cpuset() {
-    let made = eight_cpus();
-    made.write(
-        "proc/self/mounts",
-        "none /dev/cpuset cpuset rw,relatime 0 0",
-    );
-    made.write("proc/self/cpuset", "/batch");
-    made.write("dev/cpuset/batch/cpus", "1,3");
-    assert_eq!(budget(&made).cpus.to_string(), "1,3");
+fn v1_cpusets_have_bare_names_with_noprefix_and_as_a_file_system_of_their_own() {
+    for (mounts, line) in [
+        (
+            "proc/mounts",
+            "cpuset /dev/cpuset cgroup rw,cpuset,noprefix 0 0",
+        ),
+        (
+            "proc/self/mounts",
+            "none /dev/cpuset cpuset rw,relatime 0 0",
+        ),
+    ] {
+        let made = eight_cpus();
+        made.write(mounts, line);
+        made.write("proc/self/cpuset", "/batch");
+        made.write("dev/cpuset/batch/cpus", "1,3");
+        made.write("dev/cpuset/batch/cpuset.cpus", "0");
+        assert_eq!(budget(&made).cpus.to_string(), "1,3", "{line}");
+    }
 }
 
 #[test]

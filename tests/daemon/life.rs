@@ -1,16 +1,11 @@
-//! The daemon's life as its users see it: real processes, real signals.
+//! What it measures, why it waits, how it ends, and what is told of that.
 
-mod daemon_home;
-
-use daemon_home::*;
+use super::daemon_home::*;
 use rustix::process::Signal;
 use std::fs;
 use std::process::{Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 use threadtune::daemon::status::{Purpose, Reason, State, Status};
-use threadtune::profile::{load, save};
-use threadtune::units::ThreadCount;
-use threadtune::workload::KERNEL_REVISION;
 
 #[test]
 fn it_measures_what_the_profile_lacks_and_then_does_nothing() {
@@ -142,59 +137,6 @@ fn what_is_unfinished_is_resumed_after_a_reload() {
 }
 
 #[test]
-fn a_broken_configuration_is_named_by_line_and_key_and_changes_nothing() {
-    let mut home = Home::new(TINY);
-    home.start();
-    home.is_idle();
-    home.configure("[daemon]\nquite = \"1s\"\n");
-    home.signal(Signal::HUP);
-    home.says("the configuration stays what it was", 1);
-    let log = home.log();
-    assert!(
-        log.contains("threadtune.toml, line 3, key `daemon.quite`"),
-        "{log}"
-    );
-    assert!(log.contains("did you mean `daemon.quiet`"), "{log}");
-    // It still measures by the old one: another catalogue is read, and no quiet minute passes.
-    fs::write(
-        home.path("catalogue.toml"),
-        format!("{TINY}{}", TINY.replace("name = \"", "name = \"c")),
-    )
-    .unwrap();
-    home.signal(Signal::USR1);
-    home.says("measures cb", 1);
-    home.is_idle();
-    home.stop();
-    // To start with it would be to ignore what somebody wants.
-    home.start();
-    assert_eq!(home.end().code(), Some(1));
-    assert!(home.log().matches("key `daemon.quite`").count() == 2);
-}
-
-#[test]
-fn a_reload_takes_over_what_is_configured_and_checks_the_profile() {
-    let mut home = Home::new(TINY);
-    home.start();
-    home.is_idle();
-    fs::write(
-        home.path("catalogue.toml"),
-        TINY.replace("\"b\"", "\"other\""),
-    )
-    .unwrap();
-    let metrics = home.path("threadtune.prom");
-    home.configure(&format!(
-        "{EAGER}[metrics]\ntextfile = \"{}\"\n",
-        metrics.display()
-    ));
-    home.signal(Signal::HUP);
-    home.says("measures other", 1);
-    home.is_idle();
-    assert_eq!(home.names(), ["a", "other", "b"]);
-    assert!(metrics.exists());
-    home.stop();
-}
-
-#[test]
 fn why_it_waits_is_told_everywhere_once_and_no_check_is_made_up() {
     let mut home = Home::new(TINY);
     let metrics = home.path("threadtune.prom");
@@ -283,157 +225,6 @@ fn sigusr2_tells_the_status_in_the_log() {
     assert!(line.contains(", 0 failed, 0 left; "), "{line}");
     assert!(line.contains(" s of CPU time today, "), "{line}");
     home.stop();
-}
-
-#[test]
-fn another_kernel_asks_for_a_check_and_keeps_the_verdicts() {
-    let mut home = Home::new(TINY);
-    home.start();
-    home.is_idle();
-    home.stop();
-    home.state_counts();
-    let path = home.profile_path();
-    let profile = load(&path).unwrap();
-    let kernel = format!("kernel = \"{}\"", profile.conditions.kernel);
-    let text = fs::read_to_string(&path).unwrap();
-    assert!(text.contains(&kernel), "{text}");
-    fs::write(&path, text.replace(&kernel, "kernel = \"2.6.32\"")).unwrap();
-    home.start();
-    home.says("kernel 2.6.32 → ", 1);
-    let is_one_cpu = profile.conditions.budget.limit.get() == 1;
-    if !is_one_cpu {
-        home.says("threadtune: checks ", 1);
-    }
-    home.is_idle();
-    home.stop();
-    assert_eq!(load(&path).unwrap().conditions, profile.conditions);
-    assert_eq!(home.names(), ["a", "b"]);
-}
-
-#[test]
-fn what_older_kernels_said_is_measured_again() {
-    let mut home = Home::new(TINY);
-    home.start();
-    home.is_idle();
-    home.stop();
-    home.state_counts();
-    let path = home.profile_path();
-    let text = fs::read_to_string(&path).unwrap();
-    let kernels = format!("kernels = {KERNEL_REVISION}\n");
-    assert_eq!(text.matches(&kernels).count(), 2, "{text}");
-    fs::write(&path, text.replacen(&kernels, "", 1)).unwrap();
-    home.start();
-    home.says("to be measured: a", 2);
-    home.is_idle();
-    home.stop();
-    assert_eq!(home.entry("a").kernels, Some(KERNEL_REVISION));
-    assert_eq!(
-        home.log().matches("threadtune: measures b").count(),
-        1,
-        "{}",
-        home.log()
-    );
-}
-
-#[test]
-fn more_cpus_than_the_profile_knows_are_tuned_for_and_the_profile_before_is_kept() {
-    let mut home = Home::new(TINY);
-    home.start();
-    home.is_idle();
-    home.stop();
-    let path = home.profile_path();
-    let mut profile = load(&path).unwrap();
-    let budget = profile.conditions.budget.clone();
-    if budget.limit.get() == 1 {
-        eprintln!("skipped more_cpus_than_the_profile_knows: there is one CPU");
-        return;
-    }
-    profile.conditions.budget.limit = ThreadCount::ONE;
-    save(&path, &profile).unwrap();
-    home.start();
-    home.says("everything is tuned again", 1);
-    // Killed before all is tuned, it has not forgotten the rest.
-    home.worker();
-    home.signal(Signal::KILL);
-    home.end();
-    let after = load(&path).unwrap();
-    assert_eq!(after.conditions.budget, budget);
-    assert_eq!(after.cut_short.last().map(String::as_str), Some("b"));
-    assert_eq!(home.names(), ["a", "b"]);
-    home.start();
-    home.is_idle();
-    home.stop();
-    // On a busy machine there may be no count that replaces the one before, which then stays, marked as it was.
-    for name in load(&path).unwrap().cut_short {
-        let stays = format!("{name}: the earlier verdict stays");
-        assert!(home.log().contains(&stays), "{}", home.log());
-    }
-    let previous = load(&path.with_extension("previous.toml")).unwrap();
-    assert_eq!(previous.conditions.budget.limit, ThreadCount::ONE);
-    assert_eq!(previous.workloads, profile.workloads);
-}
-
-/// On the real clock: the machine must let a loss be proven that is many times what it takes, in one check of a few.
-#[test]
-#[ignore = "real clock"]
-fn a_count_that_lost_is_tuned_again_and_both_numbers_are_told() {
-    let mut home = Home::new(TINY);
-    home.configure(&EAGER.replace("2s", "10s"));
-    home.start();
-    home.is_idle();
-    home.stop();
-    let path = home.profile_path();
-    let mut profile = load(&path).unwrap();
-    let entry = &mut profile.workloads[0];
-    let two = entry.curve.iter().find(|point| point.threads.get() == 2);
-    let Some(two) = two.cloned() else {
-        eprintln!("skipped a_count_that_lost: no second count was timed");
-        return;
-    };
-    // Forking a thread takes longer than this whole product.
-    let latency = entry
-        .latency
-        .as_mut()
-        .expect("a quiet machine states a count");
-    assert_eq!(latency.threads, ThreadCount::ONE);
-    latency.threads = two.threads;
-    save(&path, &profile).unwrap();
-    home.start();
-    home.is("the profile as it was", |status| {
-        status.state == State::Idle && status.pid == home.pid()
-    });
-    for checks in 1..=5 {
-        home.signal(Signal::HUP);
-        home.says("a: a call takes ", checks);
-        home.is_idle();
-        // A neighbour may have disturbed it.
-        if home.log().contains("are lost") {
-            break;
-        }
-    }
-    home.stop();
-    let log = home.log();
-    let line = log.lines().find(|line| line.contains("are lost"));
-    let line = line.unwrap_or_else(|| panic!("{log}"));
-    assert!(
-        line.contains("a: a call takes ") && line.contains("with a count of 2"),
-        "{line}"
-    );
-    let after = load(&path).unwrap();
-    assert_eq!(
-        after.workloads[0].latency.as_ref().unwrap().threads,
-        ThreadCount::ONE
-    );
-    let previous = load(&path.with_extension("previous.toml")).unwrap();
-    assert_eq!(
-        previous.workloads[0]
-            .latency
-            .as_ref()
-            .unwrap()
-            .threads
-            .get(),
-        2
-    );
 }
 
 #[test]
