@@ -66,7 +66,7 @@ pub struct ThreadCount(NonZeroU32);
 
 /// A number that cannot be a thread count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{0} is no thread count: it must be a whole number from 1 to {MAX_CPUS}")]
+#[error("{0} is not a thread count; expected a whole number from 1 to {MAX_CPUS}")]
 pub struct InvalidThreadCount(pub i64);
 
 impl ThreadCount {
@@ -266,7 +266,7 @@ impl CpuSet {
         let number = |s: &str| {
             s.trim()
                 .parse::<u32>()
-                .map_err(|_| fail("a CPU number was expected"))
+                .map_err(|_| fail("expected a CPU number"))
         };
         let mut set = Self::new();
         for part in text.trim().split(',').filter(|p| !p.trim().is_empty()) {
@@ -310,7 +310,7 @@ impl CpuSet {
         for (i, group) in text.trim().rsplit(',').enumerate() {
             let digits = group.trim().trim_start_matches("0x");
             let bits = u32::from_str_radix(digits, 16)
-                .map_err(|_| fail("a group of hexadecimal digits was expected"))?;
+                .map_err(|_| fail("expected a group of hexadecimal digits"))?;
             if i % 2 == 0 {
                 words.push(u64::from(bits));
             } else if let Some(word) = words.last_mut() {

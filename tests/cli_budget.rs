@@ -77,7 +77,7 @@ fn an_affinity_mask_is_the_budget_of_what_it_starts() {
     let output = run("taskset", &["-c", &last, THREADTUNE, "budget", "--explain"]);
     let text = stdout(&output);
     assert!(
-        text.starts_with(&format!("1 threads on CPUs {last}, decided by affinity\n")),
+        text.starts_with(&format!("1 thread on CPUs {last}, decided by affinity\n")),
         "{text}"
     );
     let marked: Vec<&str> = text.lines().filter(|l| l.starts_with('*')).collect();

@@ -354,7 +354,7 @@ fn whatever_lies_in_the_configurations_place_the_program_starts() {
     File::create(&path).unwrap().set_len(100_000_000).unwrap();
     one_warning("has 100000000 bytes");
     fs::write(&path, "[budget]\nreserve = -1\n").unwrap();
-    one_warning("line 2, key `budget.reserve`: -1 is no number of CPUs");
+    one_warning("line 2, key `budget.reserve`: -1 is not a number of CPUs");
     // As if the file were empty, and no more than that: what is sound in it does not count either.
     fs::write(&path, "[budget]\nreserve = 4096\nextra = 1\n").unwrap();
     one_warning("line 3, key `budget.extra`: no such key");

@@ -215,7 +215,7 @@ fn an_error_reads_as_a_sentence_with_advice() {
     );
     assert_eq!(
         error(&text).to_string(),
-        "p.toml, line 35, key `workload[0].latency.threads`: 0 is no thread count: it must be a whole number from 1 \
+        "p.toml, line 35, key `workload[0].latency.threads`: 0 is not a thread count; expected a whole number from 1 \
          to 4096; correct it, or remove the file and run `threadtune tune`"
     );
 }

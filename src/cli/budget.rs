@@ -3,7 +3,7 @@
 use super::configuration;
 use crate::configuration::Configuration;
 use crate::machine::{Beside, Budget, Host, Memory, is_live};
-use crate::report::plain;
+use crate::report::{counted, plain};
 use clap::Args;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -94,8 +94,10 @@ fn as_json(budget: &Budget, memory: &Memory) -> serde_json::Result<String> {
 
 fn explain(budget: &Budget, memory: &Memory) -> String {
     let mut text = format!(
-        "{} threads on CPUs {}, decided by {}\n",
-        budget.limit, budget.cpus, budget.by
+        "{} on CPUs {}, decided by {}\n",
+        counted(budget.limit.as_usize(), "thread"),
+        budget.cpus,
+        budget.by
     );
     let deciding = budget.deciding();
     for limit in &budget.limits {

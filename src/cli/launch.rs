@@ -203,7 +203,7 @@ fn weighted(text: &str) -> Result<Weighted, String> {
                 .parse::<f64>()
                 .ok()
                 .filter(|weight| weight.is_finite() && *weight > 0.0)
-                .ok_or_else(|| format!("`{weight}` is no weight: a number above 0 was expected"))?;
+                .ok_or_else(|| format!("`{weight}` is not a weight; expected a number above 0"))?;
             (name, weight)
         }
     };

@@ -99,7 +99,7 @@ fn daily_cpu<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Nanos>, D::Er
     let seconds = number(value, 0.0..=MOST_CPU_SECONDS, "CPU time in seconds")?;
     if seconds == 0.0 {
         return Err(D::Error::custom(
-            "no time at all would never let anything be measured: more than 0 was expected",
+            "no time at all would never let anything be measured; expected more than 0",
         ));
     }
     Ok(Some(Nanos::from_secs_f64(seconds)))
@@ -113,7 +113,7 @@ fn hours<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Hours>, D::Error>
 }
 
 fn drift_interval<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Interval>, D::Error> {
-    let text = text(value, "a length of time such as \"7d\", or \"never\"")?;
+    let text = text(value, "a duration such as \"7d\", or \"never\"")?;
     if text == "never" {
         return Ok(Some(Interval::Never));
     }
@@ -145,7 +145,7 @@ fn backends<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Vec<String>>, 
                 .map(|best| format!(" (did you mean `{best}`?)"))
                 .unwrap_or_default();
             return Err(D::Error::custom(format!(
-                "`{shown}` is no backend{meant}: there are `{known}`"
+                "`{shown}` is not a backend{meant}: there are `{known}`"
             )));
         }
         if backends[..index].contains(backend) {

@@ -35,7 +35,7 @@ impl Hours {
 
 /// A text that is no part of a day.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no part of a day: hours such as `22-6` or `22:30-06:00` were expected")]
+#[error("`{0}` is not a part of a day; expected hours such as `22-6` or `22:30-06:00`")]
 pub struct InvalidHours(pub String);
 
 impl FromStr for Hours {

@@ -57,7 +57,7 @@ fn reserve<'de, D: Deserializer<'de>>(value: D) -> Result<Option<usize>, D::Erro
     match i64::deserialize(value)? {
         cpus if (0..=i64::from(MAX_CPUS)).contains(&cpus) => Ok(Some(cpus as usize)),
         cpus => Err(D::Error::custom(format!(
-            "{cpus} is no number of CPUs to leave free: 0 to {MAX_CPUS} were expected"
+            "{cpus} is not a number of CPUs to leave free; expected 0 to {MAX_CPUS}"
         ))),
     }
 }
@@ -69,7 +69,7 @@ fn textfile<'de, D: Deserializer<'de>>(value: D) -> Result<Option<PathBuf>, D::E
         return Ok(Some(path));
     }
     Err(D::Error::custom(format!(
-        "`{}` is not read by the node exporter: the name of a file that ends in `.prom` was expected",
+        "`{}` is not read by the node exporter; expected the name of a file that ends in `.prom`",
         shown(&path.to_string_lossy())
     )))
 }
@@ -128,7 +128,7 @@ fn stray(table: &DeTable<'_>, above: &str) -> Option<Stray> {
                 _ if KEYS.contains(&name.as_str()) => return None,
                 _ if !KEYS.iter().any(|known| known.starts_with(&inside)) => not_a_key(&name),
                 DeValue::Table(inner) => return stray(inner, &inside),
-                _ => "a table was expected".to_owned(),
+                _ => "expected a table".to_owned(),
             };
             let byte = key.span().start;
             Some(Stray {

@@ -36,7 +36,7 @@ fn errors_name_file_line_and_key_and_say_what_is_expected() {
         (
             "[budget]\nreserve = -1\n",
             "line 2, key `budget.reserve`",
-            "-1 is no number of CPUs to leave free: 0 to 4096",
+            "-1 is not a number of CPUs to leave free; expected 0 to 4096",
         ),
         (
             "\n\n[budget]\nreserve = 4097\n",
@@ -63,21 +63,9 @@ fn errors_name_file_line_and_key_and_say_what_is_expected() {
             "line 1, key `budget.reserve`",
             "invalid type: map",
         ),
-        (
-            "budget = 2\n",
-            "line 1, key `budget`",
-            "a table was expected",
-        ),
-        (
-            "[[budget]]\n",
-            "line 1, key `budget`",
-            "a table was expected",
-        ),
-        (
-            "budget = [2]\n",
-            "line 1, key `budget`",
-            "a table was expected",
-        ),
+        ("budget = 2\n", "line 1, key `budget`", "expected a table"),
+        ("[[budget]]\n", "line 1, key `budget`", "expected a table"),
+        ("budget = [2]\n", "line 1, key `budget`", "expected a table"),
         (
             "[budget]\nreserv = 1\n",
             "line 2, key `budget.reserv`",
@@ -139,51 +127,55 @@ fn errors_about_the_daemon_say_what_is_expected() {
         (
             "quiet = 60",
             "quiet",
-            "invalid type: integer `60`, expected a length of time such as \"90s\"",
+            "invalid type: integer `60`, expected a duration such as \"90s\"",
         ),
         (
             "quiet = '25h'",
             "quiet",
-            "`25h` is not allowed: \"0s\" to \"1d\" were expected",
+            "`25h` is not allowed; expected \"0s\" to \"1d\"",
         ),
         (
             "quiet = 'soon'",
             "quiet",
-            "`soon` is no length of time: \"0s\" to \"1d\"",
+            "`soon` is not a duration; expected \"0s\" to \"1d\"",
         ),
         (
             "quiet = '99999999999999999999d'",
             "quiet",
-            "is no length of time",
+            "is not a duration",
         ),
         (
             "idle_cpus = -0.1",
             "idle_cpus",
-            "-0.1 is no number of CPUs: 0 to 4096",
+            "-0.1 is not a number of CPUs; expected 0 to 4096",
         ),
-        ("idle_cpus = nan", "idle_cpus", "NaN is no number of CPUs"),
+        (
+            "idle_cpus = nan",
+            "idle_cpus",
+            "NaN is not a number of CPUs",
+        ),
         ("idle_cpus = 'few'", "idle_cpus", "invalid type: string"),
         (
             "idle_pressure_percent = 100.1",
             "idle_pressure_percent",
-            "100.1 is no percentage: 0 to 100",
+            "100.1 is not a percentage; expected 0 to 100",
         ),
         ("mains_only = 1", "mains_only", "expected a boolean"),
         (
             "hours = '22'",
             "hours",
-            "`22` is no part of a day: hours such as `22-6`",
+            "`22` is not a part of a day; expected hours such as `22-6`",
         ),
         ("hours = 22", "hours", "expected hours such as \"22-6\""),
         (
             "daily_cpu_seconds = 0",
             "daily_cpu_seconds",
-            "more than 0 was expected",
+            "expected more than 0",
         ),
         (
             "daily_cpu_seconds = inf",
             "daily_cpu_seconds",
-            "0 to 1000000000 were expected",
+            "expected 0 to 1000000000",
         ),
         (
             "catalogue = 'c.toml'",
@@ -198,7 +190,7 @@ fn errors_about_the_daemon_say_what_is_expected() {
         (
             "backends = ['natve']",
             "backends",
-            "`natve` is no backend (did you mean `native`?): there are `native`",
+            "`natve` is not a backend (did you mean `native`?): there are `native`",
         ),
         (
             "backends = ['native', 'native']",
@@ -209,12 +201,12 @@ fn errors_about_the_daemon_say_what_is_expected() {
         (
             "drift_interval = '59m'",
             "drift_interval",
-            "`59m` is not allowed: \"1h\" to \"3650d\" were expected, or \"never\"",
+            "`59m` is not allowed; expected \"1h\" to \"3650d\", or \"never\"",
         ),
         (
             "drift_interval = false",
             "drift_interval",
-            "expected a length of time such as \"7d\", or \"never\"",
+            "expected a duration such as \"7d\", or \"never\"",
         ),
         (
             "workload_budget = '999ms'",

@@ -26,12 +26,12 @@ pub(super) fn text<'de, D: Deserializer<'de>>(
     value.deserialize_str(Text(expected))
 }
 
-/// A length of time with its unit, such as `"90s"` or `"1h 30m"`.
+/// A duration with its unit, such as `"90s"` or `"1h 30m"`.
 pub(super) fn duration<'de, D: Deserializer<'de>>(
     value: D,
     allowed: RangeInclusive<Duration>,
 ) -> Result<Nanos, D::Error> {
-    let text = text(value, "a length of time such as \"90s\" or \"5m\"")?;
+    let text = text(value, "a duration such as \"90s\" or \"5m\"")?;
     duration_text(&text, allowed).map_err(D::Error::custom)
 }
 
@@ -49,18 +49,18 @@ pub(super) fn duration_text(
             let is = if parsed.is_ok() {
                 "not allowed"
             } else {
-                "no length of time"
+                "not a duration"
             };
             let [least, most] = [allowed.start(), allowed.end()].map(|end| plain(*end));
             Err(format!(
-                "`{}` is {is}: \"{least}\" to \"{most}\" were expected",
+                "`{}` is {is}; expected \"{least}\" to \"{most}\"",
                 shown(text)
             ))
         }
     }
 }
 
-/// A length of time in the largest unit that divides it.
+/// A duration in the largest unit that divides it.
 fn plain(time: Duration) -> String {
     let seconds = time.as_secs();
     let unit = [(86_400, "d"), (3_600, "h"), (60, "m")]
@@ -83,7 +83,7 @@ pub(super) fn number<'de, D: Deserializer<'de>>(
         return Ok(number);
     }
     Err(D::Error::custom(format!(
-        "{number} is no {what}: {} to {} were expected",
+        "{number} is not a {what}; expected {} to {}",
         allowed.start(),
         allowed.end()
     )))
@@ -96,7 +96,7 @@ pub(super) fn absolute_path<'de, D: Deserializer<'de>>(value: D) -> Result<PathB
         return Ok(PathBuf::from(text));
     }
     Err(D::Error::custom(format!(
-        "`{}` does not begin with `/`: an absolute path was expected",
+        "`{}` does not begin with `/`; expected an absolute path",
         shown(&text)
     )))
 }

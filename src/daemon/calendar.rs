@@ -49,7 +49,7 @@ fn zone(root: &Path, tz: Option<OsString>) -> TimeZone {
     };
     found.unwrap_or_else(|| {
         let name = tz.map_or_else(|| format!("/{LOCAL}"), |tz| format!("TZ={}", tz.display()));
-        log::debug!("{} is no time zone; UTC it is", name.escape_debug());
+        log::debug!("{} is not a time zone; UTC it is", name.escape_debug());
         TimeZone::UTC
     })
 }

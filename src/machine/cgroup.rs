@@ -190,11 +190,11 @@ pub(crate) fn quota(tree: &mut Tree, group: &Group) -> Option<(String, f64)> {
             Some((path, quota as f64 / period as f64))
         }
         _ => {
-            let period = period.map_or("a period that is no number".to_owned(), |period| {
+            let period = period.map_or("a period that is not a number".to_owned(), |period| {
                 format!("a period of {period} µs")
             });
             tree.note(format!(
-                "{path}: a quota of `{quota}` with {period} is no limit; left out"
+                "{path}: a quota of `{quota}` with {period} is not a limit; left out"
             ));
             None
         }

@@ -113,7 +113,7 @@ fn positive(
         _ => {
             let shown: String = text.chars().take(40).collect();
             budget.note(format!(
-                "{name}: `{shown}` is no number of 1 or more; left out"
+                "{name}: `{shown}` is not a number of 1 or more; left out"
             ));
             None
         }

@@ -64,7 +64,7 @@ fn pids_of(tree: &mut Tree, group: &Group) -> Option<Found> {
     }
     let Ok(most) = text.parse::<u64>() else {
         tree.note(format!(
-            "{source}: `{}` is no limit; left out",
+            "{source}: `{}` is not a limit; left out",
             shown(&text)
         ));
         return None;

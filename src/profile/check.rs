@@ -91,7 +91,7 @@ fn check_entry(entry: &Entry) -> Checked {
         positive(share).map_err(|m| violation(&[Key("share")], m))?;
     }
     if !(0.0..=1.0).contains(&entry.p_within) {
-        let message = format!("{} is no probability from 0 to 1", entry.p_within);
+        let message = format!("{} is not a probability from 0 to 1", entry.p_within);
         return Err(violation(&[Key("p_within")], message));
     }
     at_least_zero(entry.seconds).map_err(|m| violation(&[Key("seconds")], m))?;
@@ -101,7 +101,7 @@ fn check_entry(entry: &Entry) -> Checked {
 /// A program is pinned by these: they must be what their names say.
 fn bound(pinned: &Pinned) -> Result<(), (&'static str, String)> {
     if pinned.placement == Placement::Unbound {
-        let message = "`close` or `spread` was expected, as these threads are bound".to_owned();
+        let message = "expected `close` or `spread`, as these threads are bound".to_owned();
         return Err(("placement", message));
     }
     if pinned.cpus.len() != pinned.threads.as_usize() {
@@ -140,7 +140,7 @@ fn violation(path: &[Step], message: String) -> Violation {
 
 fn text(text: &str) -> Result<(), String> {
     if text.is_empty() || text.len() > 200 || text.chars().any(char::is_control) {
-        return Err("1 to 200 bytes without control characters were expected".to_owned());
+        return Err("expected 1 to 200 bytes without control characters".to_owned());
     }
     Ok(())
 }
@@ -149,7 +149,7 @@ fn finite(value: f64) -> Result<(), String> {
     if value.is_finite() {
         Ok(())
     } else {
-        Err(format!("{value} is no finite number"))
+        Err(format!("{value} is not a finite number"))
     }
 }
 

@@ -61,7 +61,7 @@ fn parse_part(path: &Path, text: &str, left_out: usize) -> Result<Profile, Store
         match u32::try_from(found) {
             Ok(0) | Err(_) if found <= 0 => {
                 let line = line_of_path(text, &[Step::Key("schema")]);
-                let message = format!("{found} is no schema: they count from 1");
+                let message = format!("{found} is not a schema: they count from 1");
                 return Err(malformed(path, line, key, message));
             }
             Ok(known) if known <= SCHEMA => {}

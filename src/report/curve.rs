@@ -1,7 +1,7 @@
 //! The curve of one workload: time against count, with a bar for each count.
 
 use super::table::{plain, remark};
-use super::units::{interval, time};
+use super::units::{counted, interval, time};
 use crate::machine::Placement;
 use crate::profile::{CurvePoint, Entry, Rate};
 
@@ -21,8 +21,8 @@ pub fn curve(entry: &Entry, level: Option<&str>, width: usize) -> String {
     let mut lines = vec![format!("{}  {}", plain(&entry.name), plain(&entry.shape))];
     if let Some(latency) = &entry.latency {
         lines.push(format!(
-            "{} threads, {} per call (95 % interval {}), stop: {}",
-            latency.threads,
+            "{}, {} per call (95 % interval {}), stop: {}",
+            counted(latency.threads.as_usize(), "thread"),
             time(latency.median_us),
             interval(latency.ci95_us),
             plain(&entry.stop.to_string()),
@@ -30,8 +30,8 @@ pub fn curve(entry: &Entry, level: Option<&str>, width: usize) -> String {
     }
     if let Some(pinned) = &entry.pinned {
         lines.push(format!(
-            "pinned: {} threads, {} per call, {} on CPUs {}",
-            pinned.threads,
+            "pinned: {}, {} per call, {} on CPUs {}",
+            counted(pinned.threads.as_usize(), "thread"),
             time(pinned.median_us),
             pinned.placement,
             pinned.cpus,

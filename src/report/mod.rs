@@ -19,4 +19,4 @@ pub use machine::{MachineReport, machine_json};
 pub use picture::machine_picture;
 pub use replay::{ReplaySummary, replay_json, replay_table};
 pub use table::{cut_short_line, plain, profile_table};
-pub use units::time;
+pub use units::{counted, time};

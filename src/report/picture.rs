@@ -4,7 +4,7 @@ use super::columns::hanging;
 use super::machine::MachineReport;
 use super::nesting::{Branch, Group, forests};
 use super::table::plain;
-use super::units::size;
+use super::units::{counted, size};
 use crate::machine::{CacheGroup, CoreKind, Fingerprint, LimitKind, Memory, Topology};
 use crate::units::CpuSet;
 use std::collections::BTreeMap;
@@ -55,23 +55,17 @@ fn trees(topology: &Topology, memory: &Memory) -> Vec<String> {
         .collect()
 }
 
-/// `1 node`, `2 nodes`.
-fn count(number: usize, one: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {one}{plural}")
-}
-
 fn summary(topology: &Topology) -> String {
-    let mut cores = count(topology.cores.len(), "core");
+    let mut cores = counted(topology.cores.len(), "core");
     if topology.is_hybrid() {
         let kind = |kind: &CoreKind| format!("{} {}", kind.cores, kind.name);
         let kinds: Vec<String> = topology.kinds.iter().map(kind).collect();
         cores = format!("{cores} ({})", kinds.join(", "));
     }
     let mut parts = vec![
-        count(topology.packages.len(), "package"),
+        counted(topology.packages.len(), "package"),
         cores,
-        count(topology.online.len(), "CPU"),
+        counted(topology.online.len(), "CPU"),
     ];
     let smt = topology.smt();
     if let Some(core) = topology.cores.first().filter(|_| smt > 1) {
@@ -83,14 +77,14 @@ fn summary(topology: &Topology) -> String {
         });
     }
     if !topology.nodes.is_empty() {
-        parts.push(count(topology.nodes.len(), "NUMA node"));
+        parts.push(counted(topology.nodes.len(), "NUMA node"));
     }
     let mut caches: BTreeMap<u32, usize> = BTreeMap::new();
     for group in &topology.llc {
         *caches.entry(group.level).or_default() += 1;
     }
     let caches = caches.iter().rev();
-    parts.extend(caches.map(|(level, groups)| count(*groups, &format!("L{level} group"))));
+    parts.extend(caches.map(|(level, groups)| counted(*groups, &format!("L{level} group"))));
     parts.join(", ")
 }
 
@@ -199,8 +193,8 @@ fn cores_text(topology: &Topology, cpus: &CpuSet) -> String {
         .iter()
         .find(|kind| topology.is_hybrid() && cpus.is_subset(&kind.cpus));
     match kind {
-        Some(kind) => count(cores, &format!("{} core", kind.name)),
-        None => count(cores, "core"),
+        Some(kind) => counted(cores, &format!("{} core", kind.name)),
+        None => counted(cores, "core"),
     }
 }
 
@@ -250,7 +244,7 @@ fn budget_lines(report: &MachineReport) -> String {
                 .map_or_else(String::new, |cpus| format!(" on CPUs {cpus}"));
             format!(
                 "{}{on}, decided by {}: {} ({})",
-                count(budget.limit.as_usize(), "thread"),
+                counted(budget.limit.as_usize(), "thread"),
                 budget.by,
                 limit.value,
                 limit.source

@@ -2,6 +2,7 @@
 
 use super::columns::aligned;
 use super::table::{plain, stop_word};
+use super::units::counted;
 use crate::bench::{Replayed, Score};
 use crate::machine::Placement;
 use crate::stats::{geometric_mean, quantile};
@@ -108,15 +109,11 @@ fn over_logical(score: &Score) -> Option<f64> {
 
 impl fmt::Display for ReplaySummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let workloads = if self.workloads == 1 {
-            "workload"
-        } else {
-            "workloads"
-        };
         write!(
             f,
-            "{} {workloads}, {} conclusive: ",
-            self.workloads, self.conclusive
+            "{}, {} conclusive: ",
+            counted(self.workloads, "workload"),
+            self.conclusive
         )?;
         if let (Some(ratio), Some(p95), Some(near), Some(nearly)) = (
             self.ratio_to_best,

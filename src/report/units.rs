@@ -36,6 +36,12 @@ pub(super) fn interval([low, high]: [f64; 2]) -> String {
     format!("{a}–{b} {name}")
 }
 
+/// A number of things: `1 node`, `2 nodes`.
+pub fn counted(number: usize, one: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {one}{plural}")
+}
+
 fn one_more(value: f64) -> String {
     match value {
         v if v >= 99.95 => format!("{v:.1}"),

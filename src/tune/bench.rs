@@ -65,7 +65,7 @@ pub enum BenchError {
     #[error("{0}")]
     Failed(String),
     /// A value came back that cannot be a time.
-    #[error("the measurement gave {0}, which is no time")]
+    #[error("the measurement gave {0}, which is not a time")]
     Nonsense(String),
 }
 

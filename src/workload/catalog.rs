@@ -48,7 +48,7 @@ pub enum CatalogError {
     },
     /// A name that could not be typed after `-w`.
     #[error(
-        "line {line}: `{name}` is no name for a workload: use lower-case letters, digits, `.`, `_`, `-` and `/`, \
+        "line {line}: `{name}` is not a name for a workload: use lower-case letters, digits, `.`, `_`, `-` and `/`, \
          with a letter or digit first and last"
     )]
     Name {

@@ -101,7 +101,7 @@ pub enum Shape {
 
 /// A text that is no shape.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is no shape: {why}")]
+#[error("`{text}` is not a shape: {why}")]
 pub struct InvalidShape {
     /// The text as found.
     pub text: String,
@@ -284,7 +284,7 @@ impl FromStr for Shape {
             "f32" => DataType::F32,
             other => {
                 return Err(fail(format!(
-                    "`{other}` is no data type that can be measured yet (known: f32)"
+                    "`{other}` is not a data type that can be measured yet (known: f32)"
                 )));
             }
         };
@@ -297,7 +297,7 @@ impl FromStr for Shape {
             other => {
                 let known = "gemm, gemv, triad, rmsnorm, softmax, layer";
                 return Err(fail(format!(
-                    "`{other}` is no kind of work (known: {known})"
+                    "`{other}` is not a kind of work (known: {known})"
                 )));
             }
         };
@@ -363,7 +363,7 @@ fn dimension(text: &str) -> Result<u32, String> {
     match text.parse::<u32>() {
         Ok(n) if plain && n <= MAX_DIMENSION => Ok(n),
         _ => Err(format!(
-            "`{text}` is no dimension: a whole number from 1 to {MAX_DIMENSION}"
+            "`{text}` is not a dimension; expected a whole number from 1 to {MAX_DIMENSION}"
         )),
     }
 }
@@ -399,8 +399,8 @@ mod tests {
             ("gemm:01x2x3:f32", "whole number from 1"),
             ("gemm:-1x2x3:f32", "whole number from 1"),
             ("gemm:1x2x99999999999:f32", "whole number from 1"),
-            ("gemm:256x256x256:q4_0", "no data type"),
-            ("gem:256x256x256:f32", "no kind of work"),
+            ("gemm:256x256x256:q4_0", "not a data type"),
+            ("gem:256x256x256:f32", "not a kind of work"),
             ("triad:268435456x2:f32", "triad:N:TYPE"),
             ("gemv:268435456x268435456:f32", "more than 16 GiB"),
             ("layer:1x2048x8192:h32x8x64:1024:f32", "cCONTEXT"),

@@ -8,9 +8,9 @@ fn an_unusable_recording_is_an_error_with_file_line_and_column() {
     let header = "workload,threads,seconds\n";
     let wide = "m,k,n,1,2\n";
     let no_count = |text: &str| {
-        format!("`{text}` is no number of threads; a whole number from 1 to 4096 is expected")
+        format!("`{text}` is not a number of threads; expected a whole number from 1 to 4096")
     };
-    let no_time = |text: &str| format!("`{text}` is no time; a positive number is expected");
+    let no_time = |text: &str| format!("`{text}` is not a time; expected a positive number");
     for (content, place, problem) in [
         (String::new(), "line 1, column 1", "the file is empty; a recording begins with a header, `workload,threads,seconds` or `m,k,n` and counts".to_owned()),
         (header.to_owned(), "line 2, column 1 (`workload`)", "no row follows the header; nothing was recorded".to_owned()),
@@ -34,7 +34,7 @@ fn an_unusable_recording_is_an_error_with_file_line_and_column() {
         (format!("{header}a,1\n"), "line 2, column 3 (`seconds`)", "the row has 2 cells and the header 3; each row has one for each column".to_owned()),
         (format!("{header}a,1,1,1\n"), "line 2, column 4", "the row has 4 cells and the header 3; each row has one for each column".to_owned()),
         ("workload,threads,seconds,block\na,1,1,\n".to_owned(), "line 2, column 4 (`block`)", "the cell is empty".to_owned()),
-        ("workload,threads,seconds,placement\na,1,1,near\n".to_owned(), "line 2, column 4 (`placement`)", "`near` is no placement; unbound, close and spread are known".to_owned()),
+        ("workload,threads,seconds,placement\na,1,1,near\n".to_owned(), "line 2, column 4 (`placement`)", "`near` is not a placement; expected unbound, close or spread".to_owned()),
         ("workload,threads,seconds,flagged\na,1,1,maybe\n".to_owned(), "line 2, column 4 (`flagged`)", "`maybe` is neither 0 nor 1".to_owned()),
         ("workload,threads,seconds,calls\na,1,1,0\n".to_owned(), "line 2, column 4 (`calls`)", "`0` is out of place; a whole number from 1 on is expected".to_owned()),
         ("m,k,n\n1,1,1\n".to_owned(), "line 1, column 4", "no count of threads follows `m,k,n`".to_owned()),

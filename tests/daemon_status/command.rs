@@ -138,7 +138,7 @@ fn a_broken_file_is_told_by_line_and_key() {
         (
             "2026-11-22T10:01:00Z",
             "soon",
-            "line 29, key `next_wakeup`: a time like",
+            "line 29, key `next_wakeup`: not a time",
         ),
         (
             "\"left\": 4",

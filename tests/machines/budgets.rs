@@ -95,10 +95,10 @@ fn quotas_that_are_torn_or_nonsense_are_no_limits() {
     }
     for (text, says) in [
         ("9 0", "a quota of `9` with a period of 0 µs"),
-        ("9 x", "a quota of `9` with a period that is no number"),
+        ("9 x", "a quota of `9` with a period that is not a number"),
     ] {
         let b = budget(&v2(&[("a/b/cpu.max", text)]));
-        let note = format!("sys/fs/cgroup/a/b/cpu.max: {says} is no limit; left out");
+        let note = format!("sys/fs/cgroup/a/b/cpu.max: {says} is not a limit; left out");
         assert_eq!(b.notes, [note]);
     }
     // Cut after the quota: the kernel's default period.

@@ -85,7 +85,7 @@ fn a_torn_limit_on_tasks_is_none_and_noted() {
     for text in ["", "x", "-5", "5 6", "99999999999999999999"] {
         let b = budget(&v2(&[("a/pids.max", text), ("a/pids.current", "5")]));
         assert_eq!(limit(&b), (8, LimitKind::Online), "{text}");
-        let note = format!("sys/fs/cgroup/a/pids.max: `{text}` is no limit; left out");
+        let note = format!("sys/fs/cgroup/a/pids.max: `{text}` is not a limit; left out");
         assert_eq!(b.notes, [note]);
     }
     let b = budget(&v2(&[("pids.max", "max"), ("a/pids.max", "max")]));

@@ -64,7 +64,7 @@ fn placed(cell: &Cell) -> Result<Placement, RecordingError> {
         "close" => Ok(Placement::Close),
         "spread" => Ok(Placement::Spread),
         other => Err(cell.error(format!(
-            "`{other}` is no placement; unbound, close and spread are known"
+            "`{other}` is not a placement; expected unbound, close or spread"
         ))),
     }
 }

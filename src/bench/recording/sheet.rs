@@ -226,7 +226,7 @@ impl Cell<'_> {
         time.filter(|time| (1e-12..=1e8).contains(time))
             .ok_or_else(|| {
                 self.error(format!(
-                    "`{text}` is no time; a positive number is expected"
+                    "`{text}` is not a time; expected a positive number"
                 ))
             })
     }
@@ -237,7 +237,7 @@ impl Cell<'_> {
         let count = text.parse::<i64>().ok().map(ThreadCount::try_from);
         count.and_then(Result::ok).ok_or_else(|| {
             self.error(format!(
-                "`{text}` is no number of threads; a whole number from 1 to {MAX_CPUS} is expected"
+                "`{text}` is not a number of threads; expected a whole number from 1 to {MAX_CPUS}"
             ))
         })
     }

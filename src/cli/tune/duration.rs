@@ -16,10 +16,12 @@ pub fn limit(text: &str) -> Result<Duration, String> {
     };
     match duration {
         Some(duration) if !duration.is_zero() && duration <= LONGEST => Ok(duration),
-        Some(_) => Err("more than nothing and at most 24 hours can be asked for".to_owned()),
-        None => Err(
-            "a length of time is whole seconds or has a unit, as in `90`, `5m` and `2h`".to_owned(),
-        ),
+        Some(_) => Err(format!(
+            "`{text}` is not allowed; expected more than 0 and at most 24 hours"
+        )),
+        None => Err(format!(
+            "`{text}` is not a duration; expected whole seconds or a unit, as in `90`, `5m` and `2h`"
+        )),
     }
 }
 

@@ -3,6 +3,7 @@
 use super::duration::rough;
 use crate::machine::Layout;
 use crate::profile::Profile;
+use crate::report::counted;
 use crate::tune::{Allowance, expected_seconds, nominal_call_seconds, nominal_opening_seconds};
 use crate::units::Nanos;
 use crate::workload::{Residency, Workload};
@@ -69,15 +70,10 @@ fn tuning_seconds(workload: &Workload, earlier: Option<&Profile>, layout: &Layou
 
 impl fmt::Display for Forecast {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let workloads = if self.workloads == 1 {
-            "workload"
-        } else {
-            "workloads"
-        };
         write!(
             f,
-            "{} {workloads}, about {} expected, at most {}",
-            self.workloads,
+            "{}, about {} expected, at most {}",
+            counted(self.workloads, "workload"),
             rough(self.expected),
             rough(self.most)
         )

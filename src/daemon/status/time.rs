@@ -14,7 +14,7 @@ pub struct WallTime(u64);
 
 /// A text that is no moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a time like 2026-11-22T10:00:00Z was expected")]
+#[error("not a time; expected one like 2026-11-22T10:00:00Z")]
 pub struct InvalidWallTime;
 
 impl WallTime {

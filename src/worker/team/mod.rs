@@ -78,7 +78,7 @@ impl FromStr for TeamChoice {
             "auto" => Ok(Self::Auto),
             "openmp" => Ok(Self::OpenMp),
             "rayon" => Ok(Self::Rayon),
-            other => Err(format!("`{other}` is no team: auto, openmp or rayon")),
+            other => Err(format!("`{other}` is not a team: auto, openmp or rayon")),
         }
     }
 }
