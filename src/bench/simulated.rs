@@ -99,6 +99,15 @@ impl Machine {
         }
     }
 
+    /// The same machine with other processes on so many of its CPUs, all the time.
+    #[must_use]
+    pub fn with_neighbours(self, cpus: u32) -> Self {
+        Self {
+            disturbance: self.disturbance.with_neighbours(cpus),
+            ..self
+        }
+    }
+
     /// The numbers from which candidates follow.
     pub fn layout(&self) -> Layout {
         self.topology.layout()

@@ -97,7 +97,7 @@ pub(super) fn remark(entry: &Entry) -> String {
     match &entry.stop {
         StopReason::Failed(reason) => format!("? {name}: failed: {}", plain(reason)),
         StopReason::Contaminated => format!(
-            "? {name}: inconclusive: {} of {} samples were thrown away because of disturbances; run `threadtune tune {name}` on a quiet machine",
+            "? {name}: disturbed, {} of {} samples were thrown away; run `threadtune tune {name}` on a quiet machine",
             entry.rejected, entry.samples
         ),
         StopReason::Budget => format!(

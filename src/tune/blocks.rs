@@ -1,11 +1,13 @@
 //! Taking blocks: random order, disturbed samples measured again, disturbed blocks thrown away.
 
 use super::constants::DROPS_IN_A_ROW;
+use super::screened::Tries;
 use super::{Arm, Bench, BenchError, Sample};
 use crate::units::{Calls, Nanos};
 use rand::seq::SliceRandom;
 use rand_pcg::Pcg32;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// An arm in a race, with the calls that make one of its samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,6 +91,10 @@ pub(super) struct Blocks {
     drops_in_a_row: u32,
     rows: Vec<Row>,
     rejected: u64,
+    /// The racers that were flagged since the last complete block.
+    struck: BTreeSet<usize>,
+    /// By the racers' indices.
+    tries: Vec<Tries>,
 }
 
 impl Blocks {
@@ -100,6 +106,8 @@ impl Blocks {
             drops_in_a_row: 0,
             rows: Vec::new(),
             rejected: 0,
+            struck: BTreeSet::new(),
+            tries: Vec::new(),
         };
         blocks.begin(alive, rng);
         blocks
@@ -124,14 +132,7 @@ impl Blocks {
         };
         match &self.doing {
             Doing::Block => plan(&mut self.order.iter().copied()),
-            Doing::Again(first) => plan(
-                &mut self
-                    .order
-                    .iter()
-                    .zip(first)
-                    .filter(|(_, sample)| sample.interference.is_flagged())
-                    .map(|(i, _)| *i),
-            ),
+            Doing::Again(first) => plan(&mut flagged(&self.order, first)),
             Doing::Wait => Request::Idle(waiting_time(self.drops_in_a_row)),
         }
     }
@@ -145,7 +146,9 @@ impl Blocks {
             self.begin(&alive, rng);
             return false;
         };
-        let (samples, again) = match std::mem::replace(&mut self.doing, Doing::Block) {
+        let doing = std::mem::replace(&mut self.doing, Doing::Block);
+        self.count(&doing, &samples, racers);
+        let (samples, again) = match doing {
             Doing::Again(first) => (merge(first, samples), true),
             Doing::Block | Doing::Wait => (samples, false),
         };
@@ -171,6 +174,25 @@ impl Blocks {
         true
     }
 
+    /// Counts what was tried, and what was flagged.
+    fn count(&mut self, doing: &Doing, samples: &[Sample], racers: usize) {
+        let tried: Vec<usize> = match doing {
+            Doing::Again(first) => flagged(&self.order, first).collect(),
+            Doing::Block | Doing::Wait => self.order.clone(),
+        };
+        self.tries.resize(racers, Tries::default());
+        for (i, sample) in tried.into_iter().zip(samples) {
+            let Some(tries) = self.tries.get_mut(i) else {
+                continue;
+            };
+            tries.samples = tries.samples.saturating_add(1);
+            if sample.interference.is_flagged() {
+                tries.flagged = tries.flagged.saturating_add(1);
+                self.struck.insert(i);
+            }
+        }
+    }
+
     fn keep(&mut self, samples: &[Sample], racers: usize, dirty: bool) {
         let mut logs = vec![None; racers];
         for (i, sample) in self.order.iter().zip(samples) {
@@ -179,6 +201,14 @@ impl Blocks {
             }
         }
         self.rows.push(Row { logs, dirty });
+        for i in &self.order {
+            if let Some(tries) = self.tries.get_mut(*i) {
+                tries.blocks = tries.blocks.saturating_add(1);
+                let is_struck = self.struck.contains(i);
+                tries.struck = tries.struck.saturating_add(u32::from(is_struck));
+            }
+        }
+        self.struck.clear();
     }
 
     /// How many blocks are complete.
@@ -189,6 +219,11 @@ impl Blocks {
     /// How many of them hold a flagged sample.
     pub fn dirty(&self) -> usize {
         self.rows.iter().filter(|row| row.dirty).count()
+    }
+
+    /// How often this racer was timed and disturbed.
+    pub fn tries(&self, racer: usize) -> Tries {
+        self.tries.get(racer).copied().unwrap_or_default()
     }
 
     /// Samples thrown away.
@@ -239,6 +274,15 @@ impl Blocks {
             .sum();
         Nanos::from_secs_f64(seconds)
     }
+}
+
+/// The racers of a block whose samples are flagged.
+fn flagged<'a>(order: &'a [usize], samples: &'a [Sample]) -> impl Iterator<Item = usize> + 'a {
+    order
+        .iter()
+        .zip(samples)
+        .filter(|(_, sample)| sample.interference.is_flagged())
+        .map(|(i, _)| *i)
 }
 
 /// The first samples, with the flagged ones replaced by those of the second try, in order.

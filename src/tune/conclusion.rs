@@ -1,7 +1,9 @@
 //! What the finished parts of a tuning say together.
 
+use super::constants::NARROW;
 use super::efficient::Efficient;
 use super::screen::Screen;
+use super::screened::Tries;
 use super::tuning::{Finished, Tuning};
 use super::verdict::{Baseline, Choice, FewestThreads, Timed, Timing, Verdict};
 use super::{After, Arm};
@@ -14,14 +16,21 @@ use std::iter;
 impl Tuning {
     /// The verdict, from whatever was measured.
     pub(super) fn conclude(&self) -> Verdict {
-        let latency = self.latency();
+        let stop = self.stop();
+        // Disturbances hit large teams more: what is left clean is small, whatever would be best.
+        let states_count = stop != StopReason::Contaminated;
+        let latency = self.latency().filter(|_| states_count);
         let race = self.latency_race();
         Verdict {
-            stop: self.stop(),
-            pinned: self.pinned(),
+            stop,
+            pinned: self.pinned().filter(|_| states_count),
             efficient: latency.map(|latency| self.fewest(latency)),
             default: latency.and_then(|latency| self.baseline(&latency)),
-            ties: self.ties(),
+            ties: if states_count {
+                self.ties()
+            } else {
+                Vec::new()
+            },
             p_within: match race {
                 _ if latency.is_none() => 0.0,
                 _ if self.is_single() => 1.0,
@@ -55,6 +64,9 @@ impl Tuning {
         if self.is_single() {
             return StopReason::Single;
         }
+        if self.has_disturbed_contender() {
+            return StopReason::Contaminated;
+        }
         let stop_of = |finished: &Option<Finished>| {
             finished
                 .as_ref()
@@ -71,6 +83,41 @@ impl Tuning {
             return StopReason::Budget;
         }
         stop
+    }
+
+    /// Has an arm that may be among the best, or the count that programs take by themselves, been timed under
+    /// disturbances only, or nearly so?
+    fn has_disturbed_contender(&self) -> bool {
+        self.screens().any(|screen| {
+            let known = &screen.known;
+            // Where nothing is clean, another screening has what is stated.
+            let Some(best) = known.best() else {
+                return false;
+            };
+            let all = self.layout.logical;
+            known.arms().iter().any(|samples| {
+                let raced = self.tries_in_races(samples.arm);
+                if raced.blocks > 0 {
+                    return raced.is_hopeless();
+                }
+                let may_be_good = samples
+                    .optimistic
+                    .is_some_and(|log| log <= best + NARROW[0] || samples.arm.threads == all);
+                may_be_good && samples.clean.is_empty()
+            })
+        })
+    }
+
+    fn tries_in_races(&self, arm: Arm) -> Tries {
+        [&self.first, &self.second]
+            .into_iter()
+            .flatten()
+            .filter_map(|finished| {
+                let mut racers = finished.race.racers().iter();
+                let place = racers.position(|racer| racer.arm == arm)?;
+                Some(finished.race.tries(place))
+            })
+            .fold(Tries::default(), Tries::and)
     }
 
     fn latency(&self) -> Option<Choice> {

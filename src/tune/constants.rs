@@ -64,6 +64,9 @@ pub(super) const UNBOUND_SCREEN_SHARE: f64 = 1.0 / 8.0;
 pub(super) const DROP: f64 = 0.015;
 /// A smaller count this close (log) and proven within eps is preferred.
 pub(super) const PARSIMONY: f64 = 0.005;
+/// An arm of which a larger share of samples was flagged, before more than a quarter of its blocks, has no clean ones:
+/// flags miss some disturbances, and of a lasting one those that they miss are all that is kept.
+pub(super) const DISTURBED_SAMPLES: f64 = 2.0 / 3.0;
 /// A race with a larger share of dirty blocks is contaminated.
 pub(super) const DIRTY_SHARE: f64 = 0.25;
 /// After so many dirty blocks, when they are most of all, the race is given up: each took many seconds of waiting, and

@@ -3,6 +3,7 @@
 use super::blocks::{Answer, Blocks, Racer, Request};
 use super::comparison::Comparison;
 use super::constants::{DIRTY_BLOCKS, DIRTY_SHARE, DROP, LEAST_BLOCKS, LOOKS, PARSIMONY, TRIM};
+use super::screened::Tries;
 use super::{Bench, BenchError, Options};
 use crate::profile::StopReason;
 use crate::stats::trimmed_mean;
@@ -308,6 +309,11 @@ impl Race {
     /// Log times of one racer.
     pub(super) fn logs(&self, racer: usize) -> Vec<f64> {
         self.blocks.logs(racer)
+    }
+
+    /// How often this racer was timed and disturbed.
+    pub(super) fn tries(&self, racer: usize) -> Tries {
+        self.blocks.tries(racer)
     }
 
     /// Complete blocks.

@@ -43,7 +43,7 @@ pub(super) enum ScreenStage {
     Dense,
     /// Halving gaps: the round.
     Zoom(u32),
-    /// What was sampled first, once more: the machine may have become faster since.
+    /// What was sampled first, once more: the machine may have become faster since; and what was disturbed.
     Again,
     /// Repeating what is near the best: the pass.
     Narrow(usize),
@@ -189,12 +189,16 @@ impl Screen {
             Phase::Sample(tries) | Phase::Pause(tries) => *tries,
         };
         if !sample.interference.is_flagged() {
+            // Of what is sampled once more the newer sample counts: the better one of two would favour these arms.
+            if self.stage == ScreenStage::Narrow(0) {
+                self.known.forget(arm);
+            }
             self.known.add_clean(arm, sample);
             return None;
         }
         self.rejected += 1;
+        self.known.add_flagged(arm, sample);
         if tries >= RETRIES || context.spent >= self.end {
-            self.known.add_flagged(arm, sample);
             return None;
         }
         Some(if tries == 0 {
@@ -287,7 +291,12 @@ impl Screen {
                 if self.pace(context) == Pace::Thinned {
                     return Vec::new();
                 }
-                std::mem::take(&mut self.first)
+                let mut again = std::mem::take(&mut self.first);
+                // What disturbed some of them may have gone.
+                again.extend(self.known.disturbed(NARROW[0]));
+                again.sort_unstable();
+                again.dedup();
+                again
             }
             ScreenStage::Narrow(pass) => {
                 // Where calls are long the race narrows: its samples prove something, too.

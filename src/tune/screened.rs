@@ -1,7 +1,7 @@
 //! What screening knows: a few samples of many arms, and the estimates that follow from them.
 
 use super::blocks::Racer;
-use super::constants::{OPTIMISM, RACERS_LEAST};
+use super::constants::{DIRTY_SHARE, DISTURBED_SAMPLES, OPTIMISM, RACERS_LEAST};
 use super::{Arm, Sample};
 use crate::stats::median;
 use crate::units::{Calls, ThreadCount};
@@ -23,6 +23,35 @@ pub(super) struct ArmSamples {
     pub clean: Vec<f64>,
     /// The least log time that a flagged sample leaves possible.
     pub optimistic: Option<f64>,
+}
+
+/// How often an arm was timed and disturbed in a race.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) struct Tries {
+    /// Samples, kept or not, and how many of them were flagged.
+    pub samples: u32,
+    pub flagged: u32,
+    /// Blocks that were kept, and before how many of them it was flagged since the one before.
+    pub blocks: u32,
+    pub struck: u32,
+}
+
+impl Tries {
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            samples: self.samples.saturating_add(other.samples),
+            flagged: self.flagged.saturating_add(other.flagged),
+            blocks: self.blocks.saturating_add(other.blocks),
+            struck: self.struck.saturating_add(other.struck),
+        }
+    }
+
+    /// Was it disturbed so often, and not in one burst, that what came back without a flag is likelier a disturbance
+    /// that was missed?
+    pub fn is_hopeless(self) -> bool {
+        f64::from(self.flagged) > DISTURBED_SAMPLES * f64::from(self.samples)
+            && f64::from(self.struck) > DIRTY_SHARE * f64::from(self.blocks)
+    }
 }
 
 /// The samples of all arms that were screened.
@@ -72,7 +101,14 @@ impl Screened {
         }
     }
 
-    /// The sample stayed flagged however often it was tried.
+    /// The clean samples of this arm are no longer true.
+    pub fn forget(&mut self, arm: Arm) {
+        if let Ok(i) = self.place(arm) {
+            self.arms[i].clean.clear();
+        }
+    }
+
+    /// The sample was flagged.
     pub fn add_flagged(&mut self, arm: Arm, sample: &Sample) {
         if let Ok(i) = self.place(arm) {
             let log = (sample.seconds_per_call / OPTIMISM).ln();
@@ -140,6 +176,17 @@ impl Screened {
             .filter(|s| {
                 estimate_of(s, Some(best)).is_some_and(|estimate| estimate <= best + distance)
             })
+            .map(|s| s.arm)
+            .collect()
+    }
+
+    /// Arms without a clean sample that may be within this distance (log) of the best.
+    pub fn disturbed(&self, distance: f64) -> Vec<Arm> {
+        let best = self.best().unwrap_or(f64::INFINITY);
+        self.arms
+            .iter()
+            .filter(|s| s.clean.is_empty())
+            .filter(|s| s.optimistic.is_some_and(|log| log <= best + distance))
             .map(|s| s.arm)
             .collect()
     }

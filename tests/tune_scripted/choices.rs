@@ -4,7 +4,7 @@ use super::script::{Asked, Place, Script, chosen, count, decide, jitter, layout,
 use std::collections::BTreeMap;
 use threadtune::machine::Placement;
 use threadtune::profile::StopReason;
-use threadtune::tune::Options;
+use threadtune::tune::{Options, Verdict};
 use threadtune::units::Nanos;
 
 #[test]
@@ -161,15 +161,47 @@ fn without_a_clean_sample_no_count_is_stated() {
     }
 }
 
+/// Disturbed, and no count of any kind follows from what was measured.
+fn assert_states_nothing(verdict: &Verdict) {
+    assert_eq!(verdict.stop, StopReason::Contaminated);
+    assert_eq!((verdict.latency, verdict.pinned), (None, None));
+    assert!(verdict.efficient.is_none() && verdict.default.is_none());
+    assert!(verdict.ties.is_empty() && verdict.p_within.abs() < 1e-12);
+}
+
+#[test]
+fn few_threads_do_not_win_because_more_are_disturbed() {
+    // Somebody else has one of two CPUs: two threads, nearly twice as fast, are never seen undisturbed.
+    let times = [2e-3, 2.2e-3];
+    let busy = |place: &Place| place.arm.threads.get() == 2;
+    let mut script = Script::new(table(&times)).flagging(busy);
+    assert_states_nothing(&decide(&mut script, layout(2, 2), Options::counts_only()));
+    // One in ten disturbances is missed, and each miss looks like a clean sample of a slow count.
+    let noticed = |place: &Place| place.arm.threads.get() == 2 && !place.sample.is_multiple_of(10);
+    let mut script = Script::new(table(&times)).flagging(noticed);
+    assert_states_nothing(&decide(&mut script, layout(2, 2), Options::counts_only()));
+    // What is plainly slower, disturbed or not, may be disturbed.
+    let slow = |place: &Place| place.arm.threads.get() == 1;
+    let mut script = Script::new(table(&[8e-3, 2e-3, 1.5e-3, 1e-3])).flagging(slow);
+    let verdict = decide(&mut script, layout(4, 4), Options::counts_only());
+    assert_eq!(
+        (&verdict.stop, chosen(&verdict)),
+        (&StopReason::Separated, 4)
+    );
+}
+
 #[test]
 fn a_race_of_dirty_blocks_is_contaminated() {
     let mut script = Script::new(table(&[2e-3, 1e-3])).flagging(|place| place.block > 0);
     let verdict = decide(&mut script, layout(2, 2), Options::counts_only());
-    assert_eq!(verdict.stop, StopReason::Contaminated);
-    assert_eq!(chosen(&verdict), 2);
+    assert_states_nothing(&verdict);
     assert!(verdict.rejected > 8);
     // Three blocks that had to be taken as they were are enough: the pauses before each come to 4.2 s.
-    assert_eq!(verdict.latency.unwrap().time.samples, 3);
+    let raced = verdict.curve.iter().filter(|timed| timed.raced);
+    assert_eq!(
+        raced.map(|timed| timed.time.samples).collect::<Vec<_>>(),
+        [3, 3]
+    );
     assert!(
         (12.0..16.0).contains(&verdict.spent.as_secs_f64()),
         "{:?}",

@@ -203,6 +203,18 @@ impl Disturbance {
         }
     }
 
+    /// The same noise beside neighbours that take so many CPUs and never leave.
+    #[must_use]
+    pub(super) fn with_neighbours(self, cpus: u32) -> Self {
+        Self {
+            neighbours: Some(Neighbours {
+                stay: [f64::MAX, f64::MIN_POSITIVE],
+                cpus: f64::from(cpus),
+            }),
+            ..self
+        }
+    }
+
     /// The random factor of a sample of `calls` calls; a median of many calls scatters √(π/2) times as a mean does.
     pub(super) fn sample_noise(&self, calls: f64, is_median: bool, rng: &mut Pcg64) -> f64 {
         let inefficiency = if is_median {

@@ -1,0 +1,81 @@
+//! Tuning on simulated machines some of whose CPUs others use all the time, over seeds that development never saw.
+//!
+//! Large teams are disturbed most, so that few threads look best: what is stated must not follow from that.
+//! `cargo test --test decide_busy -- --nocapture` prints the figures.
+
+use std::thread;
+use threadtune::bench::simulated::{Machine, SimulatedBench};
+use threadtune::machine::Placement;
+use threadtune::profile::StopReason;
+use threadtune::tune::{Arm, Options, Tuning, Warmed};
+use threadtune::units::Nanos;
+
+/// Seeds of the gates; those below 50 000 are for development.
+const GATE: std::ops::Range<u64> = 120_000..120_600;
+
+struct Case {
+    /// Has a core of the machine a second thread, on which a neighbour slows it unseen?
+    has_smt: bool,
+    /// Of the count that is stated, if one is.
+    loss: Option<f64>,
+    stop: StopReason,
+}
+
+/// What is stated on the machine of this seed while others use this share of its CPUs, one at least.
+fn decide(seed: u64, share: f64) -> Case {
+    let machine = Machine::generate(seed);
+    let cpus = (share * f64::from(machine.topology.logical())).max(1.0) as u32;
+    let machine = machine.with_neighbours(cpus);
+    let options = Options {
+        seed,
+        ..Options::counts_only()
+    };
+    let layout = machine.layout();
+    let has_smt = layout.threads_per_core > 1;
+    let widest = Arm {
+        threads: layout.logical,
+        placement: Placement::Close,
+    };
+    let bench = SimulatedBench::new(&machine, seed);
+    let verdict = Tuning::new(layout, options.clone())
+        .run(&mut Warmed::new(bench, widest, Nanos::ZERO, &options))
+        .expect("a simulated bench does not fail");
+    Case {
+        has_smt,
+        loss: verdict.latency.map(|l| machine.loss(l.arm.threads)),
+        stop: verdict.stop,
+    }
+}
+
+#[test]
+fn on_a_busy_machine_no_wrong_count_is_called_conclusive() {
+    for share in [0.0, 0.25, 0.5] {
+        let of = |seeds: std::ops::Range<u64>| -> Vec<Case> {
+            seeds.map(|seed| decide(seed, share)).collect()
+        };
+        let middle = u64::midpoint(GATE.start, GATE.end);
+        let cases = thread::scope(|scope| {
+            let high = scope.spawn(|| of(middle..GATE.end));
+            let mut cases = of(GATE.start..middle);
+            cases.extend(high.join().expect("no case panics"));
+            cases
+        });
+        let count = |is: &dyn Fn(&Case) -> bool| cases.iter().filter(|case| is(case)).count();
+        let conclusive = count(&|case| case.stop.is_conclusive());
+        let wrong: Vec<&Case> = cases
+            .iter()
+            .filter(|case| case.stop.is_conclusive() && case.loss.is_some_and(|loss| loss > 0.02))
+            .collect();
+        println!(
+            "neighbours on {share} of the CPUs, one at least: {} cases, stated {}, conclusive {conclusive}, of these wrong {}",
+            cases.len(),
+            count(&|case| case.loss.is_some()),
+            wrong.len(),
+        );
+        assert!(wrong.iter().all(|case| case.has_smt));
+        assert!(wrong.len() * 200 <= cases.len(), "{}", wrong.len());
+        // Nearly all say why they state nothing.
+        let contaminated = count(&|case| case.stop == StopReason::Contaminated);
+        assert!(contaminated * 100 >= cases.len() * 97, "{contaminated}");
+    }
+}
