@@ -292,7 +292,7 @@ fn development() {
 }
 
 #[test]
-fn the_flag_matters_and_its_absence_is_survived() {
+fn the_absence_of_flags_is_survived() {
     let seeds = GATE.start..GATE.start + 400;
     for sensitivity in [0.0, 0.5, 1.0] {
         let cases = decide_all(seeds.clone(), sensitivity);

@@ -90,7 +90,7 @@ impl TuneArgs {
             Ok(selected) => selected,
             Err(unknown) => {
                 log::error!(
-                    "{unknown}; the catalogue holds {}",
+                    "{unknown} (the catalogue holds {})",
                     catalog.names().join(", ")
                 );
                 return Ok(ExitCode::from(2));

@@ -87,7 +87,7 @@ impl Tuning {
 
     /// Has an arm that may be among the best, or the count that programs take by themselves, been timed under
     /// disturbances only, or nearly so?
-    fn has_disturbed_contender(&self) -> bool {
+    pub(super) fn has_disturbed_contender(&self) -> bool {
         self.screens().any(|screen| {
             let known = &screen.known;
             // Where nothing is clean, another screening has what is stated.

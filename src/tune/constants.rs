@@ -67,6 +67,10 @@ pub(super) const PARSIMONY: f64 = 0.005;
 /// An arm of which a larger share of samples was flagged, before more than a quarter of its blocks, has no clean ones:
 /// flags miss some disturbances, and of a lasting one those that they miss are all that is kept.
 pub(super) const DISTURBED_SAMPLES: f64 = 2.0 / 3.0;
+/// Of an arm that is disturbed so often, so many flagged samples are waited through before the race is given up: seven
+/// seconds or so, as waits grow. Neighbours that stay longer are taken to stay. With fewer, more of the simulated
+/// machines whose neighbours come and go get no count.
+pub(super) const PATIENCE: u32 = 40;
 /// A race with a larger share of dirty blocks is contaminated.
 pub(super) const DIRTY_SHARE: f64 = 0.25;
 /// After so many dirty blocks, when they are most of all, the race is given up: each took many seconds of waiting, and

@@ -2,7 +2,9 @@
 
 use super::blocks::{Answer, Blocks, Racer, Request};
 use super::comparison::Comparison;
-use super::constants::{DIRTY_BLOCKS, DIRTY_SHARE, DROP, LEAST_BLOCKS, LOOKS, PARSIMONY, TRIM};
+use super::constants::{
+    DIRTY_BLOCKS, DIRTY_SHARE, DROP, LEAST_BLOCKS, LOOKS, PARSIMONY, PATIENCE, TRIM,
+};
 use super::screened::Tries;
 use super::{Bench, BenchError, Options};
 use crate::profile::StopReason;
@@ -128,7 +130,11 @@ impl Race {
         }
         let next = spent + self.blocks.cost(&self.racers, &self.alive);
         let most = LOOKS[LOOKS.len() - 1];
-        let last = over || next > self.limit || self.is_swamped() || self.blocks.len() >= most;
+        let last = over
+            || next > self.limit
+            || self.is_hopeless()
+            || self.is_swamped()
+            || self.blocks.len() >= most;
         let mut looks = LOOKS.iter().filter(|look| **look >= self.first_look);
         let due = looks.nth(self.looks as usize).copied().unwrap_or(most);
         if self.blocks.len() >= due || last {
@@ -153,6 +159,14 @@ impl Race {
     fn is_swamped(&self) -> bool {
         let dirty = self.blocks.dirty();
         dirty >= DIRTY_BLOCKS && 2 * dirty > self.blocks.len()
+    }
+
+    /// Is there a racer of which no count may be stated, whatever its clean samples say?
+    fn is_hopeless(&self) -> bool {
+        self.alive.iter().any(|racer| {
+            let tries = self.tries(*racer);
+            tries.is_hopeless() && tries.flagged >= PATIENCE
+        })
     }
 
     /// Tests what the blocks so far prove; `last`: there will be no more.

@@ -9,6 +9,7 @@ use super::screen::{Context, Screen};
 use super::verdict::Verdict;
 use super::{After, Bench, BenchError, Options, Progress};
 use crate::machine::Layout;
+use crate::profile::StopReason;
 use crate::units::Nanos;
 use rand::SeedableRng;
 use rand_pcg::Pcg32;
@@ -176,8 +177,14 @@ impl Tuning {
             Phase::FirstRace(mut race) => match race.absorb(answer, self.spent, &mut self.rng) {
                 None => self.phase = Phase::FirstRace(race),
                 Some(outcome) => {
+                    let is_contaminated = outcome.stop == StopReason::Contaminated;
                     self.first = Some(Finished { race, outcome });
-                    self.after_first_race();
+                    if is_contaminated || self.has_disturbed_contender() {
+                        // Whatever came now, no count would be stated.
+                        self.finish();
+                    } else {
+                        self.after_first_race();
+                    }
                 }
             },
             Phase::SecondRace(mut race) => match race.absorb(answer, self.spent, &mut self.rng) {

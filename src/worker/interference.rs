@@ -42,6 +42,9 @@ pub struct MachineCounters {
     cpu_stat: Vec<PathBuf>,
     /// The CPUs of this process.
     all_cpus: CpuSet,
+    /// Does the kernel count for each of them? In a container whose files are those of LXCFS, CPUs are numbered anew: where
+    /// one is missing, what stands beside another number may be its count.
+    counts_each: bool,
     /// The begin of the stretch over which other processes are judged next: it spans samples and the pauses between.
     window: Window,
     /// What they used in the last one.
@@ -67,9 +70,17 @@ impl MachineCounters {
             reading: Reading::default(),
             own_ns: own_cpu_ns(),
         };
+        let unlisted = unlisted(&proc_stat(), &all_cpus);
+        if !unlisted.is_empty() {
+            log::warn!(
+                "/proc/stat has no line for CPUs {unlisted} of this process, as in containers that number CPUs anew: \
+                 stolen time is not noticed, nor other processes while threads are unbound"
+            );
+        }
         let mut counters = Self {
             cpu_stat,
             all_cpus,
+            counts_each: unlisted.is_empty(),
             window,
             others_cpus: None,
         };
@@ -78,8 +89,11 @@ impl MachineCounters {
     }
 
     fn read(&self, cpus: &CpuSet) -> Reading {
-        let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
-        let (idle_ms, steal_ms) = idle_and_steal_ms(&stat, cpus);
+        let (idle_ms, steal_ms) = if self.counts_each {
+            idle_and_steal_ms(&proc_stat(), cpus)
+        } else {
+            (0, 0)
+        };
         let throttled_us = self
             .cpu_stat
             .iter()
@@ -110,7 +124,7 @@ impl MachineCounters {
         placement: Placement,
     ) -> (Interference, Counters) {
         let now = self.read(cpus);
-        if self.window.since.elapsed() >= WINDOW {
+        if self.counts_each && self.window.since.elapsed() >= WINDOW {
             self.judge_others();
         }
         let (run_delay_share, cpu_share) = team.shares(sample.as_nanos() as u64);
@@ -132,7 +146,7 @@ impl MachineCounters {
 impl MachineCounters {
     /// Before the first sample that is judged by other processes: waits until they can be judged at all.
     pub fn settle(&mut self) {
-        if self.others_cpus.is_none() {
+        if self.others_cpus.is_none() && self.counts_each {
             thread::sleep(WINDOW.saturating_sub(self.window.since.elapsed()));
             self.judge_others();
         }
@@ -170,6 +184,23 @@ fn others_cpus(then: Reading, now: Reading, elapsed: Duration, own_ns: u64, cpus
     (used_ms / elapsed_ms).max(0.0)
 }
 
+fn proc_stat() -> String {
+    fs::read_to_string("/proc/stat").unwrap_or_default()
+}
+
+/// The number of the CPU that a line of `/proc/stat` is about.
+fn cpu_of(line: &str) -> Option<u32> {
+    let name = line.split_ascii_whitespace().next()?;
+    name.strip_prefix("cpu")?.parse().ok()
+}
+
+/// Those of the CPUs for which `/proc/stat` has no line.
+fn unlisted(stat: &str, cpus: &CpuSet) -> CpuSet {
+    let lines = stat.lines().filter_map(cpu_of);
+    let listed: CpuSet = lines.filter(|cpu| cpus.contains(*cpu)).collect();
+    cpus.difference(&listed)
+}
+
 /// Milliseconds of the unit in which the kernel counts CPU time.
 fn tick_ms() -> u64 {
     1000 / rustix::param::clock_ticks_per_second().max(1)
@@ -180,15 +211,12 @@ fn idle_and_steal_ms(stat: &str, cpus: &CpuSet) -> (u64, u64) {
     let tick_ms = tick_ms();
     let mut sums = (0, 0);
     for line in stat.lines().take_while(|line| line.starts_with("cpu")) {
-        let mut fields = line.split_ascii_whitespace();
-        let number = fields
-            .next()
-            .and_then(|name| name.strip_prefix("cpu")?.parse().ok());
-        if !number.is_some_and(|cpu| cpus.contains(cpu)) {
+        if !cpu_of(line).is_some_and(|cpu| cpus.contains(cpu)) {
             continue;
         }
         // user nice system idle iowait irq softirq steal
-        let ticks: Vec<u64> = fields.take(8).map(|f| f.parse().unwrap_or(0)).collect();
+        let fields = line.split_ascii_whitespace().skip(1).take(8);
+        let ticks: Vec<u64> = fields.map(|f| f.parse().unwrap_or(0)).collect();
         if let [_, _, _, idle, iowait, _, _, steal] = ticks[..] {
             sums.0 += (idle + iowait) * tick_ms;
             sums.1 += steal * tick_ms;
@@ -225,6 +253,29 @@ mod tests {
         assert_eq!(idle_and_steal_ms(stat, &set("2")), (7 * tick, tick));
         assert_eq!(idle_and_steal_ms("", &set("0")), (0, 0));
         assert_eq!(idle_and_steal_ms("cpu0 1 2\ncpux\n", &set("0")), (0, 0));
+    }
+
+    #[test]
+    fn cpus_without_a_line_of_their_own_are_named() {
+        // What a container of CPUs 4 to 7 is shown.
+        let stat = "cpu  4 0 0 4 0 0 0 0\ncpu0 1 0 0 1 0 0 0 0\ncpu1 1 0 0 1 0 0 0 0\ncpu2 1 0 0 1 0 0 0 0\n\
+                    cpu3 1 0 0 1 0 0 0 0\nctxt 5\n";
+        let of = |text: &str| unlisted(stat, &CpuSet::parse_list(text).unwrap()).to_string();
+        assert_eq!(
+            (of("0-3"), of("4-7"), of("2-5")),
+            (String::new(), "4-7".to_owned(), "4-5".to_owned())
+        );
+        let counters =
+            |all: &str| MachineCounters::new(Vec::new(), CpuSet::parse_list(all).unwrap());
+        // No machine has the last one: nothing is judged by others' time, and nothing waited for.
+        let mut blind = counters("4095");
+        blind.settle();
+        assert_eq!(
+            (blind.others_cpus, blind.window.reading),
+            (None, Reading::default())
+        );
+        let this = crate::machine::affinity::current().unwrap().to_string();
+        assert!(counters(&this).counts_each);
     }
 
     #[test]

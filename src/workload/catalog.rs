@@ -3,7 +3,6 @@
 use super::{Residency, Shape};
 use serde::Deserialize;
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 
 /// The catalogue that the binary carries, `profiles/catalog.toml`.
 const DEFAULT: &str = include_str!("../../profiles/catalog.toml");
@@ -89,12 +88,8 @@ impl std::fmt::Display for UnknownWorkload {
         match self.closest.as_slice() {
             [] => Ok(()),
             [one] => write!(f, "; did you mean `{one}`?"),
-            many => {
-                let mut list = String::new();
-                for (i, name) in many.iter().enumerate() {
-                    let _ = write!(list, "{}`{name}`", if i == 0 { "" } else { ", " });
-                }
-                write!(f, "; did you mean one of {list}?")
+            [some @ .., last] => {
+                write!(f, "; did you mean `{}` or `{last}`?", some.join("`, `"))
             }
         }
     }
