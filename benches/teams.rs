@@ -79,7 +79,7 @@ fn main() {
                             let us = sample
                                 .durations_ns
                                 .iter()
-                                .map(|d| *d as f64 / 1e3)
+                                .map(|d| *d as f64 / 1e3 / f64::from(sample.calls_each.get()))
                                 .collect();
                             times.resize_with(times.len().max(i + 1), Vec::new);
                             times[i].push(median(us));

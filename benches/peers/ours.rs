@@ -51,7 +51,7 @@ impl Ours {
             Ok(sampled) => sampled
                 .durations_ns
                 .iter()
-                .map(|ns| *ns as f64 / 1e3)
+                .map(|ns| *ns as f64 / 1e3 / f64::from(sampled.calls_each.get()))
                 .collect(),
             Err(why) => {
                 eprintln!("ours: {why}");

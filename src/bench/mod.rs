@@ -18,6 +18,6 @@ pub use recording::{
     RecordedMachine, RecordedWorkload, Recording, RecordingError, Repetition, Times,
 };
 pub use replay::{ReplayOptions, Replayed, Score, replay};
-pub use surroundings::{Surroundings, SurroundingsError};
+pub use surroundings::{Surroundings, SurroundingsError, clock_record};
 pub use worker::{MayGoOn, WorkerError, WorkerProcess, WorkerSettings};
 pub use worker_bench::WorkerBench;

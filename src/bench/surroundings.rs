@@ -7,7 +7,8 @@ use crate::machine::{
     Beside, Budget, CpuInfo, CpuOrder, Fingerprint, Host, Layout, Limit, LimitKind, Memory,
     Topology, TopologyError, bios, governor, kernel_release, microcode,
 };
-use crate::profile::{BudgetRecord, Conditions};
+use crate::profile::{BudgetRecord, ClockRecord, Conditions};
+use crate::worker::protocol::Greeting;
 use crate::worker::team::{TeamChoice, library_of};
 use crate::workload::Level;
 use rustix::process::{Resource, getrlimit};
@@ -152,8 +153,19 @@ impl Surroundings {
             team: team.to_owned(),
             library: library_of(team),
             level: level.map(|level| level.to_string()),
+            clock: None,
         }
     }
+}
+
+/// The clock that a worker's calls are timed with, as a profile records it.
+pub fn clock_record(greeting: &Greeting) -> Option<ClockRecord> {
+    let clock = greeting.clock.as_ref()?;
+    Some(ClockRecord {
+        source: clock.source.clone().unwrap_or_else(|| "unknown".to_owned()),
+        read_ns: clock.read_ns.round() as u64,
+        bracket_ns: clock.bracket_ns.round() as u64,
+    })
 }
 
 /// Which limit is too low for a measurement, and what to do about it.

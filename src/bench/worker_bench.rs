@@ -3,7 +3,7 @@
 use super::worker::WorkerProcess;
 use crate::tune::{Arm, Bench, BenchError, Sample};
 use crate::units::{Calls, Nanos};
-use crate::worker::protocol::SampleOrder;
+use crate::worker::protocol::{SampleOrder, Sampled};
 use std::collections::HashMap;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -72,10 +72,11 @@ impl<'a> WorkerBench<'a> {
             self.first_call.get_or_insert(Nanos(first));
         }
         log::trace!("{arm} × {}: {:?}", calls.get(), sampled.counters);
-        let seconds_per_call = per_call(&sampled.durations_ns, calls).ok_or_else(|| {
+        let seconds_per_call = per_call(&sampled, calls).ok_or_else(|| {
             BenchError::Nonsense(format!(
-                "{} durations for {} calls",
+                "{} durations of {} calls each for {} calls",
                 sampled.durations_ns.len(),
+                sampled.calls_each.get(),
                 calls.get()
             ))
         })?;
@@ -88,13 +89,15 @@ impl<'a> WorkerBench<'a> {
     }
 }
 
-/// Median of five calls or more, else their mean; nothing if there is not one positive duration a call.
-fn per_call(durations_ns: &[u64], calls: Calls) -> Option<f64> {
-    let k = calls.get() as usize;
-    if durations_ns.len() != k || durations_ns.contains(&0) {
+/// Median of five durations or more, else their mean, for one call; nothing if not all calls have a positive duration.
+fn per_call(sampled: &Sampled, calls: Calls) -> Option<f64> {
+    let (durations_ns, each) = (&sampled.durations_ns, sampled.calls_each.get());
+    let k = calls.get().div_ceil(each.max(1)) as usize;
+    if each == 0 || durations_ns.len() != k || durations_ns.contains(&0) {
         return None;
     }
-    let mut sorted: Vec<f64> = durations_ns.iter().map(|d| *d as f64 / 1e9).collect();
+    let seconds = |ns: &u64| *ns as f64 / f64::from(each) / 1e9;
+    let mut sorted: Vec<f64> = durations_ns.iter().map(seconds).collect();
     sorted.sort_by(f64::total_cmp);
     Some(if k < 5 {
         sorted.iter().sum::<f64>() / k as f64
@@ -135,15 +138,32 @@ impl Bench for WorkerBench<'_> {
 mod tests {
     use super::*;
 
+    fn of(durations_ns: &[u64], calls_each: u32, calls: u32) -> Option<f64> {
+        let text = format!(
+            r#"{{"durations_ns":{durations_ns:?},"calls_each":{calls_each},"threads_ran":1,"interference":"none",
+                "counters":{{"run_delay_share":0,"cpu_share":1,"steal_ms":0,"throttled_us":0}}}}"#
+        );
+        per_call(&serde_json::from_str(&text).ok()?, Calls::new(calls))
+    }
+
     #[test]
     fn five_calls_give_their_median_and_fewer_their_mean() {
-        assert_eq!(per_call(&[1, 2, 3, 4, 1000], Calls::new(5)), Some(3e-9));
-        assert_eq!(
-            per_call(&[4, 2, 3, 1, 1000, 5], Calls::new(6)),
-            Some(3.5e-9)
-        );
-        assert_eq!(per_call(&[1, 2, 3, 1000], Calls::new(4)), Some(251.5e-9));
-        assert_eq!(per_call(&[1, 2], Calls::new(3)), None);
-        assert_eq!(per_call(&[0], Calls::ONE), None);
+        let one = |durations: &[u64], calls| of(durations, 1, calls);
+        assert_eq!(one(&[1, 2, 3, 4, 1000], 5), Some(3e-9));
+        assert_eq!(one(&[4, 2, 3, 1, 1000, 5], 6), Some(3.5e-9));
+        assert_eq!(one(&[1, 2, 3, 1000], 4), Some(251.5e-9));
+        assert_eq!(one(&[1, 2], 3), None);
+        assert_eq!(one(&[0], 1), None);
+    }
+
+    #[test]
+    fn calls_that_were_timed_together_share_their_duration() {
+        assert_eq!(of(&[10, 20, 30, 40, 5000], 10, 50), Some(3e-9));
+        // The last ten were timed although two were left.
+        assert_eq!(of(&[10, 20, 30, 40, 5000], 10, 42), Some(3e-9));
+        assert_eq!(of(&[10, 30], 10, 20), Some(2e-9));
+        assert_eq!(of(&[10, 20, 30, 40, 50], 10, 40), None);
+        assert_eq!(of(&[10, 20, 30], 10, 40), None);
+        assert_eq!(of(&[10], 0, 1), None);
     }
 }

@@ -7,10 +7,11 @@ pub use survey::Request;
 use super::schedule::Task;
 use super::state::{Begun, StateDirectory, previous};
 use super::status::Workloads;
-use crate::bench::{Surroundings, Tuned};
+use crate::bench::{Surroundings, Tuned, clock_record};
 use crate::profile::{Conditions, Entry, Profile, StopReason, load_to_continue, save, save_now};
 use crate::report::time;
 use crate::tune::{Drift, Finding, contenders};
+use crate::worker::protocol::Greeting;
 use crate::workload::{Catalog, Workload};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -91,7 +92,7 @@ impl Kept {
         &mut self,
         state: &StateDirectory,
         tuned: Tuned,
-        team: &str,
+        greeting: &Greeting,
         spent: Duration,
     ) -> anyhow::Result<()> {
         self.refresh(state);
@@ -116,7 +117,8 @@ impl Kept {
         if replaces {
             self.keep_previous();
         }
-        team.clone_into(&mut self.conditions.team);
+        greeting.team.clone_into(&mut self.conditions.team);
+        self.profile.conditions.clock = clock_record(greeting);
         self.profile
             .conditions
             .team
@@ -203,6 +205,7 @@ impl Kept {
     pub fn settle(&mut self, state: &StateDirectory) -> anyhow::Result<bool> {
         let settled = Conditions {
             budget: self.profile.conditions.budget.clone(),
+            clock: self.profile.conditions.clock.clone(),
             ..self.conditions.clone()
         };
         if !self.has_failed_check && self.profile.conditions != settled {

@@ -14,6 +14,7 @@ use crate::machine::OthersWatch;
 use crate::profile::Entry;
 use crate::tune::{Options, Progress};
 use crate::units::Nanos;
+use crate::worker::protocol::Greeting;
 use crate::worker::team::TeamChoice;
 use crate::workload::Workload;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -74,8 +75,8 @@ pub enum Report {
 
 /// What came of a task.
 pub enum Outcome {
-    /// The workload is tuned, by this team.
-    Tuned(Box<Tuned>, String),
+    /// The workload is tuned, by a worker that greeted so.
+    Tuned(Box<Tuned>, Box<Greeting>),
     /// Its count was checked.
     Checked(Checked),
     /// It was told to stop; what is known so far.
@@ -268,7 +269,10 @@ fn outcome(assignment: Assignment, lookout: &Arc<Mutex<Lookout>>) -> Outcome {
                 unfinished.map(|begun| *begun),
                 &mut tell,
             ) {
-                Ok(tuned) => Outcome::Tuned(Box::new(tuned), measurer.greeting().team.clone()),
+                Ok(tuned) => {
+                    let greeting = Box::new(measurer.greeting().clone());
+                    Outcome::Tuned(Box::new(tuned), greeting)
+                }
                 Err(Stopped(unfinished)) => Outcome::PutAside(unfinished),
             }
         }

@@ -23,7 +23,7 @@ impl fmt::Display for ConditionChange {
 
 impl Conditions {
     /// What changed since the older conditions, in the order of the file. What either side does not know did not change.
-    /// The CPU budget is not among them: counts are chosen for each anew.
+    /// The CPU budget is not among them: counts are chosen for each anew; nor is the clock, whose cost is kept out.
     pub fn changes_since(&self, older: &Self) -> Vec<ConditionChange> {
         // Named one by one, so that a new field cannot be forgotten.
         let Self {
@@ -36,6 +36,7 @@ impl Conditions {
             team,
             library,
             level,
+            clock: _,
         } = self;
         let pairs = [
             ("kernel", Some(&older.kernel), Some(kernel)),

@@ -214,6 +214,7 @@ impl Changes {
             team: _,
             library: _,
             level: _,
+            clock: _,
         } = profile;
         let why = "another scheduler: worth a check";
         self.condition("kernel", kernel, &here.kernel, why);

@@ -22,7 +22,7 @@ pub use doubt::Doubt;
 pub use error::StoreError;
 pub use read::{MAX_BYTES, load, parse};
 pub use schema::{
-    BudgetRecord, Conditions, CurvePoint, DefaultChoice, Efficient, Entry, Latency, Pinned,
-    Profile, Rate, Residency, SCHEMA, StopReason, Throughput,
+    BudgetRecord, ClockRecord, Conditions, CurvePoint, DefaultChoice, Efficient, Entry, Latency,
+    Pinned, Profile, Rate, Residency, SCHEMA, StopReason, Throughput,
 };
 pub use store::{check_writable, load_to_continue, save, save_now};

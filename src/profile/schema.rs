@@ -60,6 +60,20 @@ pub struct Conditions {
     /// The highest instruction set that our kernels have for this processor; absent in profiles of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub level: Option<String>,
+    /// What timed the calls; absent in profiles of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<ClockRecord>,
+}
+
+/// The clock that calls were timed with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockRecord {
+    /// The kernel's source of time, such as `tsc`, or `unknown`.
+    pub source: String,
+    /// What one reading costs, nanoseconds.
+    pub read_ns: u64,
+    /// What it costs to read wall clock and CPU time before and after a thread's share of a region, nanoseconds.
+    pub bracket_ns: u64,
 }
 
 /// A CPU budget as a profile records it.

@@ -6,10 +6,12 @@
 
 mod judge;
 mod team;
+mod throttle;
 
 pub use self::team::TeamCounters;
 
 use self::judge::judge;
+use self::throttle::{Group, GroupReading, is_by_others};
 use crate::machine::Placement;
 use crate::tune::Interference;
 use crate::units::CpuSet;
@@ -20,26 +22,36 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Other processes' CPU time is judged over at least this long: the kernel counts idle time in steps of 10 ms.
+/// Other processes' CPU time on a few CPUs is judged over at least this long: the kernel counts idle time in steps of
+/// 10 ms.
 const WINDOW: Duration = Duration::from_millis(250);
+/// On so many CPUs; what the steps of more add up to needs a longer time.
+const WINDOW_CPUS: f64 = 16.0;
+
+/// Over how long other processes' CPU time on so many CPUs is judged: the error of a sum grows as the root of their
+/// number.
+fn window_of(cpus: usize) -> Duration {
+    WINDOW.mul_f64((cpus as f64 / WINDOW_CPUS).sqrt().max(1.0))
+}
 
 fn nanos(time: rustix::time::Timespec) -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
 /// One reading of the machine's counters.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 struct Reading {
     /// Idle and waiting for input or output, over the CPUs looked at.
     idle_ms: u64,
     steal_ms: u64,
-    throttled_us: u64,
+    /// Of the own control group and its ancestors.
+    groups: Vec<GroupReading>,
 }
 
 /// Reads what the machine counts, and remembers what it needs to judge other processes.
 pub struct MachineCounters {
-    /// `cpu.stat` of the own control group and its ancestors.
-    cpu_stat: Vec<PathBuf>,
+    /// The own control group and its ancestors.
+    groups: Vec<Group>,
     /// The CPUs of this process.
     all_cpus: CpuSet,
     /// Does the kernel count for each of them? In a container whose files are those of LXCFS, CPUs are numbered anew: where
@@ -47,6 +59,8 @@ pub struct MachineCounters {
     counts_each: bool,
     /// The begin of the stretch over which other processes are judged next: it spans samples and the pauses between.
     window: Window,
+    /// The begin of the one before: what used a quota up did so up to a period before it was seen.
+    before: Option<Window>,
     /// What they used in the last one.
     others_cpus: Option<f64>,
 }
@@ -70,6 +84,7 @@ impl MachineCounters {
             reading: Reading::default(),
             own_ns: own_cpu_ns(),
         };
+        let groups = cpu_stat.into_iter().map(Group::of).collect();
         let unlisted = unlisted(&proc_stat(), &all_cpus);
         if !unlisted.is_empty() {
             log::warn!(
@@ -78,10 +93,11 @@ impl MachineCounters {
             );
         }
         let mut counters = Self {
-            cpu_stat,
+            groups,
             all_cpus,
             counts_each: unlisted.is_empty(),
             window,
+            before: None,
             others_cpus: None,
         };
         counters.window.reading = counters.read(&counters.all_cpus);
@@ -94,16 +110,10 @@ impl MachineCounters {
         } else {
             (0, 0)
         };
-        let throttled_us = self
-            .cpu_stat
-            .iter()
-            .filter_map(|p| fs::read_to_string(p).ok())
-            .map(|text| throttled_us(&text))
-            .sum();
         Reading {
             idle_ms,
             steal_ms,
-            throttled_us,
+            groups: self.groups.iter().map(Group::read).collect(),
         }
     }
 
@@ -124,7 +134,8 @@ impl MachineCounters {
         placement: Placement,
     ) -> (Interference, Counters) {
         let now = self.read(cpus);
-        if self.counts_each && self.window.since.elapsed() >= WINDOW {
+        let (throttled_us, throttled_by_others_us) = self.throttled_us(&begun.reading, &now);
+        if self.window.since.elapsed() >= window_of(self.all_cpus.len()) {
             self.judge_others();
         }
         let (run_delay_share, cpu_share) = team.shares(sample.as_nanos() as u64);
@@ -132,7 +143,8 @@ impl MachineCounters {
             run_delay_share,
             cpu_share,
             steal_ms: now.steal_ms.saturating_sub(begun.reading.steal_ms),
-            throttled_us: now.throttled_us.saturating_sub(begun.reading.throttled_us),
+            throttled_us,
+            throttled_by_others_us,
             others_cpus: if placement == Placement::Unbound {
                 self.others_cpus
             } else {
@@ -147,9 +159,26 @@ impl MachineCounters {
     /// Before the first sample that is judged by other processes: waits until they can be judged at all.
     pub fn settle(&mut self) {
         if self.others_cpus.is_none() && self.counts_each {
-            thread::sleep(WINDOW.saturating_sub(self.window.since.elapsed()));
+            let window = window_of(self.all_cpus.len());
+            thread::sleep(window.saturating_sub(self.window.since.elapsed()));
             self.judge_others();
         }
+    }
+
+    /// For how long groups were stopped between two readings, and of that what others had a part in.
+    fn throttled_us(&self, then: &Reading, now: &Reading) -> (u64, u64) {
+        let from = self.before.as_ref().unwrap_or(&self.window);
+        let own_us = own_cpu_ns().saturating_sub(from.own_ns) / 1000;
+        let mut sums = (0, 0);
+        let groups = then.groups.iter().zip(&now.groups);
+        for ((then, now), from) in groups.zip(&from.reading.groups) {
+            let throttled_us = now.throttled_us.saturating_sub(then.throttled_us);
+            sums.0 += throttled_us;
+            if is_by_others(*from, *now, own_us) {
+                sums.1 += throttled_us;
+            }
+        }
+        sums
     }
 
     /// Ends the window and begins the next.
@@ -160,13 +189,16 @@ impl MachineCounters {
             own_ns: own_cpu_ns(),
         };
         let last = std::mem::replace(&mut self.window, next);
-        self.others_cpus = Some(others_cpus(
-            last.reading,
-            self.window.reading,
-            self.window.since.duration_since(last.since),
-            self.window.own_ns.saturating_sub(last.own_ns),
-            self.all_cpus.len(),
-        ));
+        if self.counts_each {
+            self.others_cpus = Some(others_cpus(
+                &last.reading,
+                &self.window.reading,
+                self.window.since.duration_since(last.since),
+                self.window.own_ns.saturating_sub(last.own_ns),
+                self.all_cpus.len(),
+            ));
+        }
+        self.before = Some(last);
     }
 }
 
@@ -176,7 +208,7 @@ fn own_cpu_ns() -> u64 {
 }
 
 /// CPUs that others used: all time, less what was idle, stolen or our own.
-fn others_cpus(then: Reading, now: Reading, elapsed: Duration, own_ns: u64, cpus: usize) -> f64 {
+fn others_cpus(then: &Reading, now: &Reading, elapsed: Duration, own_ns: u64, cpus: usize) -> f64 {
     let elapsed_ms = elapsed.as_secs_f64() * 1e3;
     let idle_ms = now.idle_ms.saturating_sub(then.idle_ms) as f64;
     let steal_ms = now.steal_ms.saturating_sub(then.steal_ms) as f64;
@@ -225,17 +257,6 @@ fn idle_and_steal_ms(stat: &str, cpus: &CpuSet) -> (u64, u64) {
     sums
 }
 
-/// Microseconds throttled, from `cpu.stat` of version 2 (`throttled_usec`) or 1 (`throttled_time`, nanoseconds).
-fn throttled_us(cpu_stat: &str) -> u64 {
-    let field = |name: &str| {
-        let value = cpu_stat
-            .lines()
-            .find_map(|l| l.strip_prefix(name)?.trim().parse::<u64>().ok());
-        value.unwrap_or(0)
-    };
-    field("throttled_usec ") + field("throttled_time ") / 1000
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -279,28 +300,46 @@ mod tests {
     }
 
     #[test]
-    fn throttling_is_read_from_both_versions_of_control_groups() {
-        assert_eq!(
-            throttled_us("usage_usec 5\nnr_throttled 1\nthrottled_usec 1234\n"),
-            1234
-        );
-        assert_eq!(throttled_us("nr_periods 2\nthrottled_time 5000000\n"), 5000);
-        assert_eq!(throttled_us(""), 0);
+    fn others_are_judged_for_longer_the_more_cpus_there_are() {
+        assert_eq!(window_of(2), WINDOW);
+        assert_eq!(window_of(16), WINDOW);
+        assert_eq!(window_of(64), 2 * WINDOW);
+        assert_eq!(window_of(1024), 8 * WINDOW);
+    }
+
+    #[test]
+    fn a_quota_that_others_used_up_is_told_from_one_that_this_process_did() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cpu.stat");
+        let count = |used_us: u64, throttled_us: u64| {
+            let text = format!("usage_usec {used_us}\nthrottled_usec {throttled_us}\n");
+            fs::write(&path, text).unwrap();
+        };
+        count(0, 0);
+        let counters = MachineCounters::new(vec![path.clone()], CpuSet::default());
+        let begun = counters.begin(&CpuSet::default());
+        let after = |used_us, throttled_us| {
+            count(used_us, throttled_us);
+            counters.throttled_us(&begun.reading, &counters.read(&CpuSet::default()))
+        };
+        assert_eq!(after(0, 0), (0, 0));
+        assert_eq!(after(0, 700), (700, 0));
+        // No test runs for an hour.
+        assert_eq!(after(3_600_000_000, 700), (700, 700));
     }
 
     #[test]
     fn what_is_neither_idle_nor_ours_was_used_by_others() {
         let then = Reading {
             idle_ms: 1000,
-            steal_ms: 0,
-            throttled_us: 0,
+            ..Reading::default()
         };
         let now = Reading {
             idle_ms: 1100,
-            ..then
+            ..Reading::default()
         };
         // two CPUs for 500 ms: 1000 ms, of which 100 idle and 400 ours
-        let others = others_cpus(then, now, Duration::from_millis(500), 400_000_000, 2);
+        let others = others_cpus(&then, &now, Duration::from_millis(500), 400_000_000, 2);
         assert!((others - 1.0).abs() < 1e-9, "{others}");
     }
 }

@@ -3,6 +3,7 @@
 //! It speaks JSON lines ([`protocol`]) over its standard streams, runs one workload at a time on a [`team`], and
 //! may be killed at any moment: nothing it holds is worth keeping.
 
+mod clock;
 mod interference;
 pub mod kernel;
 pub mod protocol;

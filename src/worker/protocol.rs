@@ -22,9 +22,24 @@ pub struct Greeting {
     /// Why it is not the runtime that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// What times the calls; absent for a worker that does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<Clock>,
     /// Its kernels; absent for a worker whose kernels are not ours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kernels: Option<Kernels>,
+}
+
+/// The clock that calls are timed with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Clock {
+    /// The kernel's source of time, such as `tsc`; absent where it does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// What one reading costs, nanoseconds.
+    pub read_ns: f64,
+    /// What it costs to read wall clock and CPU time before and after a thread's share of a region, nanoseconds.
+    pub bracket_ns: f64,
 }
 
 /// Kernels of ours, and the core that they run on.
@@ -130,8 +145,12 @@ pub struct Opened {
 /// Timed calls.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sampled {
-    /// Wall time of each call, nanoseconds.
+    /// Wall time of so many calls at a time, nanoseconds.
     pub durations_ns: Vec<u64>,
+    /// Calls of each duration: more than one where reading the clock would cost too much of a call. The last duration may
+    /// go beyond the calls that were ordered.
+    #[serde(default = "one_call")]
+    pub calls_each: Calls,
     /// How many threads really ran.
     pub threads_ran: u32,
     /// The very first call of this workload, nanoseconds; told once.
@@ -141,6 +160,10 @@ pub struct Sampled {
     pub interference: Interference,
     /// What the verdict rests on.
     pub counters: Counters,
+}
+
+fn one_call() -> Calls {
+    Calls::ONE
 }
 
 /// What was seen during a sample.
@@ -154,6 +177,9 @@ pub struct Counters {
     pub steal_ms: u64,
     /// Time that the control group was throttled, microseconds.
     pub throttled_us: u64,
+    /// Of that, what others in the group had a part in.
+    #[serde(default)]
+    pub throttled_by_others_us: u64,
     /// CPU time of other processes over the last quarter second, in CPUs; absent where not judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub others_cpus: Option<f64>,

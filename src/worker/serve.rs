@@ -46,10 +46,13 @@ pub fn serve(terms: Terms, input: impl BufRead, mut output: impl Write) -> Resul
     let all_cpus = affinity::current()?;
     // Libraries are loaded before anything is measured: a worker that cannot say so soon.
     let (team, note) = team::open(terms.team, terms.trusted_libraries)?;
+    let name = team.describe().to_owned();
+    let mut station = Station::new(team, all_cpus.clone(), terms.cpu_stat);
     let greeting = Greeting {
         threadtune_worker: VERSION,
-        team: team.describe().to_owned(),
+        team: name,
         note,
+        clock: Some(station.clock().clone()),
         kernels: Some(Kernels {
             revision: KERNEL_REVISION,
             level: isa.level(),
@@ -58,7 +61,6 @@ pub fn serve(terms: Terms, input: impl BufRead, mut output: impl Write) -> Resul
         }),
     };
     say(&mut output, &greeting)?;
-    let mut station = Station::new(team, all_cpus, terms.cpu_stat);
     let mut stopwatch = None;
     for line in input.lines() {
         let Request { id, order } = serde_json::from_str(&line?)?;

@@ -1,11 +1,12 @@
 //! Times calls of one workload: team, masks, warm-up, calls, counters.
 
+use super::clock::{self, Bracketed, Cadence};
 use super::interference::{MachineCounters, TeamCounters};
 use super::kernel::Prepared;
-use super::protocol::{SampleOrder, Sampled};
+use super::protocol::{Clock, SampleOrder, Sampled};
 use super::team::{Fork, Team};
 use crate::machine::{Placement, affinity};
-use crate::units::CpuSet;
+use crate::units::{Calls, CpuSet};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -15,23 +16,20 @@ use std::time::{Duration, Instant};
 /// A call shorter than this is discarded once to warm the team up; a longer one would cost too much, so the team is
 /// woken by an empty region instead.
 const SHORT_CALL: Duration = Duration::from_millis(10);
-/// Two readings of two clocks, twice: what bracketing one step of a call costs, rounded up.
-const BRACKET_COST: Duration = Duration::from_nanos(500);
-/// Bracketing may cost this share of the calls' time.
-const BRACKET_SHARE: f64 = 0.005;
 
 /// One workload being timed.
 pub struct Stopwatch {
     work: Prepared,
     first_call: Option<Duration>,
     first_call_told: bool,
-    /// Last seen time per call by number of threads.
-    per_call: BTreeMap<u32, Duration>,
+    /// The least time of a call seen, by number of threads.
+    best: BTreeMap<u32, Duration>,
 }
 
 /// The team and what the process may use.
 pub struct Station {
     team: Box<dyn Team>,
+    clock: Clock,
     /// The CPUs that the process had at its start.
     all_cpus: CpuSet,
     machine: MachineCounters,
@@ -44,10 +42,16 @@ impl Station {
     pub fn new(team: Box<dyn Team>, all_cpus: CpuSet, cpu_stat: Vec<PathBuf>) -> Self {
         Self {
             team,
+            clock: clock::measure(),
             machine: MachineCounters::new(cpu_stat, all_cpus.clone()),
             all_cpus,
             arm: None,
         }
+    }
+
+    /// What times the calls.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
     }
 }
 
@@ -58,7 +62,7 @@ impl Stopwatch {
             work,
             first_call: None,
             first_call_told: false,
-            per_call: BTreeMap::new(),
+            best: BTreeMap::new(),
         }
     }
 
@@ -93,7 +97,7 @@ impl Stopwatch {
                 .map_err(|e| format!("the CPU mask cannot be reset: {e}"))?;
         }
         station.arm = None;
-        let machine = &mut station.machine;
+        let (clock, machine) = (&station.clock, &mut station.machine);
         let mut outcome = Err("the team did not run".to_owned());
         station
             .team
@@ -104,7 +108,7 @@ impl Stopwatch {
                     Ok(())
                 }
                 .and_then(|()| self.reserve(fork, order.threads.get()))
-                .map(|()| self.timed(fork, order, &cpus, machine));
+                .map(|()| self.timed(fork, order, &cpus, clock, machine));
             })
             .map_err(|e| e.to_string())?;
         let sampled = outcome?;
@@ -117,9 +121,10 @@ impl Stopwatch {
         fork: &dyn Fork,
         order: &SampleOrder,
         cpus: &CpuSet,
+        clock: &Clock,
         machine: &mut MachineCounters,
     ) -> Sampled {
-        let expected = self.warm_up(fork, order.threads.get());
+        let best = self.warm_up(fork, order.threads.get());
         let counters = TeamCounters::new(order.threads.as_usize());
         let begun = machine.begin(cpus);
         let ran = AtomicU32::new(0);
@@ -128,22 +133,27 @@ impl Stopwatch {
             ran.fetch_add(1, Relaxed);
             debug_assert!(thread < of);
         });
-        let cost = BRACKET_COST.as_secs_f64() * self.work.regions() as f64 / BRACKET_SHARE;
-        let every = (cost / expected.as_secs_f64().max(1e-9)).ceil().max(1.0) as u32;
-        let mut durations_ns = Vec::with_capacity(order.calls.get() as usize);
+        let cadence = Cadence::of(order.calls.get(), best, self.work.regions(), clock);
+        let bracket = (cadence.bracketed == Bracketed::Timed).then_some(&counters);
+        let mut durations_ns = Vec::with_capacity(cadence.batches as usize);
         let start = Instant::now();
-        let mut last = start;
-        for i in 0..order.calls.get() {
-            self.call(fork, (i % every == 0).then_some(&counters));
-            let now = Instant::now();
-            durations_ns.push(now.duration_since(last).as_nanos() as u64);
-            last = now;
+        for batch in 0..cadence.batches {
+            for _ in 0..cadence.due_before(batch) {
+                self.call(fork, Some(&counters));
+            }
+            let from = Instant::now();
+            for _ in 0..cadence.batch {
+                self.call(fork, bracket);
+            }
+            durations_ns.push(from.elapsed().as_nanos() as u64);
         }
-        let total = last.duration_since(start);
+        let whole = start.elapsed();
         fork.region(&|thread, _| counters.end(thread));
-        let (interference, counters) = machine.end(&begun, cpus, &counters, total, order.placement);
-        self.per_call
-            .insert(order.threads.get(), total / order.calls.get());
+        let (interference, counters) = machine.end(&begun, cpus, &counters, whole, order.placement);
+        if let Some(least) = durations_ns.iter().min() {
+            let call = Duration::from_nanos(*least) / cadence.batch;
+            self.saw(order.threads.get(), call);
+        }
         let first_call_ns = if self.first_call_told {
             None
         } else {
@@ -152,6 +162,7 @@ impl Stopwatch {
         self.first_call_told = true;
         Sampled {
             durations_ns,
+            calls_each: Calls::new(cadence.batch),
             threads_ran: ran.into_inner(),
             first_call_ns,
             interference,
@@ -161,7 +172,7 @@ impl Stopwatch {
 
     /// Gives each thread of a team that is new to the workload the memory that it needs for itself.
     fn reserve(&self, fork: &dyn Fork, threads: u32) -> Result<(), String> {
-        if self.per_call.contains_key(&threads) {
+        if self.best.contains_key(&threads) {
             return Ok(());
         }
         on_each(fork, &|_, _| {
@@ -169,31 +180,38 @@ impl Stopwatch {
         })
     }
 
-    /// Wakes the team and brings code and data where they are between back-to-back calls; what a call is expected
-    /// to take. The very first call of the workload is timed by itself.
+    /// A call of a team of so many threads took so long.
+    fn saw(&mut self, threads: u32, call: Duration) {
+        let best = self.best.entry(threads).or_insert(call);
+        *best = call.min(*best);
+    }
+
+    /// Wakes the team and brings code and data where they are between back-to-back calls; the least time of a call seen.
+    /// The very first call of the workload is timed by itself.
     fn warm_up(&mut self, fork: &dyn Fork, threads: u32) -> Duration {
         if self.first_call.is_none() {
             let start = Instant::now();
             self.call(fork, None);
             let first = start.elapsed();
             self.first_call = Some(first);
-            self.per_call.insert(threads, first);
+            self.saw(threads, first);
             if first >= SHORT_CALL {
                 return first;
             }
         }
-        let known = self
-            .per_call
-            .get(&threads)
-            .or_else(|| self.per_call.values().min())
-            .copied();
-        if known.is_none_or(|call| call < SHORT_CALL) {
-            let start = Instant::now();
-            self.call(fork, None);
-            return start.elapsed();
+        let known = self.best.get(&threads).or_else(|| self.best.values().min());
+        match known.copied() {
+            Some(best) if best >= SHORT_CALL => {
+                fork.region(&|_, _| {});
+                best
+            }
+            _ => {
+                let start = Instant::now();
+                self.call(fork, None);
+                self.saw(threads, start.elapsed());
+                self.best[&threads]
+            }
         }
-        fork.region(&|_, _| {});
-        known.unwrap_or_default()
     }
 
     /// One call, each thread's share of it between clock readings where there are counters.

@@ -81,6 +81,11 @@ fn what_other_kernels_said_is_missing_and_measured_again() {
     let highest = Isa::best(None).level();
     let profile = home.profile();
     assert_eq!(profile.conditions.level.as_deref(), Some(highest.name()));
+    let clock = profile.conditions.clock.as_ref().unwrap();
+    assert!(
+        !clock.source.is_empty() && clock.bracket_ns > clock.read_ns,
+        "{clock:?}"
+    );
     for entry in &profile.workloads {
         assert_eq!(entry.kernels, Some(KERNEL_REVISION));
         assert_eq!(entry.isa_cap.as_deref(), Some("portable"));

@@ -7,6 +7,7 @@ use crate::daemon::schedule::{Event, Task};
 use crate::profile::{Entry, StopReason};
 use crate::report::time;
 use crate::units::Nanos;
+use crate::worker::protocol::Greeting;
 use std::time::{Duration, SystemTime};
 
 impl Work {
@@ -31,10 +32,10 @@ impl Work {
                 self.unfinished.remove(&tuned.entry.name);
                 Event::PutAside { cpu }
             }
-            Outcome::Tuned(tuned, team) => {
+            Outcome::Tuned(tuned, greeting) => {
                 log_verdict(&tuned.entry, all_cpu);
                 self.unfinished.remove(&tuned.entry.name);
-                self.tuned(*tuned, &team, at_work.began.elapsed(), cpu)
+                self.tuned(*tuned, &greeting, at_work.began.elapsed(), cpu)
             }
             Outcome::Checked(checked) => {
                 self.checked(at_work.task.workload(), &checked, is_last_check, cpu)
@@ -62,7 +63,7 @@ impl Work {
         Some(event)
     }
 
-    fn tuned(&mut self, tuned: Tuned, team: &str, spent: Duration, cpu: Nanos) -> Event {
+    fn tuned(&mut self, tuned: Tuned, greeting: &Greeting, spent: Duration, cpu: Nanos) -> Event {
         let entry = &tuned.entry;
         if entry.latency.is_none() {
             self.given_up.insert(entry.name.clone());
@@ -70,7 +71,7 @@ impl Work {
         let Some(kept) = &mut self.kept else {
             return Event::PutAside { cpu };
         };
-        let put = kept.put(&self.state, tuned, team, spent);
+        let put = kept.put(&self.state, tuned, greeting, spent);
         self.workloads = kept.workloads();
         match put {
             Ok(()) => self.finished(cpu, Vec::new()),

@@ -1,6 +1,6 @@
 //! What the counters of a sample mean. Pure.
 
-use super::{WINDOW, tick_ms};
+use super::{tick_ms, window_of};
 use crate::machine::Placement;
 use crate::tune::Interference;
 use crate::worker::protocol::Counters;
@@ -24,12 +24,12 @@ pub(super) fn judge(
     sample: Duration,
 ) -> Interference {
     // Idle time is counted in steps of 10 ms, a spread of about 4 ms for each CPU; three times that is no evidence.
-    let grain = 3.0 * 4.0 * (cpus as f64).sqrt() / (WINDOW.as_secs_f64() * 1e3);
+    let grain = 3.0 * 4.0 * (cpus as f64).sqrt() / (window_of(cpus).as_secs_f64() * 1e3);
     let bound = placement != Placement::Unbound;
     // Stolen time is counted in whole ticks, one of which may have been stolen before.
     let stolen_ms = counters.steal_ms.saturating_sub(tick_ms()) as f64;
     let had_ms = sample.as_secs_f64() * 1e3 * cpus as f64;
-    if counters.throttled_us > 0 {
+    if counters.throttled_by_others_us > 0 {
         Interference::Throttled
     } else if stolen_ms > STEAL_SHARE * had_ms {
         Interference::Steal
@@ -86,15 +86,40 @@ mod tests {
             (
                 Counters {
                     throttled_us: 1,
+                    throttled_by_others_us: 1,
                     ..clean
                 },
                 Interference::Throttled,
                 Interference::Throttled,
             ),
+            (
+                Counters {
+                    throttled_us: 1,
+                    ..clean
+                },
+                Interference::None,
+                Interference::None,
+            ),
         ] {
             let of = |placement| judge(&counters, placement, 2, Duration::from_millis(1));
             assert_eq!(of(Placement::Close), bound, "{counters:?}");
             assert_eq!(of(Placement::Unbound), unbound, "{counters:?}");
+        }
+    }
+
+    #[test]
+    fn a_busy_cpu_among_very_many_is_seen() {
+        for cpus in [2, 64, 384, 4096] {
+            let flagged = |others_cpus| {
+                let counters = Counters {
+                    cpu_share: 1.0,
+                    others_cpus: Some(others_cpus),
+                    ..Counters::default()
+                };
+                let sample = Duration::from_millis(1);
+                judge(&counters, Placement::Unbound, cpus, sample).is_flagged()
+            };
+            assert!(!flagged(0.15) && flagged(0.5), "{cpus}");
         }
     }
 
