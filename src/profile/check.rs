@@ -73,9 +73,15 @@ fn check_entry(entry: &Entry) -> Checked {
         positive(throughput.calls_per_s)
             .map_err(|m| violation(&[Key("throughput"), Key("calls_per_s")], m))?;
     }
-    if let Some(default) = &entry.default {
-        timing("default", default.median_us, None)?;
-        positive(default.speedup).map_err(|m| violation(&[Key("default"), Key("speedup")], m))?;
+    let defaults = [
+        ("default", &entry.default),
+        ("default_cores", &entry.default_cores),
+    ];
+    for (key, default) in defaults {
+        if let Some(default) = default {
+            timing(key, default.median_us, None)?;
+            positive(default.speedup).map_err(|m| violation(&[Key(key), Key("speedup")], m))?;
+        }
     }
     if let Some(level) = &entry.isa_cap {
         text(level).map_err(|m| violation(&[Key("isa_cap")], m))?;

@@ -194,9 +194,13 @@ pub struct Entry {
     /// Instances × threads with the most calls a second.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub throughput: Option<Throughput>,
-    /// What a program takes that is told nothing: all logical CPUs.
+    /// What `libgomp` and `OpenBLAS` take where they are told nothing: all logical CPUs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default: Option<DefaultChoice>,
+    /// What `PyTorch`, MKL and llama.cpp take: all physical cores. Absent where there are as many logical CPUs, and in
+    /// profiles of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_cores: Option<DefaultChoice>,
     /// How fast the kernel is with one thread; absent where that was not timed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<Rate>,
@@ -267,10 +271,10 @@ pub struct Throughput {
     pub calls_per_s: f64,
 }
 
-/// What the library would have used.
+/// What a program would have used that is told nothing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DefaultChoice {
-    /// All logical CPUs of the budget.
+    /// All logical CPUs or all physical cores of the budget.
     pub threads: ThreadCount,
     /// Time per call, microseconds.
     pub median_us: f64,

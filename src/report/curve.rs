@@ -37,6 +37,7 @@ pub fn curve(entry: &Entry, level: Option<&str>, width: usize) -> String {
             pinned.cpus,
         ));
     }
+    lines.extend(defaults(entry));
     lines.extend(speed(entry, level));
     if !entry.stop.is_conclusive() {
         lines.push(remark(entry));
@@ -139,10 +140,30 @@ fn bar(share: f64, room: usize) -> String {
     bar
 }
 
+/// What programs take that are told nothing, and what the chosen count gains over it.
+fn defaults(entry: &Entry) -> impl Iterator<Item = String> + '_ {
+    let who = match entry.default_cores {
+        Some(_) => [" of libgomp and OpenBLAS", " of PyTorch, MKL and llama.cpp"],
+        None => ["", ""],
+    };
+    let defaults = [&entry.default, &entry.default_cores].into_iter().zip(who);
+    defaults.filter_map(|(default, who)| {
+        let default = default.as_ref()?;
+        Some(format!(
+            "default{who}: {}, {} per call, {:.2}× as long",
+            counted(default.threads.as_usize(), "thread"),
+            time(default.median_us),
+            default.speedup
+        ))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::parse;
+    use crate::profile::{DefaultChoice, parse};
+    use crate::report::profile_table;
+    use crate::units::ThreadCount;
     use std::path::Path;
 
     fn made_up(name: &str) -> Entry {
@@ -187,6 +208,34 @@ mod tests {
             text.lines().nth(2),
             Some("pinned: 4 threads, 450 µs per call, spread on CPUs 0,2,4,6")
         );
+    }
+
+    #[test]
+    fn a_gain_is_told_against_what_each_program_would_have_taken() {
+        let lines = |entry: &Entry| -> Vec<String> {
+            let text = curve(entry, None, 80);
+            let lines = text.lines().filter(|line| line.starts_with("default"));
+            lines.map(str::to_owned).collect()
+        };
+        let mut entry = made_up("matmul-256");
+        assert_eq!(
+            lines(&entry),
+            ["default: 8 threads, 224 µs per call, 2.22× as long"]
+        );
+        entry.default_cores = entry.default.clone().map(|all| DefaultChoice {
+            threads: ThreadCount::ONE,
+            median_us: 404.0,
+            speedup: all.speedup + 1.78,
+        });
+        assert_eq!(
+            lines(&entry),
+            [
+                "default of libgomp and OpenBLAS: 8 threads, 224 µs per call, 2.22× as long",
+                "default of PyTorch, MKL and llama.cpp: 1 thread, 404 µs per call, 4.00× as long",
+            ]
+        );
+        let table = profile_table(&[&entry]);
+        assert!(table.contains("  2.22× / 4.00×  separated"), "{table}");
     }
 
     #[test]

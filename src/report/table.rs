@@ -71,13 +71,17 @@ fn row(entry: &Entry) -> [String; 7] {
         latency.map_or_else(none, |l| format!("{}{mark}", l.threads)),
         latency.map_or_else(none, |l| time(l.median_us)),
         latency.map_or_else(none, |l| interval(l.ci95_us)),
-        entry
-            .default
-            .as_ref()
-            .map_or_else(none, |d| format!("{:.2}×", d.speedup)),
+        speedups(entry).unwrap_or_else(none),
         stop_word(&entry.stop).to_owned(),
         format!("{:.1}", entry.seconds),
     ]
+}
+
+/// Against all logical CPUs and, where they are fewer, all physical cores.
+fn speedups(entry: &Entry) -> Option<String> {
+    let defaults = entry.default.iter().chain(&entry.default_cores);
+    let times: Vec<String> = defaults.map(|d| format!("{:.2}×", d.speedup)).collect();
+    (!times.is_empty()).then(|| times.join(" / "))
 }
 
 pub(super) fn stop_word(stop: &StopReason) -> &'static str {

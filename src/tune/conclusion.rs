@@ -25,7 +25,10 @@ impl Tuning {
             stop,
             pinned: self.pinned().filter(|_| states_count),
             efficient: latency.map(|latency| self.fewest(latency)),
-            default: latency.and_then(|latency| self.baseline(&latency)),
+            default: latency.and_then(|latency| self.baseline(&latency, self.layout.logical)),
+            default_cores: latency
+                .filter(|_| self.layout.physical != self.layout.logical)
+                .and_then(|latency| self.baseline(&latency, self.layout.physical)),
             ties: if states_count {
                 self.ties()
             } else {
@@ -85,7 +88,7 @@ impl Tuning {
         stop
     }
 
-    /// Has an arm that may be among the best, or the count that programs take by themselves, been timed under
+    /// Has an arm that may be among the best, or the count that most programs take by themselves, been timed under
     /// disturbances only, or nearly so?
     pub(super) fn has_disturbed_contender(&self) -> bool {
         self.screens().any(|screen| {
@@ -193,10 +196,9 @@ impl Tuning {
             })
     }
 
-    /// All logical CPUs against the winner, in the blocks that both were in; if there are none, as screened.
-    fn baseline(&self, latency: &Choice) -> Option<Baseline> {
+    /// So many threads against the winner, in the blocks that both were in; if there are none, as screened.
+    fn baseline(&self, latency: &Choice, threads: ThreadCount) -> Option<Baseline> {
         let finished = self.latency_race()?;
-        let threads = self.layout.logical;
         let speedup = match finished.place_of(threads) {
             Some(all) if all == finished.outcome.winner => 1.0,
             Some(all) => {

@@ -1,5 +1,6 @@
 //! A verdict as the profile's table.
 
+use super::verdict::Baseline;
 use super::{Arm, Choice, Timing, Verdict};
 use crate::machine::Placement;
 use crate::profile::{
@@ -84,11 +85,8 @@ impl Verdict {
                 median_us: micros(fewest.seconds_per_call),
                 loss_percent: decimals(100.0 * fewest.loss, 3),
             }),
-            default: self.default.map(|baseline| DefaultChoice {
-                threads: baseline.threads,
-                median_us: micros(baseline.seconds_per_call),
-                speedup: decimals(baseline.speedup, 4),
-            }),
+            default: self.default.map(default_choice),
+            default_cores: self.default_cores.map(default_choice),
             rate,
             share,
             ties: self.ties,
@@ -103,6 +101,14 @@ impl Verdict {
                 .collect(),
             ..empty(subject, self.stop, self.spent)
         }
+    }
+}
+
+fn default_choice(baseline: Baseline) -> DefaultChoice {
+    DefaultChoice {
+        threads: baseline.threads,
+        median_us: micros(baseline.seconds_per_call),
+        speedup: decimals(baseline.speedup, 4),
     }
 }
 
@@ -126,6 +132,7 @@ fn empty(subject: Subject, stop: StopReason, spent: Nanos) -> Entry {
         efficient: None,
         throughput: None,
         default: None,
+        default_cores: None,
         rate: None,
         share: None,
         ties: Vec::new(),

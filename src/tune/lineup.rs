@@ -9,8 +9,9 @@ use super::efficient::Efficient;
 use super::race::Race;
 use super::tuning::{Finished, Tuning};
 use super::{After, Arm};
-use crate::machine::Placement;
+use crate::machine::{Layout, Placement};
 use crate::units::{Nanos, ThreadCount};
+use std::iter;
 
 impl Tuning {
     /// Duels of smaller counts with the winner, in half of the time that is left, if that holds one of them.
@@ -65,7 +66,7 @@ impl Tuning {
             .map(|arm| arm.threads);
         let raced = raced.iter().map(|racer| racer.arm.threads);
         let mut counts: Vec<ThreadCount> = Vec::new();
-        for count in raced.chain(near).chain(recorded) {
+        for count in raced.chain(self.defaults()).chain(near).chain(recorded) {
             if !counts.contains(&count) {
                 counts.push(count);
             }
@@ -98,10 +99,20 @@ impl Tuning {
         match &self.unbound {
             Some(screen) => {
                 let best_bound = candidates.first().map(|racer| racer.arm.threads);
-                screen.known.racers(SECOND_RACERS, best_bound.as_slice())
+                let always: Vec<ThreadCount> =
+                    best_bound.into_iter().chain(self.defaults()).collect();
+                screen.known.racers(SECOND_RACERS, &always)
             }
             None => candidates.into_iter().take(SECOND_RACERS).collect(),
         }
+    }
+
+    /// What programs take that are told nothing: some all logical CPUs, some all physical cores.
+    pub(super) fn defaults(&self) -> impl Iterator<Item = ThreadCount> + use<> {
+        let Layout {
+            logical, physical, ..
+        } = self.layout;
+        iter::once(logical).chain((physical != logical).then_some(physical))
     }
 
     /// These counts as unbound arms.

@@ -23,6 +23,8 @@ pub struct Verdict {
     pub efficient: Option<FewestThreads>,
     /// All logical CPUs against `latency`; absent where neither a race nor screening timed them.
     pub default: Option<Baseline>,
+    /// The same of all physical cores; absent where they are as many.
+    pub default_cores: Option<Baseline>,
     /// Counts that could not be told from `latency`, itself included, ascending.
     pub ties: Vec<ThreadCount>,
     /// Lower bound of the probability that `latency` is within eps of the best racer.
@@ -62,7 +64,7 @@ pub struct FewestThreads {
 /// What a program takes that is told nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Baseline {
-    /// All logical CPUs.
+    /// All logical CPUs, or all physical cores.
     pub threads: ThreadCount,
     /// Seconds a call: that of `latency` times `speedup`.
     pub seconds_per_call: f64,
