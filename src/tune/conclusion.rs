@@ -26,9 +26,10 @@ impl Tuning {
             pinned: self.pinned().filter(|_| states_count),
             efficient: latency.map(|latency| self.fewest(latency)),
             default: latency.and_then(|latency| self.baseline(&latency, self.layout.logical)),
-            default_cores: latency
-                .filter(|_| self.layout.physical != self.layout.logical)
-                .and_then(|latency| self.baseline(&latency, self.layout.physical)),
+            default_cores: latency.and_then(|latency| {
+                let cores = self.defaults().nth(1)?;
+                self.baseline(&latency, cores)
+            }),
             ties: if states_count {
                 self.ties()
             } else {

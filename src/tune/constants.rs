@@ -52,7 +52,7 @@ pub(super) const RACERS_MOST: usize = 6;
 /// Racers give way, worst first, until the time left holds so many blocks: eight that cannot be told from each other
 /// in time are worth less than three that can.
 pub(super) const BLOCKS_WANTED: f64 = 30.0;
-/// Racers of the second race, apart from the count that is best bound and all logical CPUs.
+/// Racers of the second race, apart from the count that is best bound and those that programs take by themselves.
 pub(super) const SECOND_RACERS: usize = 4;
 /// Counts whose best bound time is within this (log) of the best are screened unbound. Which counts are best may
 /// change with the binding: with the four best bound ones alone, 92 % of the simulated machines of

@@ -1,6 +1,7 @@
 //! Who races next, from what is known, and whether the time holds it.
 
 use super::blocks::Racer;
+use super::candidates::physical;
 use super::constants::{
     BLOCKS_WANTED, EFFICIENT_LOSS, LEAST_BLOCKS, LOOKS, NARROW, RACERS_LEAST, SECOND_RACERS,
     UNBOUND_NEAR, UNBOUND_SCREEN_SHARE,
@@ -9,7 +10,7 @@ use super::efficient::Efficient;
 use super::race::Race;
 use super::tuning::{Finished, Tuning};
 use super::{After, Arm};
-use crate::machine::{Layout, Placement};
+use crate::machine::Placement;
 use crate::units::{Nanos, ThreadCount};
 use std::iter;
 
@@ -109,10 +110,8 @@ impl Tuning {
 
     /// What programs take that are told nothing: some all logical CPUs, some all physical cores.
     pub(super) fn defaults(&self) -> impl Iterator<Item = ThreadCount> + use<> {
-        let Layout {
-            logical, physical, ..
-        } = self.layout;
-        iter::once(logical).chain((physical != logical).then_some(physical))
+        let (logical, cores) = (self.layout.logical, physical(&self.layout));
+        iter::once(logical).chain((cores != logical).then_some(cores))
     }
 
     /// These counts as unbound arms.

@@ -8,13 +8,19 @@ use threadtune::profile::{load, save};
 use threadtune::units::ThreadCount;
 use threadtune::workload::KERNEL_REVISION;
 
-#[test]
-fn another_kernel_asks_for_a_check_and_keeps_the_verdicts() {
+/// A daemon that has tuned everything and is stopped; each workload has a count.
+fn tuned() -> Home {
     let mut home = Home::new(TINY);
     home.start();
     home.is_idle();
     home.stop();
     home.state_counts();
+    home
+}
+
+#[test]
+fn another_kernel_asks_for_a_check_and_keeps_the_verdicts() {
+    let mut home = tuned();
     let path = home.profile_path();
     let profile = load(&path).unwrap();
     let kernel = format!("kernel = \"{}\"", profile.conditions.kernel);
@@ -35,11 +41,7 @@ fn another_kernel_asks_for_a_check_and_keeps_the_verdicts() {
 
 #[test]
 fn what_older_kernels_said_is_measured_again() {
-    let mut home = Home::new(TINY);
-    home.start();
-    home.is_idle();
-    home.stop();
-    home.state_counts();
+    let mut home = tuned();
     let path = home.profile_path();
     let text = fs::read_to_string(&path).unwrap();
     let kernels = format!("kernels = {KERNEL_REVISION}\n");
