@@ -283,6 +283,31 @@ fn two_races_and_the_efficient_count_keep_their_promises() {
 }
 
 #[test]
+fn both_counts_that_programs_take_by_themselves_are_compared_where_they_differ() {
+    let mut kinds = [0, 0];
+    for seed in GATE.start..GATE.start + 60 {
+        let machine = Machine::generate(seed);
+        let layout = machine.layout();
+        let options = Options {
+            seed,
+            ..Options::default()
+        };
+        let verdict = Tuning::new(layout.clone(), options)
+            .run(&mut SimulatedBench::new(&machine, seed))
+            .expect("a simulated bench does not fail");
+        if !verdict.stop.is_conclusive() {
+            continue;
+        }
+        let differ = layout.physical != layout.logical;
+        kinds[usize::from(differ)] += 1;
+        let threads = [verdict.default, verdict.default_cores].map(|d| d.map(|d| d.threads));
+        let cores = differ.then_some(layout.physical);
+        assert_eq!(threads, [Some(layout.logical), cores], "{seed}");
+    }
+    assert!(kinds.iter().all(|kind| *kind > 5), "{kinds:?}");
+}
+
+#[test]
 #[ignore = "for development: the same figures over other seeds, without gates"]
 fn development() {
     let cases = decide_all(0..1500, 0.95);
