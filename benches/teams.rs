@@ -3,7 +3,6 @@
 //! `cargo bench --bench teams [-- SHAPE…]`; every figure is the median over rounds in which the teams take turns, so
 //! that the ratios hold on a machine that is not quiet. Threads are bound as in a tuning.
 
-use std::path::PathBuf;
 use std::time::Instant;
 use threadtune::machine::{Placement, affinity};
 use threadtune::units::{Calls, ThreadCount};
@@ -104,7 +103,7 @@ fn stations() -> Vec<Station> {
     [TeamChoice::OpenMp, TeamChoice::Rayon]
         .into_iter()
         .filter_map(|choice| team::open(choice, false).ok())
-        .map(|(team, _)| Station::new(team, all.clone(), Vec::<PathBuf>::new()))
+        .map(|(team, _)| Station::new(team, all.clone()))
         .collect()
 }
 
@@ -119,6 +118,7 @@ fn stopwatch(shape: &Shape) -> Stopwatch {
         residency,
         pool_bytes: 256 << 20,
         memory_limit_bytes: 2 << 30,
+        first_cpu: 0,
     };
     let ready = prepare(Isa::best(None), &[], &open).unwrap_or_else(|why| panic!("{shape}: {why}"));
     Stopwatch::new(ready)

@@ -8,7 +8,7 @@
 //! - `launch`: from profile, CPU budget and environment to assignments and CPUs (`plan`, pure), then `exec`
 //! - `report`: profiles, replays and machines as tables, curves, pictures, JSON and CSV
 //! - `bench`: who gives samples: a worker process, a simulated machine, a recording; and who records them
-//! - `worker`: the disposable measuring process: protocol, timing, interference
+//! - `worker`: the disposable measuring process: protocol, timing, counters
 //!   - `worker::team`: who runs a parallel region: OpenMP or rayon
 //!   - `worker::kernel`: what is computed; `isa`: the instruction sets that it is compiled for
 //! - `tune`: how a count is chosen from samples (pure)

@@ -38,7 +38,7 @@ impl Ours {
                 cpus: all.iter().collect(),
                 calls: Calls::ONE,
             },
-            station: Station::new(team, all, Vec::new()),
+            station: Station::new(team, all),
             stopwatch: None,
         }
     }
@@ -68,6 +68,7 @@ impl Callee for Ours {
             residency,
             pool_bytes: POOL_BYTES,
             memory_limit_bytes: 4 << 30,
+            first_cpu: 0,
         };
         self.stopwatch = prepare(self.isa, &self.caches, &open)
             .ok()

@@ -3,7 +3,7 @@
 use super::recorder::Recorder;
 use super::worker::{WorkerError, WorkerProcess, WorkerSettings};
 use super::worker_bench::WorkerBench;
-use crate::machine::{CpuOrder, Layout, Placement};
+use crate::machine::{CpuOrder, Layout, Node, Placement};
 use crate::profile::Entry;
 use crate::tune::{
     Arm, BenchError, DriftCheck, DriftStep, Finding, Options, Placements, Progress, Step, Subject,
@@ -25,6 +25,8 @@ pub struct Site {
     pub layout: Layout,
     /// Which CPUs a team gets.
     pub order: CpuOrder,
+    /// The machine's memory nodes.
+    pub nodes: Vec<Node>,
     /// Weights in memory rotate over more than this: twice the last-level cache, bytes.
     pub pool_bytes: u64,
     /// The data of a workload may take this much, bytes.
@@ -32,16 +34,21 @@ pub struct Site {
 }
 
 impl Site {
-    /// The CPUs of an arm's threads: one each, in order, where they are bound.
+    /// The CPUs of an arm's threads: one each, in order, where they are bound; else all of them.
     fn cpus_of(&self, arm: Arm) -> Vec<u32> {
-        let order = &self.order;
-        match arm.placement {
-            // All of them; threads start as far apart as the kernel starts a program's, on the idlest CPUs.
-            Placement::Unbound => {
-                order.cpus_for(Placement::Spread, ThreadCount::clamped(usize::MAX))
-            }
-            bound => order.cpus_for(bound, arm.threads),
-        }
+        self.order.cpus_for(arm.placement, arm.threads)
+    }
+
+    /// The memory node that a CPU belongs to.
+    fn node_of(&self, cpu: u32) -> Option<u32> {
+        let is_home = |node: &&Node| node.cpus.contains(cpu);
+        self.nodes.iter().find(is_home).map(|node| node.id)
+    }
+
+    /// The CPU of a program's first thread.
+    fn first_cpu(&self) -> u32 {
+        let first = self.order.cpus_for(Placement::Close, ThreadCount::ONE);
+        first.first().copied().unwrap_or(0)
     }
 
     /// The arm that keeps most CPUs busy, as many as may be used.
@@ -73,7 +80,6 @@ pub struct Stopped(pub Option<Box<Unfinished>>);
 pub struct Unfinished {
     tuning: Tuning,
     residency: Residency,
-    first_call: Option<f64>,
 }
 
 /// A workload that was tuned.
@@ -220,6 +226,7 @@ impl Measurer {
             residency: workload.residency,
             pool_bytes: self.site.pool_bytes,
             memory_limit_bytes: self.site.memory_limit_bytes,
+            first_cpu: self.site.first_cpu(),
         })?;
         if opened.residency == Residency::Cache && workload.residency == Residency::Memory {
             let name = &workload.name;
@@ -249,6 +256,7 @@ impl Measurer {
     ) -> Result<Entry, Failure> {
         let opened = self.open(workload)?;
         subject.residency = opened.residency;
+        subject.node = opened.first_cpu.and_then(|cpu| self.site.node_of(cpu));
         if let Some(kernels) = &self.process.greeting().kernels {
             let is_capped = kernels.level < kernels.highest;
             subject.kernels = Some(kernels.revision);
@@ -259,7 +267,12 @@ impl Measurer {
             let left = until.saturating_duration_since(Instant::now());
             options.time_budget = options.time_budget.min(Nanos(left.as_nanos() as u64));
         }
-        options.placements = Placements::of_order(&self.site.order);
+        if let Some(why) = &self.process.greeting().unbindable {
+            log::warn!("threads cannot be bound to CPUs here ({why}): only unbound ones are timed");
+            options.time_unbound_only();
+        } else {
+            options.placements = Placements::of_order(&self.site.order);
+        }
         let rested = self.rested();
         let widest = self.site.widest();
         let cpus = |arm| self.site.cpus_of(arm);
@@ -268,12 +281,9 @@ impl Measurer {
         let begun = unfinished.filter(|begun| {
             begun.residency == opened.residency && begun.tuning.is_of(&self.site.layout, options)
         });
-        let (mut tuning, mut first_call) = begun.map_or_else(
-            || {
-                let layout = self.site.layout.clone();
-                (Tuning::new(layout, options.clone()), None)
-            },
-            |begun| (begun.tuning, begun.first_call),
+        let mut tuning = begun.map_or_else(
+            || Tuning::new(self.site.layout.clone(), options.clone()),
+            |begun| begun.tuning,
         );
         loop {
             let stepped = match &mut self.recorder {
@@ -281,8 +291,6 @@ impl Measurer {
                 None => tuning.step(&mut bench),
             };
             self.busy_until = Some(Instant::now());
-            first_call = first_call.or(bench.inner().first_call().map(Nanos::as_secs_f64));
-            subject.first_call = first_call;
             match stepped {
                 Ok(Step::Progress(progress)) => on_progress(&progress),
                 Ok(Step::Done(verdict)) => {
@@ -294,7 +302,6 @@ impl Measurer {
                     return Err(Failure::Stopped(Stopped(Some(Box::new(Unfinished {
                         tuning,
                         residency: opened.residency,
-                        first_call,
                     })))));
                 }
                 Err(error) => return Err(Failure::Reason(error.to_string())),

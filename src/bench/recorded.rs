@@ -104,6 +104,7 @@ impl<'a> RecordedBench<'a> {
         Sample {
             seconds_per_call,
             calls,
+            first_call: None,
             interference: if is_flagged {
                 Interference::RunDelay
             } else {

@@ -5,6 +5,7 @@ use crate::units::{Calls, Nanos};
 use serde::Serialize;
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// A recording that is being written.
@@ -114,6 +115,10 @@ impl Bench for Recorded<'_> {
 
     fn idle(&mut self, time: Nanos) -> Result<(), BenchError> {
         self.bench.idle(time)
+    }
+
+    fn disturbed(&mut self) -> Result<Vec<Range<Nanos>>, BenchError> {
+        self.bench.disturbed()
     }
 
     fn now(&self) -> Nanos {

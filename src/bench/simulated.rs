@@ -213,6 +213,7 @@ impl<'a> SimulatedBench<'a> {
         Sample {
             seconds_per_call: seconds,
             calls,
+            first_call: None,
             interference: if flagged {
                 Interference::RunDelay
             } else {

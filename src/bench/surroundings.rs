@@ -9,8 +9,7 @@ use crate::machine::{
 };
 use crate::profile::{BudgetRecord, ClockRecord, Conditions};
 use crate::worker::protocol::Greeting;
-use crate::worker::team::{TeamChoice, library_of};
-use crate::workload::Level;
+use crate::worker::team::{TeamChoice, wait_policy};
 use rustix::process::{Resource, getrlimit};
 use std::ffi::OsString;
 use std::path::Path;
@@ -93,6 +92,7 @@ impl Surroundings {
         Site {
             layout: self.layout.clone(),
             order: self.order.clone(),
+            nodes: self.topology.nodes.clone(),
             pool_bytes: self.pool_bytes(),
             memory_limit_bytes: self.memory_limit_bytes(),
         }
@@ -140,9 +140,18 @@ impl Surroundings {
             .collect()
     }
 
-    /// What the profile records of the circumstances.
-    /// `level`: the highest of the kernels.
-    pub fn conditions(&self, backend: &str, team: &str, level: Option<Level>) -> Conditions {
+    /// How a worker's threads are going to wait for work, as far as its environment says.
+    pub fn wait_policy(&self) -> Option<String> {
+        let environment = self.worker_environment();
+        wait_policy(|name| {
+            let (_, value) = environment.iter().find(|(variable, _)| variable == name)?;
+            Some(value.to_string_lossy().into_owned())
+        })
+    }
+
+    /// What the profile records of the circumstances of a worker that greeted so.
+    pub fn conditions(&self, backend: &str, worker: &Greeting) -> Conditions {
+        let highest = worker.kernels.as_ref().map(|kernels| kernels.highest);
         Conditions {
             kernel: kernel_release(Path::new("/")),
             microcode: microcode(Path::new("/")),
@@ -150,10 +159,11 @@ impl Surroundings {
             governor: governor(Path::new("/"), &self.topology),
             budget: BudgetRecord::from(&self.budget),
             backend: backend.to_owned(),
-            team: team.to_owned(),
-            library: library_of(team),
-            level: level.map(|level| level.to_string()),
-            clock: None,
+            team: worker.team.clone(),
+            library: worker.library.clone(),
+            wait: worker.wait.clone(),
+            level: highest.map(|level| level.to_string()),
+            clock: clock_record(worker),
         }
     }
 }

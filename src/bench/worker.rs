@@ -1,6 +1,8 @@
 //! The worker process: how it is started, asked, and given up.
 
+use super::interference::Watch;
 use super::line_reader::{LineReader, ReadError};
+use crate::machine::affinity;
 use crate::tune::BenchError;
 use crate::worker::protocol::{
     Greeting, Open, Opened, Order, Outcome, Reply, Request, SampleOrder, Sampled, VERSION,
@@ -123,6 +125,8 @@ pub struct WorkerProcess {
     greeting: Greeting,
     next_id: u64,
     pub(super) settings: WorkerSettings,
+    /// What happens around it.
+    pub(super) watch: Watch,
     usable: bool,
 }
 
@@ -180,7 +184,10 @@ impl WorkerProcess {
                 "its standard streams are missing",
             )));
         };
+        // It inherits this process's mask; where that cannot be read, the worker cannot do so either and says so.
+        let cpus = affinity::current().unwrap_or_default();
         let mut worker = Self {
+            watch: Watch::new(child.id(), cpus),
             child,
             input,
             output: LineReader::new(output),

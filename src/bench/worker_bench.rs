@@ -5,6 +5,7 @@ use crate::tune::{Arm, Bench, BenchError, Sample};
 use crate::units::{Calls, Nanos};
 use crate::worker::protocol::{SampleOrder, Sampled};
 use std::collections::HashMap;
+use std::ops::Range;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,6 @@ pub struct WorkerBench<'a> {
     /// The CPUs of an arm: one a thread in order where bound, all that may be used where not.
     cpus: &'a dyn Fn(Arm) -> Vec<u32>,
     opened: Instant,
-    first_call: Option<Nanos>,
     /// What a call on an arm took last.
     per_call: HashMap<Arm, f64>,
 }
@@ -29,14 +29,8 @@ impl<'a> WorkerBench<'a> {
             process,
             cpus,
             opened: Instant::now(),
-            first_call: None,
             per_call: HashMap::new(),
         }
-    }
-
-    /// How long the very first call took, once it was made.
-    pub fn first_call(&self) -> Option<Nanos> {
-        self.first_call
     }
 
     fn sample(&mut self, arm: Arm, calls: Calls) -> Result<Sample, BenchError> {
@@ -58,6 +52,8 @@ impl<'a> WorkerBench<'a> {
             cpus: (self.cpus)(arm),
             calls,
         };
+        let cpus = order.cpu_set();
+        let begun = self.process.watch.begin(&cpus);
         let sampled = self
             .process
             .sample(order, patience)
@@ -68,10 +64,9 @@ impl<'a> WorkerBench<'a> {
                 arm.threads, sampled.threads_ran
             )));
         }
-        if let Some(first) = sampled.first_call_ns.filter(|ns| *ns > 0) {
-            self.first_call.get_or_insert(Nanos(first));
-        }
-        log::trace!("{arm} × {}: {:?}", calls.get(), sampled.counters);
+        let watch = &mut self.process.watch;
+        let interference = watch.end(&begun, &cpus, arm.placement, &sampled);
+        log::trace!("{arm} × {}: {interference:?}", calls.get());
         let seconds_per_call = per_call(&sampled, calls).ok_or_else(|| {
             BenchError::Nonsense(format!(
                 "{} durations of {} calls each for {} calls",
@@ -84,7 +79,11 @@ impl<'a> WorkerBench<'a> {
         Ok(Sample {
             seconds_per_call,
             calls,
-            interference: sampled.interference,
+            interference,
+            first_call: sampled
+                .first_call_ns
+                .filter(|ns| *ns > 0)
+                .map(|ns| Nanos(ns).as_secs_f64()),
         })
     }
 }
@@ -129,6 +128,17 @@ impl Bench for WorkerBench<'_> {
         }
     }
 
+    fn disturbed(&mut self) -> Result<Vec<Range<Nanos>>, BenchError> {
+        let wait = self.process.watch.until_judged();
+        self.idle(Nanos(wait.as_nanos() as u64))?;
+        let since_opened = |at: Instant| Nanos((at - self.opened).as_nanos() as u64);
+        let disturbed = self.process.watch.disturbed();
+        Ok(disturbed
+            .into_iter()
+            .map(|stretch| since_opened(stretch.start)..since_opened(stretch.end))
+            .collect())
+    }
+
     fn now(&self) -> Nanos {
         Nanos(self.opened.elapsed().as_nanos() as u64)
     }
@@ -140,8 +150,7 @@ mod tests {
 
     fn of(durations_ns: &[u64], calls_each: u32, calls: u32) -> Option<f64> {
         let text = format!(
-            r#"{{"durations_ns":{durations_ns:?},"calls_each":{calls_each},"threads_ran":1,"interference":"none",
-                "counters":{{"run_delay_share":0,"cpu_share":1,"steal_ms":0,"throttled_us":0}}}}"#
+            r#"{{"durations_ns":{durations_ns:?},"calls_each":{calls_each},"threads_ran":1,"elapsed_ns":1}}"#
         );
         per_call(&serde_json::from_str(&text).ok()?, Calls::new(calls))
     }

@@ -9,9 +9,9 @@ mod signals;
 
 use super::configuration;
 use super::logging::PROGRESS;
-use crate::bench::{MayGoOn, Measurer, Surroundings, WorkerSettings, clock_record};
+use crate::bench::{MayGoOn, Measurer, Surroundings, WorkerSettings};
 use crate::machine::LoadWatch;
-use crate::profile::{Conditions, Directories, Profile, check_writable, load_to_continue};
+use crate::profile::{Directories, Profile, check_writable, load_to_continue};
 use crate::tune::{Allowance, Options};
 use crate::units::Nanos;
 use crate::worker::team::TeamChoice;
@@ -141,12 +141,7 @@ impl TuneArgs {
         if let Some(note) = &measurer.greeting().note {
             log::warn!("measuring with rayon's threads: {note}");
         }
-        let greeting = measurer.greeting();
-        let highest = greeting.kernels.as_ref().map(|kernels| kernels.highest);
-        let conditions = Conditions {
-            clock: clock_record(greeting),
-            ..around.conditions(BACKEND, &greeting.team, highest)
-        };
+        let conditions = around.conditions(BACKEND, measurer.greeting());
         let mut run = Run::new(
             Profile::renewed(old, around.fingerprint.clone(), conditions),
             path,

@@ -1,6 +1,6 @@
 //! `threadtune worker`: the measuring process; started by `tune`, not by hand.
 
-use crate::machine::{affinity, core_caches, cpu_stat_files};
+use crate::machine::{affinity, core_caches};
 use crate::worker::team::TeamChoice;
 use crate::worker::{Terms, serve};
 use crate::workload::Level;
@@ -54,10 +54,9 @@ impl WorkerArgs {
             team: self.team,
             isa_cap: self.isa,
             trusted_libraries: self.trusted_libraries,
-            cpu_stat: cpu_stat_files(root),
             caches: core_caches(root, cpu),
         };
-        serve(terms, io::stdin().lock(), io::stdout().lock())?;
+        serve(&terms, io::stdin().lock(), io::stdout().lock())?;
         Ok(ExitCode::SUCCESS)
     }
 }

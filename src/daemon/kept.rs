@@ -118,6 +118,8 @@ impl Kept {
             self.keep_previous();
         }
         greeting.team.clone_into(&mut self.conditions.team);
+        self.conditions.library.clone_from(&greeting.library);
+        self.conditions.wait.clone_from(&greeting.wait);
         self.profile.conditions.clock = clock_record(greeting);
         self.profile
             .conditions

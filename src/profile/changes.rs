@@ -35,6 +35,7 @@ impl Conditions {
             backend: _,
             team,
             library,
+            wait,
             level,
             clock: _,
         } = self;
@@ -45,6 +46,7 @@ impl Conditions {
             ("governor", Some(&older.governor), Some(governor)),
             ("team", Some(&older.team), Some(team)),
             ("library", older.library.as_ref(), library.as_ref()),
+            ("wait policy", older.wait.as_ref(), wait.as_ref()),
             ("level", older.level.as_ref(), level.as_ref()),
         ];
         let is_known = |text: &&String| !text.is_empty() && *text != UNKNOWN;

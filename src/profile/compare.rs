@@ -213,6 +213,7 @@ impl Changes {
             backend: _,
             team: _,
             library: _,
+            wait: _,
             level: _,
             clock: _,
         } = profile;

@@ -57,6 +57,10 @@ pub struct Conditions {
     /// The file of that runtime with a hash of its bytes; absent where there is none or unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub library: Option<String>,
+    /// How its threads waited for work, as far as variables said: `OMP_WAIT_POLICY=passive`; absent where the runtime did
+    /// as it always does, and in profiles of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait: Option<String>,
     /// The highest instruction set that our kernels have for this processor; absent in profiles of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub level: Option<String>,
@@ -179,6 +183,9 @@ pub struct Entry {
     pub bytes: u64,
     /// Where the data lay.
     pub residency: Residency,
+    /// The memory node of the CPU that first touched its data, as a program's first thread does; absent where unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<u32>,
     /// The fastest count for a program whose threads are not bound; absent when nothing could be stated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency: Option<Latency>,

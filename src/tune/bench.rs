@@ -4,6 +4,7 @@ use crate::machine::Placement;
 use crate::units::{Calls, Nanos, ThreadCount};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::ops::Range;
 
 /// What competes in a race: a count with a placement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -34,6 +35,8 @@ pub enum Interference {
     Throttled,
     /// Other processes used the CPUs of an arm that is not bound.
     OtherProcesses,
+    /// Two threads of an arm that is not bound began on one CPU, however often they were started.
+    SharedCpu,
 }
 
 impl Interference {
@@ -53,6 +56,8 @@ pub struct Sample {
     pub calls: Calls,
     /// What disturbed it.
     pub interference: Interference,
+    /// Seconds of the very first call of the workload, where it came right before these.
+    pub first_call: Option<f64>,
 }
 
 /// Why a bench gave no samples.
@@ -76,6 +81,12 @@ pub trait Bench {
     fn block(&mut self, plan: &[(Arm, Calls)]) -> Result<Vec<Sample>, BenchError>;
     /// Waits, to let a disturbance pass.
     fn idle(&mut self, time: Nanos) -> Result<(), BenchError>;
+    /// Waits until it can be told what disturbed everything up to now, and tells the stretches of time that were disturbed
+    /// since this was asked last: of arms that are not bound some of it is known late. Nothing, of a bench that knows all
+    /// of it at once.
+    fn disturbed(&mut self) -> Result<Vec<Range<Nanos>>, BenchError> {
+        Ok(Vec::new())
+    }
     /// Time since this bench was opened, as far as it counts as spent on the workload.
     fn now(&self) -> Nanos;
 }

@@ -3,11 +3,13 @@
 use super::constants::DROPS_IN_A_ROW;
 use super::screened::Tries;
 use super::{Arm, Bench, BenchError, Sample};
+use crate::machine::Placement;
 use crate::units::{Calls, Nanos};
 use rand::seq::SliceRandom;
 use rand_pcg::Pcg32;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 /// An arm in a race, with the calls that make one of its samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,13 +27,34 @@ pub(super) enum Request {
     Block(Vec<(Arm, Calls)>),
     /// A pause.
     Idle(Nanos),
+    /// What is known only late: when was the machine disturbed?
+    Judge,
 }
 
 impl Request {
-    /// Asks the bench, and rejects an answer that is no measurement.
-    pub fn ask(&self, bench: &mut dyn Bench) -> Result<Answer, BenchError> {
+    /// Asks the bench, adds to `spent` what that took, and rejects an answer that is no measurement. After an error
+    /// nothing was spent.
+    pub fn ask(&self, bench: &mut dyn Bench, spent: &mut Nanos) -> Result<Answer, BenchError> {
+        let begin = bench.now();
+        let answer = self.answer(bench)?;
+        let end = bench.now();
+        let before = *spent;
+        *spent += end - begin;
+        Ok(match answer {
+            Given::Samples(samples) => Answer::Samples(samples, before..*spent),
+            Given::Waited => Answer::Waited,
+            Given::Disturbed(stretches) => {
+                let on_our_clock = |at: Nanos| *spent - (end - at);
+                let ours = |at: Range<Nanos>| on_our_clock(at.start)..on_our_clock(at.end);
+                Answer::Judged(stretches.into_iter().map(ours).collect())
+            }
+        })
+    }
+
+    fn answer(&self, bench: &mut dyn Bench) -> Result<Given, BenchError> {
         let plan = match self {
-            Self::Idle(time) => return bench.idle(*time).map(|()| Answer::Waited),
+            Self::Idle(time) => return bench.idle(*time).map(|()| Given::Waited),
+            Self::Judge => return bench.disturbed().map(Given::Disturbed),
             Self::Block(plan) => plan,
         };
         let samples = bench.block(plan)?;
@@ -45,18 +68,27 @@ impl Request {
             .find(|seconds| !(seconds.is_finite() && *seconds > 0.0))
         {
             Some(seconds) => Err(BenchError::Nonsense(format!("{seconds} s"))),
-            None => Ok(Answer::Samples(samples)),
+            None => Ok(Given::Samples(samples)),
         }
     }
 }
 
-/// What a bench answered.
+/// What a bench gave, on its own clock.
+enum Given {
+    Samples(Vec<Sample>),
+    Waited,
+    Disturbed(Vec<Range<Nanos>>),
+}
+
+/// What a bench answered. Times are of what is spent on the workload: a bench that takes another's place begins anew.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Answer {
-    /// One sample an entry of the block, in its order.
-    Samples(Vec<Sample>),
+    /// One sample an entry of the block, in its order, and when they were taken.
+    Samples(Vec<Sample>, Range<Nanos>),
     /// The pause is over.
     Waited,
+    /// The machine was disturbed then.
+    Judged(Vec<Range<Nanos>>),
 }
 
 /// One complete block: a log time for each racer that was in it, by the racers' indices.
@@ -64,6 +96,7 @@ pub(super) enum Answer {
 struct Row {
     logs: Vec<Option<f64>>,
     dirty: bool,
+    taken: Range<Nanos>,
 }
 
 impl Row {
@@ -77,10 +110,12 @@ impl Row {
 enum Doing {
     /// All its samples are asked for.
     Block,
-    /// These came; the flagged ones are asked for again.
-    Again(Vec<Sample>),
+    /// These came, from then on; the flagged ones are asked for again.
+    Again(Vec<Sample>, Nanos),
     /// It was thrown away; the disturbance is given time to pass.
     Wait,
+    /// It is complete, and something is to be concluded: what is known late is asked for.
+    Judge,
 }
 
 /// The blocks of one race, and the one being taken.
@@ -90,6 +125,8 @@ pub(super) struct Blocks {
     doing: Doing,
     drops_in_a_row: u32,
     rows: Vec<Row>,
+    /// Is everything known that is known late of these rows?
+    is_judged: bool,
     rejected: u64,
     /// The racers that were flagged since the last complete block.
     struck: BTreeSet<usize>,
@@ -105,6 +142,7 @@ impl Blocks {
             doing: Doing::Block,
             drops_in_a_row: 0,
             rows: Vec::new(),
+            is_judged: false,
             rejected: 0,
             struck: BTreeSet::new(),
             tries: Vec::new(),
@@ -118,6 +156,23 @@ impl Blocks {
         self.order = alive.to_vec();
         self.order.shuffle(rng);
         self.doing = Doing::Block;
+        self.is_judged = false;
+    }
+
+    /// Something is about to be concluded from blocks of these racers: true where what is known late of arms that are not
+    /// bound must be asked for first. Then the next request does so, and [`Self::absorb`] says when to conclude again.
+    pub fn must_be_judged(&mut self, racers: &[Racer]) -> bool {
+        let is_unbound = |racer: &Racer| racer.arm.placement == Placement::Unbound;
+        let must = !self.is_judged && racers.iter().any(is_unbound);
+        if must {
+            self.doing = Doing::Judge;
+        }
+        must
+    }
+
+    /// Was the answer that was absorbed last one to what is known late?
+    pub fn is_judged(&self) -> bool {
+        self.is_judged
     }
 
     /// What to ask the bench for.
@@ -132,25 +187,35 @@ impl Blocks {
         };
         match &self.doing {
             Doing::Block => plan(&mut self.order.iter().copied()),
-            Doing::Again(first) => plan(&mut flagged(&self.order, first)),
+            Doing::Again(first, _) => plan(&mut flagged(&self.order, first)),
+            Doing::Judge => Request::Judge,
             Doing::Wait => Request::Idle(waiting_time(self.drops_in_a_row)),
         }
     }
 
-    /// Takes the answer to [`Self::request`]; true when it completed a block, after which [`Self::begin`] is due.
+    /// Takes the answer to [`Self::request`]; true when it completed a block or told what is known late of all of them,
+    /// after which [`Self::begin`] is due.
     ///
     /// `racers` is how many there are; `over`: there is no time to wait, so the block is taken as it is.
     pub fn absorb(&mut self, answer: Answer, racers: usize, over: bool, rng: &mut Pcg32) -> bool {
-        let Answer::Samples(samples) = answer else {
-            let alive = std::mem::take(&mut self.order);
-            self.begin(&alive, rng);
-            return false;
+        let (samples, taken) = match answer {
+            Answer::Samples(samples, taken) => (samples, taken),
+            Answer::Judged(stretches) => {
+                self.void(&stretches);
+                self.is_judged = true;
+                return true;
+            }
+            Answer::Waited => {
+                let alive = std::mem::take(&mut self.order);
+                self.begin(&alive, rng);
+                return false;
+            }
         };
         let doing = std::mem::replace(&mut self.doing, Doing::Block);
         self.count(&doing, &samples, racers);
-        let (samples, again) = match doing {
-            Doing::Again(first) => (merge(first, samples), true),
-            Doing::Block | Doing::Wait => (samples, false),
+        let (samples, since, again) = match doing {
+            Doing::Again(first, since) => (merge(first, samples), since, true),
+            Doing::Block | Doing::Wait | Doing::Judge => (samples, taken.start, false),
         };
         let flagged = samples
             .iter()
@@ -158,7 +223,7 @@ impl Blocks {
             .count();
         if flagged > 0 && !again {
             self.rejected += flagged as u64;
-            self.doing = Doing::Again(samples);
+            self.doing = Doing::Again(samples, since);
             return false;
         }
         if flagged > 0 {
@@ -170,15 +235,15 @@ impl Blocks {
             }
         }
         self.drops_in_a_row = 0;
-        self.keep(&samples, racers, flagged > 0);
+        self.keep(&samples, racers, flagged > 0, since..taken.end);
         true
     }
 
     /// Counts what was tried, and what was flagged.
     fn count(&mut self, doing: &Doing, samples: &[Sample], racers: usize) {
         let tried: Vec<usize> = match doing {
-            Doing::Again(first) => flagged(&self.order, first).collect(),
-            Doing::Block | Doing::Wait => self.order.clone(),
+            Doing::Again(first, _) => flagged(&self.order, first).collect(),
+            Doing::Block | Doing::Wait | Doing::Judge => self.order.clone(),
         };
         self.tries.resize(racers, Tries::default());
         for (i, sample) in tried.into_iter().zip(samples) {
@@ -193,14 +258,34 @@ impl Blocks {
         }
     }
 
-    fn keep(&mut self, samples: &[Sample], racers: usize, dirty: bool) {
+    /// Throws away the rows that were taken while the machine was disturbed, as is known now.
+    fn void(&mut self, stretches: &[Range<Nanos>]) {
+        let is_disturbed = |row: &Row| {
+            let overlaps = |at: &Range<Nanos>| row.taken.start < at.end && at.start < row.taken.end;
+            stretches.iter().any(overlaps)
+        };
+        for row in self.rows.extract_if(.., |row| is_disturbed(row)) {
+            for (tries, _) in self
+                .tries
+                .iter_mut()
+                .zip(&row.logs)
+                .filter(|(_, log)| log.is_some())
+            {
+                tries.flagged = tries.flagged.saturating_add(1);
+                tries.struck = tries.struck.saturating_add(1);
+                self.rejected += 1;
+            }
+        }
+    }
+
+    fn keep(&mut self, samples: &[Sample], racers: usize, dirty: bool, taken: Range<Nanos>) {
         let mut logs = vec![None; racers];
         for (i, sample) in self.order.iter().zip(samples) {
             if let Some(log) = logs.get_mut(*i) {
                 *log = Some(sample.seconds_per_call.ln());
             }
         }
-        self.rows.push(Row { logs, dirty });
+        self.rows.push(Row { logs, dirty, taken });
         for i in &self.order {
             if let Some(tries) = self.tries.get_mut(*i) {
                 tries.blocks = tries.blocks.saturating_add(1);
@@ -299,4 +384,93 @@ fn merge(mut first: Vec<Sample>, again: Vec<Sample>) -> Vec<Sample> {
 /// 20 ms · 2^`drops`, at most a second.
 fn waiting_time(drops: u32) -> Nanos {
     Nanos((20_000_000_u64 << drops.min(10)).min(1_000_000_000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tune::{Arm, Interference};
+    use crate::units::ThreadCount;
+    use rand::SeedableRng;
+
+    const MS: u64 = 1_000_000;
+
+    fn racers(placement: Placement) -> Vec<Racer> {
+        let racer = |threads| Racer {
+            arm: Arm {
+                threads: ThreadCount::clamped(threads),
+                placement,
+            },
+            calls: Calls::ONE,
+        };
+        vec![racer(1), racer(2)]
+    }
+
+    /// Two samples, taken in the millisecond that begins then.
+    fn at(begin_ms: u64) -> Answer {
+        let sample = Sample {
+            seconds_per_call: 1e-3,
+            calls: Calls::ONE,
+            interference: Interference::None,
+            first_call: None,
+        };
+        let begin = Nanos(begin_ms * MS);
+        Answer::Samples(vec![sample; 2], begin..begin + Nanos(MS))
+    }
+
+    #[test]
+    fn blocks_taken_while_the_machine_was_disturbed_are_thrown_away() {
+        let rng = &mut Pcg32::seed_from_u64(1);
+        let racers = racers(Placement::Unbound);
+        let mut blocks = Blocks::new(&[0, 1], rng);
+        for begin_ms in [0, 10, 20, 30] {
+            assert!(blocks.absorb(at(begin_ms), 2, false, rng));
+            blocks.begin(&[0, 1], rng);
+        }
+        assert!(blocks.must_be_judged(&racers));
+        assert_eq!(blocks.request(&racers), Request::Judge);
+        // The end of the second block, and the time between the third and the fourth.
+        let stretches = [(10, 11), (21, 30)].map(|(a, b)| Nanos(a * MS + 1)..Nanos(b * MS));
+        assert!(blocks.absorb(Answer::Judged(stretches.to_vec()), 2, false, rng));
+        assert_eq!((blocks.len(), blocks.rejected()), (3, 2));
+        let tries = blocks.tries(0);
+        assert_eq!((tries.samples, tries.flagged, tries.struck), (4, 1, 1));
+        // All of them are known now; the next block is not.
+        assert!(!blocks.must_be_judged(&racers));
+        blocks.begin(&[0, 1], rng);
+        assert!(blocks.must_be_judged(&racers));
+    }
+
+    #[test]
+    fn of_bound_threads_everything_is_known_at_once() {
+        let rng = &mut Pcg32::seed_from_u64(1);
+        let mut blocks = Blocks::new(&[0, 1], rng);
+        assert!(blocks.absorb(at(0), 2, false, rng));
+        assert!(!blocks.must_be_judged(&racers(Placement::Close)));
+    }
+
+    #[test]
+    fn times_are_told_on_the_clock_of_what_is_spent() {
+        /// A bench whose clock stands at a second, which was disturbed a moment ago.
+        struct Disturbed;
+        impl Bench for Disturbed {
+            fn block(&mut self, _: &[(Arm, Calls)]) -> Result<Vec<Sample>, BenchError> {
+                Ok(Vec::new())
+            }
+            fn idle(&mut self, _: Nanos) -> Result<(), BenchError> {
+                Ok(())
+            }
+            fn disturbed(&mut self) -> Result<Vec<Range<Nanos>>, BenchError> {
+                Ok(vec![Nanos(990 * MS)..Nanos(998 * MS), Nanos(0)..Nanos(MS)])
+            }
+            fn now(&self) -> Nanos {
+                Nanos(1000 * MS)
+            }
+        }
+        let mut spent = Nanos(300 * MS);
+        let answer = Request::Judge.ask(&mut Disturbed, &mut spent).unwrap();
+        // What was before the workload began counts for nothing.
+        let expected = vec![Nanos(290 * MS)..Nanos(298 * MS), Nanos::ZERO..Nanos::ZERO];
+        assert_eq!((answer, spent), (Answer::Judged(expected), Nanos(300 * MS)));
+    }
 }

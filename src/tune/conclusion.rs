@@ -50,6 +50,7 @@ impl Tuning {
                     .sum::<u64>()
                 + self.efficient.as_ref().map_or(0, Efficient::rejected),
             spent: self.spent,
+            first_call: self.first_call,
             curve: self.curve(),
             latency,
         }

@@ -86,10 +86,8 @@ impl DriftCheck {
     /// After an error the check is as it was before: a block that was interrupted is thrown away whole.
     pub fn step(&mut self, bench: &mut dyn Bench) -> Result<DriftStep, BenchError> {
         if let Some(request) = self.request() {
-            let begin = bench.now();
-            let answer = request.ask(bench)?;
-            self.finding.spent += bench.now() - begin;
-            if let Answer::Samples(samples) = &answer {
+            let answer = request.ask(bench, &mut self.finding.spent)?;
+            if let Answer::Samples(samples, _) = &answer {
                 self.finding.samples += samples.len() as u64;
             }
             self.absorb(answer);
@@ -175,6 +173,9 @@ impl DriftCheck {
     fn advance(&mut self, race: &mut Race, answer: Answer) -> Option<Proof> {
         let is_last = race.take(answer, self.finding.spent, &mut self.rng)?;
         let proof = Proof::of(race, is_last);
+        if proof.is_some() && race.must_be_judged() {
+            return None;
+        }
         match &proof {
             Some(proof) => self.finding.settle(race, &proof.rivals),
             None => race.go_on(&mut self.rng),
@@ -185,8 +186,8 @@ impl DriftCheck {
     /// Takes the time of the count at hand, and goes on to the next one or to the race.
     fn calibrate(&mut self, answer: &Answer, mut at: Calibrating) {
         let samples = match answer {
-            Answer::Samples(samples) => samples.as_slice(),
-            Answer::Waited => &[],
+            Answer::Samples(samples, _) => samples.as_slice(),
+            Answer::Waited | Answer::Judged(_) => &[],
         };
         let aim = self.options.sample.as_secs_f64();
         for sample in samples {

@@ -4,6 +4,7 @@ use super::*;
 use crate::profile::StopReason;
 use crate::tune::{Interference, Sample};
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// Gives what a rule says for each sample: seconds, and whether it is flagged; from the threads and how many samples of
 /// them went before.
@@ -13,6 +14,8 @@ struct Script<'a> {
     clock: f64,
     /// The arms and calls of every block.
     plans: Vec<Vec<(Arm, Calls)>>,
+    /// Told when it is asked for the first time.
+    disturbed: Vec<Range<Nanos>>,
 }
 
 impl<'a> Script<'a> {
@@ -22,6 +25,7 @@ impl<'a> Script<'a> {
             taken: BTreeMap::new(),
             clock: 0.0,
             plans: Vec::new(),
+            disturbed: Vec::new(),
         }
     }
 }
@@ -39,6 +43,7 @@ impl Bench for Script<'_> {
                 Sample {
                     seconds_per_call: seconds,
                     calls: *calls,
+                    first_call: None,
                     interference: if flagged {
                         Interference::OtherProcesses
                     } else {
@@ -52,6 +57,10 @@ impl Bench for Script<'_> {
     fn idle(&mut self, time: Nanos) -> Result<(), BenchError> {
         self.clock += time.as_secs_f64();
         Ok(())
+    }
+
+    fn disturbed(&mut self) -> Result<Vec<Range<Nanos>>, BenchError> {
+        Ok(std::mem::take(&mut self.disturbed))
     }
 
     fn now(&self) -> Nanos {
@@ -212,6 +221,21 @@ fn calls_that_the_time_does_not_hold_are_given_up_early() {
 }
 
 #[test]
+fn what_others_disturbed_is_measured_again_before_a_loss_is_called_one() {
+    let rule = |threads, _| (1e-3 * f64::from(threads), false);
+    let mut quiet = Script::new(&rule);
+    let undisturbed = check(2, &[1]).run(&mut quiet).unwrap();
+    assert_eq!(undisturbed.verdict, Drift::Lost);
+    let mut script = Script::new(&rule);
+    // All of the first race, as is known when it is about to end.
+    script.disturbed = vec![Nanos::ZERO..Nanos(60_000_000_000)];
+    let found = check(2, &[1]).run(&mut script).unwrap();
+    assert_eq!(found.verdict, Drift::Lost);
+    assert!(script.plans.len() > quiet.plans.len());
+    assert!(found.samples > undisturbed.samples);
+}
+
+#[test]
 fn without_another_count_nothing_is_proven() {
     let found = check(2, &[])
         .run(&mut Script::new(&|_, _| (1e-3, false)))
@@ -244,7 +268,10 @@ fn progress_names_what_is_measured_next_and_never_goes_back() {
         }
     };
     assert_eq!(found.verdict, Drift::Lost);
-    assert_eq!(pauses, 1, "before the second race");
+    assert_eq!(
+        pauses, 3,
+        "before the second race, and before each race concludes"
+    );
     assert_eq!(check.progress().stage, Stage::Done);
     assert_eq!(check.step(&mut script).unwrap(), DriftStep::Done(found));
 }

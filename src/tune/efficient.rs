@@ -77,6 +77,10 @@ impl Efficient {
         if !self.blocks.absorb(answer, 2, over, rng) {
             return false;
         }
+        if self.blocks.is_judged() {
+            // The look that called for it is taken again.
+            self.looks = self.looks.saturating_sub(1);
+        }
         let due = LOOKS[(self.looks as usize).min(LOOKS.len() - 1)];
         let next = match self.blocks.len() {
             n if n >= due || over => self.look(over),
@@ -87,6 +91,7 @@ impl Efficient {
                 self.blocks.begin(&[CHALLENGER, WINNER], rng);
                 false
             }
+            Duel::Taken(_) if self.blocks.must_be_judged(&self.pair()) => false,
             Duel::Taken(loss) => {
                 self.taken = Some((self.pair()[CHALLENGER], loss));
                 self.close();

@@ -22,8 +22,8 @@ pub struct Subject {
     pub bytes: u64,
     /// Where the data lay.
     pub residency: Residency,
-    /// The very first call, in seconds.
-    pub first_call: Option<f64>,
+    /// The memory node of the CPU that first touched it.
+    pub node: Option<u32>,
     /// The revision of our kernels, if they ran.
     pub kernels: Option<u32>,
     /// Their level, where a cap kept it below the processor's highest.
@@ -87,6 +87,7 @@ impl Verdict {
             }),
             default: self.default.map(default_choice),
             default_cores: self.default_cores.map(default_choice),
+            first_call_us: self.first_call.map(micros),
             rate,
             share,
             ties: self.ties,
@@ -126,9 +127,10 @@ fn empty(subject: Subject, stop: StopReason, spent: Nanos) -> Entry {
         flops: subject.flops,
         bytes: subject.bytes,
         residency: subject.residency,
+        node: subject.node,
         latency: None,
         pinned: None,
-        first_call_us: subject.first_call.map(micros),
+        first_call_us: None,
         efficient: None,
         throughput: None,
         default: None,

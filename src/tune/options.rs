@@ -58,14 +58,18 @@ impl Options {
 
     /// One race over unbound arms: for a bench that runs a user's program and cannot bind its threads.
     pub fn unbound_only() -> Self {
-        Self {
-            then: After::Nothing,
-            placements: Placements {
-                usual: vec![Placement::Unbound],
-                at: BTreeMap::new(),
-            },
-            ..Self::default()
-        }
+        let mut options = Self::default();
+        options.time_unbound_only();
+        options
+    }
+
+    /// From now on there is one race, over unbound arms.
+    pub fn time_unbound_only(&mut self) {
+        self.then = After::Nothing;
+        self.placements = Placements {
+            usual: vec![Placement::Unbound],
+            at: BTreeMap::new(),
+        };
     }
 
     /// For a drift check: 15 seconds, of which most need a fraction of one.

@@ -92,10 +92,10 @@ impl Race {
         let Some(mut race) = Self::new(racers, options.delta, budget, options, &mut rng) else {
             return Ok(None);
         };
-        let begin = bench.now();
+        let mut spent = Nanos::ZERO;
         loop {
-            let answer = race.request().ask(bench)?;
-            if let Some(outcome) = race.absorb(answer, bench.now() - begin, &mut rng) {
+            let answer = race.request().ask(bench, &mut spent)?;
+            if let Some(outcome) = race.absorb(answer, spent, &mut rng) {
                 return Ok(Some(outcome));
             }
         }
@@ -117,8 +117,15 @@ impl Race {
         let outcome = self.look(last);
         if outcome.is_none() {
             self.go_on(rng);
+        } else if self.must_be_judged() {
+            return None;
         }
         outcome
+    }
+
+    /// Something is about to be concluded: true where what is known late must be asked for first.
+    pub(super) fn must_be_judged(&mut self) -> bool {
+        self.blocks.must_be_judged(&self.racers)
     }
 
     /// Takes the answer. If a look at the blocks is due, says whether it is the last one; [`Self::go_on`] follows where
@@ -127,6 +134,10 @@ impl Race {
         let over = spent >= self.deadline;
         if !self.blocks.absorb(answer, self.racers.len(), over, rng) {
             return None;
+        }
+        if self.blocks.is_judged() {
+            // The look that called for it is taken again.
+            self.looks = self.looks.saturating_sub(1);
         }
         let next = spent + self.blocks.cost(&self.racers, &self.alive);
         let most = LOOKS[LOOKS.len() - 1];

@@ -151,10 +151,10 @@ impl Screen {
         };
         let next = match (phase, answer) {
             (Phase::Pause(tries), _) => Some(Phase::Sample(tries.saturating_add(1))),
-            (phase, Answer::Samples(samples)) => samples
+            (phase, Answer::Samples(samples, _)) => samples
                 .first()
                 .and_then(|sample| self.sampled(arm, &phase, sample, context)),
-            (phase, Answer::Waited) => Some(phase),
+            (phase, Answer::Waited | Answer::Judged(_)) => Some(phase),
         };
         match next {
             Some(phase) => self.current = Some((arm, phase)),

@@ -136,6 +136,7 @@ mod tests {
                 seconds_per_call: 1.0,
                 calls: Calls::ONE,
                 interference: Interference::None,
+                first_call: None,
             };
             known.add_clean(arm, &sample);
         }

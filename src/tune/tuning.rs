@@ -25,6 +25,7 @@ pub struct Tuning {
     pub(super) rng: Pcg32,
     pub(super) spent: Nanos,
     pub(super) samples: u64,
+    pub(super) first_call: Option<f64>,
     pub(super) screen: Screen,
     /// The arms that screening found best, best first.
     pub(super) front: Vec<Racer>,
@@ -85,6 +86,7 @@ impl Tuning {
             rng,
             spent: Nanos::ZERO,
             samples: 0,
+            first_call: None,
             screen,
             front: Vec::new(),
             first: None,
@@ -106,11 +108,11 @@ impl Tuning {
     /// interrupted, or came back with a value that is no time ([`BenchError::Nonsense`]), is thrown away whole.
     pub fn step(&mut self, bench: &mut dyn Bench) -> Result<Step, BenchError> {
         if let Some(request) = self.request() {
-            let begin = bench.now();
-            let answer = request.ask(bench)?;
-            self.spent += bench.now() - begin;
-            if let Answer::Samples(samples) = &answer {
+            let answer = request.ask(bench, &mut self.spent)?;
+            if let Answer::Samples(samples, _) = &answer {
                 self.samples += samples.len() as u64;
+                let told = samples.iter().find_map(|sample| sample.first_call);
+                self.first_call = self.first_call.or(told);
             }
             self.absorb(answer);
         }

@@ -35,6 +35,8 @@ pub struct Verdict {
     pub rejected: u64,
     /// Time spent.
     pub spent: Nanos,
+    /// The very first call of the workload, in seconds, if its bench told.
+    pub first_call: Option<f64>,
     /// Every arm with a clean sample, in the arms' order.
     pub curve: Vec<Timed>,
 }

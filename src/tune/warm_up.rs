@@ -10,6 +10,7 @@ use super::calibration::calls_for;
 use super::{Arm, Bench, BenchError, Options, Sample};
 use crate::stats::median;
 use crate::units::{Calls, Nanos};
+use std::ops::Range;
 
 /// After a longer rest than this the machine is kept busy for so long at least.
 const LEAST: Nanos = Nanos(200_000_000);
@@ -37,6 +38,8 @@ pub struct Warmed<B> {
     rested: Nanos,
     eps: f64,
     most: Nanos,
+    /// That of the workload, if it was one of those that warmed the machine.
+    first_call: Option<f64>,
 }
 
 impl<B: Bench> Warmed<B> {
@@ -48,12 +51,8 @@ impl<B: Bench> Warmed<B> {
             rested,
             eps: options.eps,
             most: options.share(MOST_SHARE).min(MOST),
+            first_call: None,
         }
-    }
-
-    /// The bench itself.
-    pub fn inner(&self) -> &B {
-        &self.bench
     }
 
     fn warm_up(&mut self) -> Result<(), BenchError> {
@@ -61,14 +60,15 @@ impl<B: Bench> Warmed<B> {
         if least < SHORT_REST {
             return Ok(());
         }
-        let begin = self.bench.now();
+        let mut busy = Nanos::ZERO;
         let mut calls = Calls::ONE;
         let mut seen: Vec<(Nanos, f64)> = Vec::new();
         loop {
-            let answer = Request::Block(vec![(self.widest, calls)]).ask(&mut self.bench)?;
-            let busy = self.bench.now() - begin;
-            if let Answer::Samples(samples) = answer {
+            let answer =
+                Request::Block(vec![(self.widest, calls)]).ask(&mut self.bench, &mut busy)?;
+            if let Answer::Samples(samples, _) = answer {
                 for sample in samples {
+                    self.first_call = self.first_call.or(sample.first_call);
                     calls = calls_for(SAMPLE_SECONDS, sample.seconds_per_call);
                     seen.push((busy, sample.seconds_per_call.ln()));
                 }
@@ -84,13 +84,24 @@ impl<B: Bench> Warmed<B> {
 impl<B: Bench> Bench for Warmed<B> {
     fn block(&mut self, plan: &[(Arm, Calls)]) -> Result<Vec<Sample>, BenchError> {
         self.warm_up()?;
-        self.bench.block(plan)
+        let mut samples = self.bench.block(plan)?;
+        if let Some(first) = samples.first_mut() {
+            first.first_call = first.first_call.or(self.first_call.take());
+        }
+        Ok(samples)
     }
 
     fn idle(&mut self, time: Nanos) -> Result<(), BenchError> {
         self.bench.idle(time)?;
         self.rested += time;
         Ok(())
+    }
+
+    fn disturbed(&mut self) -> Result<Vec<Range<Nanos>>, BenchError> {
+        let begin = self.bench.now();
+        let disturbed = self.bench.disturbed()?;
+        self.rested += self.bench.now() - begin;
+        Ok(disturbed)
     }
 
     fn now(&self) -> Nanos {
@@ -145,6 +156,7 @@ mod tests {
                         seconds_per_call,
                         calls: *calls,
                         interference: Interference::None,
+                        first_call: None,
                     }
                 })
                 .collect())
@@ -185,7 +197,7 @@ mod tests {
     fn took(seconds: impl Fn(f64) -> f64, rested: f64, budget: f64) -> (f64, usize) {
         let mut bench = machine(seconds, rested, budget);
         bench.warm_up().unwrap();
-        let inner = bench.inner();
+        let inner = &bench.bench;
         assert!(inner.arms.iter().all(|arm| *arm == widest()));
         (inner.now, inner.arms.len())
     }
@@ -244,18 +256,18 @@ mod tests {
         };
         let plan = [(one, Calls::ONE)];
         bench.block(&plan).unwrap();
-        assert_eq!(bench.inner().arms, [one]);
+        assert_eq!(bench.bench.arms, [one]);
         bench.idle(Nanos(20_000_000)).unwrap();
         bench.idle(Nanos(40_000_000)).unwrap();
         let begin = bench.now();
         bench.block(&plan).unwrap();
         let took = (bench.now() - begin).as_secs_f64();
         assert!((0.061..0.068).contains(&took), "{took}");
-        let arms = &bench.inner().arms;
+        let arms = &bench.bench.arms;
         assert!(arms[1..arms.len() - 1].iter().all(|arm| *arm == widest()));
         assert_eq!(arms.last(), Some(&one));
         let before = arms.len();
         bench.block(&plan).unwrap();
-        assert_eq!(bench.inner().arms.len(), before + 1);
+        assert_eq!(bench.bench.arms.len(), before + 1);
     }
 }

@@ -1,6 +1,6 @@
 //! What reading the time costs, and how the calls of a sample are timed so that it does not show.
 
-use super::interference::TeamCounters;
+use super::counters::TeamCounters;
 use super::protocol::Clock;
 use std::fs;
 use std::hint::black_box;

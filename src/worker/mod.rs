@@ -4,7 +4,8 @@
 //! may be killed at any moment: nothing it holds is worth keeping.
 
 mod clock;
-mod interference;
+mod counters;
+mod idling;
 pub mod kernel;
 pub mod protocol;
 mod serve;

@@ -1,16 +1,17 @@
 //! What supervisor and worker say to each other: one JSON object a line.
 //!
 //! The worker greets first. Each request carries an id, which its reply repeats; one request is one sample, so a
-//! supervisor that wants to stop waits for one sample at most.
+//! supervisor that wants to stop waits for one sample at most. A worker times and counts; what that means, the supervisor
+//! judges, so that a worker in another language needs no judge of its own. `docs/worker-protocol.md` is written for those
+//! who write one.
 
 use crate::machine::Placement;
-use crate::tune::Interference;
 use crate::units::{Calls, CpuSet, ThreadCount};
 use crate::workload::{CoreRates, Level, Residency, Shape};
 use serde::{Deserialize, Serialize};
 
 /// The version of this protocol.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The worker's first line.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -19,6 +20,16 @@ pub struct Greeting {
     pub threadtune_worker: u32,
     /// The runtime that forks its threads.
     pub team: String,
+    /// The file of that runtime with a hash of its bytes: `libgomp.so.1.0.0 5f3a9c01`; absent where it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub library: Option<String>,
+    /// How its threads wait for work, as far as the environment says: `OMP_WAIT_POLICY=passive`; absent where the runtime
+    /// does as it always does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait: Option<String>,
+    /// Why threads cannot be bound to CPUs; absent where they can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unbindable: Option<String>,
     /// Why it is not the runtime that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
@@ -86,6 +97,8 @@ pub struct Open {
     pub pool_bytes: u64,
     /// Never take more memory than this for the data, bytes.
     pub memory_limit_bytes: u64,
+    /// The CPU on which the data is first touched, as by a program's first thread.
+    pub first_cpu: u32,
 }
 
 /// Calls to time.
@@ -95,7 +108,7 @@ pub struct SampleOrder {
     pub threads: ThreadCount,
     /// Bound or not.
     pub placement: Placement,
-    /// Bound: the CPU of each thread in order. Unbound: the CPUs that any thread may use; they start on them in order.
+    /// Bound: the CPU of each thread in order. Unbound: the CPUs that any thread may use.
     pub cpus: Vec<u32>,
     /// Back-to-back calls.
     pub calls: Calls,
@@ -140,6 +153,9 @@ pub struct Opened {
     pub residency: Residency,
     /// Bytes that the rotating copies take.
     pub pool_bytes: u64,
+    /// The CPU on which the data was really first touched; absent where threads cannot be bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_cpu: Option<u32>,
 }
 
 /// Timed calls.
@@ -153,36 +169,38 @@ pub struct Sampled {
     pub calls_each: Calls,
     /// How many threads really ran.
     pub threads_ran: u32,
-    /// The very first call of this workload, nanoseconds; told once.
+    /// The very first call of this workload, which came before those that are timed, nanoseconds; with the first sample
+    /// only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_call_ns: Option<u64>,
-    /// The verdict on the counters below.
-    pub interference: Interference,
-    /// What the verdict rests on.
-    pub counters: Counters,
+    /// Wall time from the first of these calls to the end of the last, those that are not timed among them, nanoseconds.
+    pub elapsed_ns: u64,
+    /// What each thread of the team saw; empty for a worker that does not look.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub threads: Vec<ThreadCounters>,
+    /// Did two threads of a team that is not bound begin on one CPU, however often they were started?
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub shares_cpu: bool,
+}
+
+/// What one thread saw of its CPU during a sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ThreadCounters {
+    /// Wall time of its own shares of the work that were looked at, without waiting for others, nanoseconds.
+    pub wall_ns: u64,
+    /// CPU time that it had meanwhile, nanoseconds.
+    pub cpu_ns: u64,
+    /// For how long it waited for a CPU while it could have run, over the whole sample, nanoseconds.
+    pub run_delay_ns: u64,
 }
 
 fn one_call() -> Calls {
     Calls::ONE
 }
 
-/// What was seen during a sample.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-pub struct Counters {
-    /// The longest any working thread was kept from its CPU, as a share of the sample's wall time.
-    pub run_delay_share: f64,
-    /// The least CPU time of a working thread over the wall time of its own share of the work.
-    pub cpu_share: f64,
-    /// CPU time stolen by the hypervisor, milliseconds over all CPUs of the arm.
-    pub steal_ms: u64,
-    /// Time that the control group was throttled, microseconds.
-    pub throttled_us: u64,
-    /// Of that, what others in the group had a part in.
-    #[serde(default)]
-    pub throttled_by_others_us: u64,
-    /// CPU time of other processes over the last quarter second, in CPUs; absent where not judged.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub others_cpus: Option<f64>,
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 #[cfg(test)]
@@ -206,6 +224,36 @@ mod tests {
             r#"{"id":7,"order":"sample","threads":1,"placement":"close","cpus":[1],"calls":9}"#
         );
         assert_eq!(serde_json::from_str::<Request>(&line).unwrap(), request);
+        let sampled = Reply {
+            id: 8,
+            outcome: Outcome::Sampled(Sampled {
+                durations_ns: vec![5],
+                calls_each: Calls::ONE,
+                threads_ran: 1,
+                first_call_ns: None,
+                elapsed_ns: 6,
+                threads: vec![ThreadCounters {
+                    wall_ns: 1,
+                    cpu_ns: 2,
+                    run_delay_ns: 3,
+                }],
+                shares_cpu: false,
+            }),
+        };
+        let line = serde_json::to_string(&sampled).unwrap();
+        assert_eq!(
+            line,
+            r#"{"id":8,"outcome":"sampled","durations_ns":[5],"calls_each":1,"threads_ran":1,"elapsed_ns":6,"threads":[{"wall_ns":1,"cpu_ns":2,"run_delay_ns":3}]}"#
+        );
+        assert_eq!(serde_json::from_str::<Reply>(&line).unwrap(), sampled);
+        // What a worker may leave out.
+        let least =
+            r#"{"id":8,"outcome":"sampled","durations_ns":[5],"threads_ran":1,"elapsed_ns":6}"#;
+        let reply: Reply = serde_json::from_str(least).unwrap();
+        let Outcome::Sampled(sampled) = reply.outcome else {
+            panic!("{reply:?}");
+        };
+        assert_eq!((sampled.threads.len(), sampled.shares_cpu), (0, false));
         let reply = Reply {
             id: 7,
             outcome: Outcome::Refused {

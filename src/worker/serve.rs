@@ -6,10 +6,8 @@ use super::protocol::{Greeting, Kernels, Open, Opened, Order, Outcome, Reply, Re
 use super::team::{self, TeamChoice, TeamError};
 use super::timing::{Station, Stopwatch};
 use crate::machine::{CoreCache, affinity};
-use crate::units::CpuSet;
 use crate::workload::{KERNEL_REVISION, Level};
 use std::io::{self, BufRead, Write};
-use std::path::PathBuf;
 
 /// Why a worker gave up.
 #[derive(Debug, thiserror::Error)]
@@ -34,30 +32,36 @@ pub struct Terms {
     pub isa_cap: Option<Level>,
     /// A runtime is loaded only if root alone can change it, as it is for root in any case.
     pub trusted_libraries: bool,
-    /// Files in which the kernel counts throttling of the control groups that this process is in.
-    pub cpu_stat: Vec<PathBuf>,
     /// The data caches of a core, nearest first.
     pub caches: Vec<CoreCache>,
 }
 
 /// Serves the supervisor on these streams until the input ends.
-pub fn serve(terms: Terms, input: impl BufRead, mut output: impl Write) -> Result<(), ServeError> {
+pub fn serve(terms: &Terms, input: impl BufRead, mut output: impl Write) -> Result<(), ServeError> {
     let isa = Isa::best(terms.isa_cap);
     let all_cpus = affinity::current()?;
     // Libraries are loaded before anything is measured: a worker that cannot say so soon.
     let (team, note) = team::open(terms.team, terms.trusted_libraries)?;
-    let name = team.describe().to_owned();
-    let mut station = Station::new(team, all_cpus.clone(), terms.cpu_stat);
+    let (name, library) = (
+        team.describe().to_owned(),
+        team.library().map(str::to_owned),
+    );
+    let first = all_cpus.first();
+    let mut station = Station::new(team, all_cpus);
+    let (core, _) = station.on_cpu(first, || kernel::measure_core(isa, &terms.caches));
     let greeting = Greeting {
         threadtune_worker: VERSION,
         team: name,
+        library,
+        wait: team::wait_policy(|name| std::env::var(name).ok()),
+        unbindable: station.unbindable().map(str::to_owned),
         note,
         clock: Some(station.clock().clone()),
         kernels: Some(Kernels {
             revision: KERNEL_REVISION,
             level: isa.level(),
             highest: Isa::best(None).level(),
-            core: on_first_cpu(&all_cpus, || kernel::measure_core(isa, &terms.caches)),
+            core,
         }),
     };
     say(&mut output, &greeting)?;
@@ -65,7 +69,14 @@ pub fn serve(terms: Terms, input: impl BufRead, mut output: impl Write) -> Resul
     for line in input.lines() {
         let Request { id, order } = serde_json::from_str(&line?)?;
         let outcome = match order {
-            Order::Open(open) => prepare(isa, &terms.caches, &open, &mut stopwatch),
+            Order::Open(open) => {
+                // The data of the workload before goes first: both together may not fit.
+                stopwatch = None;
+                prepare(isa, &terms.caches, &open, &mut station).map(|(ready, opened)| {
+                    stopwatch = Some(ready);
+                    Outcome::Opened(opened)
+                })
+            }
             Order::Sample(order) => match &mut stopwatch {
                 None => Err("no workload is open".to_owned()),
                 Some(stopwatch) => stopwatch.sample(&mut station, &order).map(Outcome::Sampled),
@@ -77,32 +88,22 @@ pub fn serve(terms: Terms, input: impl BufRead, mut output: impl Write) -> Resul
     Ok(())
 }
 
-/// Runs this on the CPU whose caches are known, where the system lets it.
-fn on_first_cpu<T>(all_cpus: &CpuSet, measure: impl FnOnce() -> T) -> T {
-    let first: CpuSet = all_cpus.first().into_iter().collect();
-    let is_bound = affinity::set_current(&first).is_ok();
-    let measured = measure();
-    if is_bound && let Err(error) = affinity::set_current(all_cpus) {
-        log::warn!("the CPU mask cannot be widened again: {error}");
-    }
-    measured
-}
-
+/// Prepares a workload's data on the CPU that is asked for.
 fn prepare(
     isa: Isa,
     caches: &[CoreCache],
     open: &Open,
-    stopwatch: &mut Option<Stopwatch>,
-) -> Result<Outcome, String> {
-    // The data of the workload before goes first: both together may not fit.
-    *stopwatch = None;
-    let ready = kernel::prepare(isa, caches, open).map_err(|error| error.to_string())?;
+    station: &mut Station,
+) -> Result<(Stopwatch, Opened), String> {
+    let cpu = Some(open.first_cpu);
+    let (ready, first_cpu) = station.on_cpu(cpu, || kernel::prepare(isa, caches, open));
+    let ready = ready.map_err(|error| error.to_string())?;
     let opened = Opened {
         residency: ready.residency,
         pool_bytes: ready.pool_bytes,
+        first_cpu,
     };
-    *stopwatch = Some(Stopwatch::new(ready));
-    Ok(Outcome::Opened(opened))
+    Ok((Stopwatch::new(ready), opened))
 }
 
 fn say(output: &mut impl Write, line: &impl serde::Serialize) -> io::Result<()> {

@@ -1,14 +1,14 @@
 //! Times calls of one workload: team, masks, warm-up, calls, counters.
 
 use super::clock::{self, Bracketed, Cadence};
-use super::interference::{MachineCounters, TeamCounters};
+use super::counters::TeamCounters;
+use super::idling;
 use super::kernel::Prepared;
 use super::protocol::{Clock, SampleOrder, Sampled};
 use super::team::{Fork, Team};
 use crate::machine::{Placement, affinity};
-use crate::units::{Calls, CpuSet};
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use crate::units::{Calls, CpuSet, ThreadCount};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -16,6 +16,10 @@ use std::time::{Duration, Instant};
 /// A call shorter than this is discarded once to warm the team up; a longer one would cost too much, so the team is
 /// woken by an empty region instead.
 const SHORT_CALL: Duration = Duration::from_millis(10);
+/// Threads without work spin for so long at most, libomp's, before they sleep.
+const LONGEST_SPIN: Duration = Duration::from_millis(250);
+/// So often an unbound team is started before its threads are left on the CPUs that they have.
+const MOST_STARTS: u32 = 3;
 
 /// One workload being timed.
 pub struct Stopwatch {
@@ -32,18 +36,21 @@ pub struct Station {
     clock: Clock,
     /// The CPUs that the process had at its start.
     all_cpus: CpuSet,
-    machine: MachineCounters,
+    /// Why threads cannot be bound, if they cannot.
+    unbindable: Option<String>,
     /// Threads and CPUs that the team is set to.
     arm: Option<(u32, Placement, Vec<u32>)>,
 }
 
 impl Station {
     /// A team on the CPUs this process may use.
-    pub fn new(team: Box<dyn Team>, all_cpus: CpuSet, cpu_stat: Vec<PathBuf>) -> Self {
+    pub fn new(team: Box<dyn Team>, all_cpus: CpuSet) -> Self {
         Self {
             team,
             clock: clock::measure(),
-            machine: MachineCounters::new(cpu_stat, all_cpus.clone()),
+            unbindable: affinity::set_current(&all_cpus)
+                .err()
+                .map(|error| error.to_string()),
             all_cpus,
             arm: None,
         }
@@ -52,6 +59,126 @@ impl Station {
     /// What times the calls.
     pub fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    /// Why threads cannot be bound; nothing where they can.
+    pub fn unbindable(&self) -> Option<&str> {
+        self.unbindable.as_deref()
+    }
+
+    /// Runs this on a CPU, and says which it was: the one asked for, where the system lets it. Whatever team stood is to be
+    /// formed anew.
+    pub fn on_cpu<T>(&mut self, cpu: Option<u32>, work: impl FnOnce() -> T) -> (T, Option<u32>) {
+        self.arm = None;
+        let only: CpuSet = cpu.into_iter().collect();
+        let is_bound = affinity::set_current(&only).is_ok();
+        let outcome = work();
+        if is_bound && let Err(error) = affinity::set_current(&self.all_cpus) {
+            log::warn!("the CPU mask cannot be widened again: {error}");
+        }
+        (outcome, cpu.filter(|_| is_bound))
+    }
+
+    /// Refuses what this process cannot do.
+    fn check(&self, order: &SampleOrder) -> Result<(), String> {
+        let cpus = order.cpu_set();
+        if !cpus.is_subset(&self.all_cpus) || cpus.is_empty() {
+            return Err(format!(
+                "CPUs {cpus} are not among those of this process ({})",
+                self.all_cpus
+            ));
+        }
+        if order.placement == Placement::Unbound {
+            return Ok(());
+        }
+        if order.cpus.len() != order.threads.as_usize() {
+            return Err(format!(
+                "{} threads cannot be bound to {} CPUs",
+                order.threads,
+                order.cpus.len()
+            ));
+        }
+        match &self.unbindable {
+            Some(why) => Err(format!("threads cannot be bound to CPUs: {why}")),
+            None => Ok(()),
+        }
+    }
+
+    /// Has the team stand as ordered, unless it does. Says whether two of its threads share a CPU that should not.
+    ///
+    /// What the arm before leaves is gone by then: threads beyond the new team's would spin beside it, and threads that
+    /// were bound would start an unbound team where a program's would not.
+    fn form(&mut self, order: &SampleOrder) -> Result<bool, String> {
+        let arm = Some((order.threads.get(), order.placement, order.cpus.clone()));
+        if self.arm == arm {
+            return Ok(false);
+        }
+        let before = self.arm.take();
+        let leaves_threads = before.is_none_or(|(threads, placement, _)| {
+            let were_bound = placement != Placement::Unbound;
+            threads > order.threads.get() || were_bound && order.placement == Placement::Unbound
+        });
+        if leaves_threads {
+            self.disband();
+        }
+        if self.unbindable.is_none() {
+            // Threads that a runtime starts now inherit this thread's mask, which the arm before may have narrowed.
+            affinity::set_current(&self.all_cpus)
+                .map_err(|e| format!("the CPU mask cannot be reset: {e}"))?;
+        }
+        let shares_cpu = if order.placement == Placement::Unbound {
+            !self.starts_apart(order)?
+        } else {
+            let mut placed = Ok(());
+            self.with(order.threads, &mut |fork| placed = place(fork, order))?;
+            placed?;
+            false
+        };
+        // Threads that share a CPU are started anew the next time.
+        self.arm = arm.filter(|_| !shares_cpu);
+        Ok(shares_cpu)
+    }
+
+    /// Ends the team's threads, or waits until they sleep.
+    fn disband(&mut self) {
+        self.team.disband();
+        idling::until_others_sleep(LONGEST_SPIN);
+    }
+
+    /// Starts threads as the kernel starts a program's, on the idlest CPUs, until no two begin on the same one: by luck
+    /// two share one for a while, and are half as fast. Says whether that came about.
+    fn starts_apart(&mut self, order: &SampleOrder) -> Result<bool, String> {
+        for attempt in 1.. {
+            let begun_on = Mutex::new(BTreeSet::new());
+            let mut counted = Ok(());
+            self.with(order.threads, &mut |fork| {
+                counted = on_each(fork, &|_, of| {
+                    is_whole(of, order)?;
+                    if let Ok(mut begun_on) = begun_on.lock() {
+                        begun_on.insert(rustix::thread::sched_getcpu());
+                    }
+                    Ok(())
+                });
+            })?;
+            counted?;
+            let distinct = begun_on.into_inner().map_or(0, |begun_on| begun_on.len());
+            if distinct == order.threads.as_usize().min(self.all_cpus.len()) {
+                return Ok(true);
+            }
+            if attempt == MOST_STARTS {
+                break;
+            }
+            self.disband();
+        }
+        Ok(false)
+    }
+
+    fn with(
+        &mut self,
+        threads: ThreadCount,
+        body: &mut (dyn FnMut(&dyn Fork) + Send),
+    ) -> Result<(), String> {
+        self.team.with(threads, body).map_err(|e| e.to_string())
     }
 }
 
@@ -72,61 +199,25 @@ impl Stopwatch {
         station: &mut Station,
         order: &SampleOrder,
     ) -> Result<Sampled, String> {
-        let cpus = order.cpu_set();
-        if !cpus.is_subset(&station.all_cpus) || cpus.is_empty() {
-            return Err(format!(
-                "CPUs {cpus} are not among those of this process ({})",
-                station.all_cpus
-            ));
-        }
-        if order.placement != Placement::Unbound && order.cpus.len() != order.threads.as_usize() {
-            return Err(format!(
-                "{} threads cannot be bound to {} CPUs",
-                order.threads,
-                order.cpus.len()
-            ));
-        }
-        if order.placement == Placement::Unbound {
-            station.machine.settle();
-        }
-        let arm = Some((order.threads.get(), order.placement, order.cpus.clone()));
-        let changed = station.arm != arm;
-        if changed {
-            // Threads that a runtime starts now inherit this thread's mask, which the last arm may have narrowed.
-            affinity::set_current(&station.all_cpus)
-                .map_err(|e| format!("the CPU mask cannot be reset: {e}"))?;
-        }
-        station.arm = None;
-        let (clock, machine) = (&station.clock, &mut station.machine);
+        station.check(order)?;
+        let shares_cpu = station.form(order)?;
+        let clock = station.clock.clone();
         let mut outcome = Err("the team did not run".to_owned());
-        station
-            .team
-            .with(order.threads, &mut |fork: &dyn Fork| {
-                outcome = if changed {
-                    place(fork, order, &cpus)
-                } else {
-                    Ok(())
-                }
-                .and_then(|()| self.reserve(fork, order.threads.get()))
-                .map(|()| self.timed(fork, order, &cpus, clock, machine));
-            })
-            .map_err(|e| e.to_string())?;
+        station.with(order.threads, &mut |fork: &dyn Fork| {
+            outcome = self
+                .reserve(fork, order.threads.get())
+                .map(|()| self.timed(fork, order, &clock));
+        })?;
         let sampled = outcome?;
-        station.arm = arm;
-        Ok(sampled)
+        Ok(Sampled {
+            shares_cpu,
+            ..sampled
+        })
     }
 
-    fn timed(
-        &mut self,
-        fork: &dyn Fork,
-        order: &SampleOrder,
-        cpus: &CpuSet,
-        clock: &Clock,
-        machine: &mut MachineCounters,
-    ) -> Sampled {
+    fn timed(&mut self, fork: &dyn Fork, order: &SampleOrder, clock: &Clock) -> Sampled {
         let best = self.warm_up(fork, order.threads.get());
         let counters = TeamCounters::new(order.threads.as_usize());
-        let begun = machine.begin(cpus);
         let ran = AtomicU32::new(0);
         fork.region(&|thread, of| {
             counters.begin(thread);
@@ -147,9 +238,8 @@ impl Stopwatch {
             }
             durations_ns.push(from.elapsed().as_nanos() as u64);
         }
-        let whole = start.elapsed();
+        let elapsed_ns = start.elapsed().as_nanos() as u64;
         fork.region(&|thread, _| counters.end(thread));
-        let (interference, counters) = machine.end(&begun, cpus, &counters, whole, order.placement);
         if let Some(least) = durations_ns.iter().min() {
             let call = Duration::from_nanos(*least) / cadence.batch;
             self.saw(order.threads.get(), call);
@@ -165,8 +255,9 @@ impl Stopwatch {
             calls_each: Calls::new(cadence.batch),
             threads_ran: ran.into_inner(),
             first_call_ns,
-            interference,
-            counters,
+            elapsed_ns,
+            threads: counters.seen(),
+            shares_cpu: false,
         }
     }
 
@@ -239,36 +330,30 @@ fn on_each(
     refused.into_inner().unwrap_or(None).map_or(Ok(()), Err)
 }
 
-/// Gives each thread of the team its mask, and checks that it holds.
-fn place(fork: &dyn Fork, order: &SampleOrder, cpus: &CpuSet) -> Result<(), String> {
+/// Gives each thread of the team its CPU, and checks that it runs there.
+fn place(fork: &dyn Fork, order: &SampleOrder) -> Result<(), String> {
     on_each(fork, &|thread, of| {
-        if of != order.threads.as_usize() {
+        is_whole(of, order)?;
+        let id = order.cpus[thread];
+        affinity::set_current(&CpuSet::from_iter([id]))
+            .map_err(|e| format!("thread {thread} cannot be bound to CPU {id}: {e}"))?;
+        let on = rustix::thread::sched_getcpu();
+        if on != id as usize {
             return Err(format!(
-                "the runtime gave {of} threads instead of {}",
-                order.threads
+                "thread {thread} was to be bound to CPU {id} and runs on CPU {on}"
             ));
         }
-        place_thread(thread, order, cpus)
+        Ok(())
     })
 }
 
-/// Binds the calling thread to its CPU; one that is not to be bound starts there and may then go where it likes.
-///
-/// The kernel starts a program's new threads on the idlest CPUs. A team whose threads were bound a moment ago must
-/// start as well spread, or two of them share a CPU for a whole race, by luck and half as fast.
-fn place_thread(thread: usize, order: &SampleOrder, cpus: &CpuSet) -> Result<(), String> {
-    let id = order.cpus[thread % order.cpus.len()];
-    affinity::set_current(&CpuSet::from_iter([id]))
-        .map_err(|e| format!("thread {thread} cannot be bound to CPU {id}: {e}"))?;
-    let on = rustix::thread::sched_getcpu();
-    if on != id as usize {
-        return Err(format!(
-            "thread {thread} was to be bound to CPU {id} and runs on CPU {on}"
-        ));
+/// Refuses a team that is not as large as ordered.
+fn is_whole(of: usize, order: &SampleOrder) -> Result<(), String> {
+    if of == order.threads.as_usize() {
+        return Ok(());
     }
-    if order.placement == Placement::Unbound {
-        affinity::set_current(cpus)
-            .map_err(|e| format!("thread {thread} cannot use CPUs {cpus}: {e}"))?;
-    }
-    Ok(())
+    Err(format!(
+        "the runtime gave {of} threads instead of {}",
+        order.threads
+    ))
 }

@@ -50,6 +50,7 @@ impl Bench for Autocorrelated {
                 seconds_per_call: self.sample(arm.threads.as_usize()),
                 calls: *calls,
                 interference: Interference::None,
+                first_call: None,
             })
             .collect())
     }

@@ -3,7 +3,7 @@
 use super::script::{Script, chosen, decide, jitter, layout, table};
 use threadtune::machine::Placement;
 use threadtune::profile::Residency;
-use threadtune::tune::{Arm, BenchError, Options, Stage, Step, Subject, Tuning};
+use threadtune::tune::{Arm, BenchError, Options, Stage, Step, Subject, Tuning, Verdict};
 use threadtune::units::{CpuSet, Nanos};
 
 fn noisy() -> Script<'static> {
@@ -120,12 +120,15 @@ fn a_verdict_becomes_the_profile_s_table() {
         flops: 33_554_432,
         bytes: 786_432,
         residency: Residency::Cache,
-        first_call: Some(240e-6),
         ..Subject::default()
     };
     let cpus = |arm: Arm| match arm.placement {
         Placement::Unbound => (0..4).collect(),
         _ => (0..arm.threads.get()).collect::<CpuSet>(),
+    };
+    let verdict = Verdict {
+        first_call: Some(240e-6),
+        ..verdict
     };
     let entry = verdict.clone().into_entry(subject, cpus);
     assert_eq!(entry.name, "matmul-256");

@@ -113,6 +113,7 @@ impl Bench for Script<'_> {
             samples.push(Sample {
                 seconds_per_call: seconds,
                 calls: *calls,
+                first_call: None,
                 interference: if (self.flagged)(&place) {
                     Interference::RunDelay
                 } else {

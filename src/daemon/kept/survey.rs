@@ -7,8 +7,11 @@ use crate::daemon::schedule::Task;
 use crate::daemon::settings::Scope;
 use crate::daemon::state::StateDirectory;
 use crate::document::read::read_text;
-use crate::profile::{BudgetRecord, Entry, Profile, StopReason, check_writable, load_to_continue};
+use crate::profile::{
+    BudgetRecord, Conditions, Entry, Profile, StopReason, check_writable, load_to_continue,
+};
 use crate::worker::kernel::isa::Isa;
+use crate::worker::protocol::Greeting;
 use crate::worker::team::{TeamChoice, expected};
 use crate::workload::{Catalog, Workload};
 use anyhow::anyhow;
@@ -44,12 +47,22 @@ impl Kept {
         let path = state.profile(&around.fingerprint.id, BACKEND)?;
         check_writable(&path)?;
         let old = load_to_continue(&path, &around.fingerprint.id)?;
-        // Where the dynamic linker would decide, nothing is expected, and the team is known once a worker runs.
-        let team = expected(TeamChoice::Auto, true).team.unwrap_or_else(|| {
+        // A worker that runs tells more. Where the dynamic linker would decide, nothing is expected.
+        let expected = expected(TeamChoice::Auto, true);
+        let team = expected.team.unwrap_or_else(|| {
             let known = old.as_ref().map(|old| old.conditions.team.clone());
             known.unwrap_or_default()
         });
-        let conditions = around.conditions(BACKEND, &team, Some(Isa::best(None).level()));
+        let greeting = Greeting {
+            team,
+            library: expected.library,
+            wait: around.wait_policy(),
+            ..Greeting::default()
+        };
+        let conditions = Conditions {
+            level: Some(Isa::best(None).level().to_string()),
+            ..around.conditions(BACKEND, &greeting)
+        };
         let before = old
             .as_ref()
             .map_or_else(|| conditions.clone(), |old| old.conditions.clone());

@@ -201,6 +201,7 @@ mod tests {
             residency,
             pool_bytes,
             memory_limit_bytes,
+            first_cpu: 0,
         }
     }
 

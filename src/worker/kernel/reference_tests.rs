@@ -161,6 +161,7 @@ fn every_kernel_at_every_level_computes_what_double_precision_does() {
             residency: Residency::Cache,
             pool_bytes: 0,
             memory_limit_bytes: 1 << 30,
+            first_cpu: 0,
         };
         for isa in Isa::all() {
             // More threads than work, too.

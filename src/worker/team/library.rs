@@ -108,6 +108,27 @@ pub(super) fn name_and_hash(path: &Path) -> Option<String> {
     Some(format!("{} {short:08x}", file_name(path)?))
 }
 
+/// The file that was loaded for this path: the kernel tells which one the dynamic linker found for a bare name.
+pub(super) fn file_of(path: &Path) -> Option<PathBuf> {
+    if path.is_absolute() {
+        return Some(path.to_owned());
+    }
+    mapped(&std::fs::read_to_string("/proc/self/maps").ok()?, path)
+}
+
+/// The file of this name, or one whose name goes on behind it, that a process has mapped.
+fn mapped(maps: &str, name: &Path) -> Option<PathBuf> {
+    let name = name.to_str()?;
+    let is_it = |path: &PathBuf| {
+        let file = path.file_name().and_then(|file| file.to_str());
+        file.is_some_and(|file| file.starts_with(name))
+    };
+    let paths = maps
+        .lines()
+        .filter_map(|line| line.find('/').map(|at| &line[at..]));
+    paths.map(PathBuf::from).find(is_it)
+}
+
 fn file_name(path: &Path) -> Option<String> {
     let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     Some(real.file_name()?.to_string_lossy().into_owned())
@@ -237,6 +258,20 @@ mod tests {
         if std::env::temp_dir() == Path::new("/tmp") {
             assert!(libraries.locate(Some(&asked)).is_err());
         }
+    }
+
+    #[test]
+    fn the_kernel_tells_which_file_a_bare_name_has_become() {
+        let maps = "00400000-00452000 r-xp 00000000 08:02 173521 /usr/bin/threadtune\n\
+                    7f0000000000-7f0000021000 rw-p 00000000 00:00 0 \n\
+                    7f3a5c000000-7f3a5c021000 r-xp 00000000 08:02 9 /opt/a b/libgomp.so.1.0.0\n\
+                    7f3a5d000000-7f3a5d021000 r-xp 00000000 08:02 9 /opt/a b/libgomp.so.1.0.0\n\
+                    7ffc00000000-7ffc00021000 rw-p 00000000 00:00 0 [stack]\n";
+        let of = |name: &str| mapped(maps, Path::new(name));
+        assert_eq!(of(NAME), Some(PathBuf::from("/opt/a b/libgomp.so.1.0.0")));
+        assert_eq!(of("libomp.so.5"), None);
+        let absolute = Path::new("/opt/libgomp.so.1");
+        assert_eq!(file_of(absolute).as_deref(), Some(absolute));
     }
 
     #[test]

@@ -25,6 +25,13 @@ pub trait Team {
     /// The runtime and, where it tells, its version.
     fn describe(&self) -> &str;
 
+    /// The file of the runtime with a hash of its bytes, if it has one.
+    fn library(&self) -> Option<&str>;
+
+    /// Ends the threads that stand ready, so that none of them spins beside the next team or keeps the mask it has: the
+    /// next one begins as a program's does. A runtime that cannot keeps them.
+    fn disband(&mut self);
+
     /// Has a team of this many threads ready and runs `body` on its first thread.
     fn with(
         &mut self,
@@ -127,12 +134,19 @@ pub fn expected(choice: TeamChoice, trusted_libraries: bool) -> Expected {
     }
 }
 
-/// The file behind a team that was opened, with a hash of its bytes; nothing for a team that has none.
-pub fn library_of(team: &str) -> Option<String> {
-    let expected = expected(TeamChoice::Auto, false);
-    expected
-        .library
-        .filter(|_| expected.team.as_deref() == Some(team))
+/// Variables that say how threads wait for work.
+const WAIT_VARIABLES: [&str; 4] = [
+    "OMP_WAIT_POLICY",
+    "GOMP_SPINCOUNT",
+    "KMP_BLOCKTIME",
+    "KMP_LIBRARY",
+];
+
+/// How threads wait for work as far as these variables say, `OMP_WAIT_POLICY=passive`; nothing where none is set.
+pub fn wait_policy(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let set = |name: &str| Some(format!("{name}={}", variable(name)?));
+    let all: Vec<String> = WAIT_VARIABLES.into_iter().filter_map(set).collect();
+    (!all.is_empty()).then(|| all.join(" "))
 }
 
 /// The runtime chosen, and why it is not the first choice. With `trusted_libraries`, and always for root, only a library
@@ -189,11 +203,24 @@ mod tests {
     }
 
     #[test]
+    fn the_wait_policy_is_what_the_environment_says() {
+        assert_eq!(wait_policy(|_| None), None);
+        let set = |name: &str| match name {
+            "OMP_WAIT_POLICY" => Some("passive".to_owned()),
+            "GOMP_SPINCOUNT" => Some("0".to_owned()),
+            _ => None,
+        };
+        assert_eq!(
+            wait_policy(set).as_deref(),
+            Some("OMP_WAIT_POLICY=passive GOMP_SPINCOUNT=0")
+        );
+    }
+
+    #[test]
     fn what_is_expected_is_what_opens() {
         let rayon = expected(TeamChoice::Rayon, true);
         assert_eq!(rayon.team.as_deref(), Some("rayon"));
         assert_eq!(rayon.library, None);
-        assert_eq!(library_of("rayon"), None);
         for trusted in [false, true] {
             let expected = expected(TeamChoice::Auto, trusted);
             let (team, note) = open(TeamChoice::Auto, trusted).unwrap();
@@ -205,7 +232,7 @@ mod tests {
                 }
             }
             if let Some(library) = expected.library.filter(|_| note.is_none()) {
-                assert_eq!(library_of(team.describe()), Some(library));
+                assert_eq!(team.library(), Some(library.as_str()));
             }
         }
     }

@@ -5,7 +5,7 @@
 
 #![allow(unsafe_code)]
 
-use super::library::{DIRECTORIES, NAMES, Trust, describe, locate};
+use super::library::{DIRECTORIES, NAMES, Trust, describe, file_of, locate, name_and_hash};
 use super::{Fork, Team, TeamError, Work};
 use crate::units::ThreadCount;
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
@@ -15,19 +15,26 @@ use std::path::Path;
 type GompParallel =
     unsafe extern "C" fn(unsafe extern "C" fn(*mut c_void), *mut c_void, c_uint, c_uint);
 type OmpQuery = unsafe extern "C" fn() -> c_int;
+type OmpPause = unsafe extern "C" fn(c_int) -> c_int;
 
-/// The three entry points that a team needs.
+/// `omp_pause_hard` of OpenMP 5.0: nothing of the runtime need survive. (libomp keeps its threads in a soft pause.)
+const PAUSE_HARD: c_int = 2;
+
+/// The entry points that a team needs.
 #[derive(Clone, Copy)]
 struct Symbols {
     parallel: GompParallel,
     thread_num: OmpQuery,
     num_threads: OmpQuery,
+    /// Ends the runtime's threads; libgomp before GCC 9 has none.
+    pause_all: Option<OmpPause>,
 }
 
 /// A loaded OpenMP runtime.
 pub struct OpenMpTeam {
     symbols: Symbols,
     description: String,
+    library: Option<String>,
 }
 
 impl OpenMpTeam {
@@ -44,6 +51,7 @@ impl OpenMpTeam {
                     return Ok(Self {
                         symbols,
                         description: describe(&path, name),
+                        library: file_of(&path).as_deref().and_then(name_and_hash),
                     });
                 }
                 Err(why) => tried.push(why),
@@ -58,7 +66,8 @@ fn load_symbols(path: &Path) -> Result<Symbols, String> {
     // SAFETY: the library's initialisers run; it is a system OpenMP runtime, found as `load` says, whose
     // initialisers only read the environment and the affinity mask. This thread is the only one of the process.
     let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_GLOBAL) }.map_err(fail)?;
-    // SAFETY: the three types are those of the OpenMP API (`int omp_get_thread_num(void)`) and of GCC's ABI
+    // SAFETY: the types are those of the OpenMP API (`int omp_get_thread_num(void)`,
+    // `int omp_pause_resource_all(omp_pause_resource_t)`, whose argument is an enumeration) and of GCC's ABI
     // (`void GOMP_parallel(void (*)(void *), void *, unsigned, unsigned)`), which the other runtimes copy.
     let symbols = unsafe {
         Symbols {
@@ -71,6 +80,10 @@ fn load_symbols(path: &Path) -> Result<Symbols, String> {
             num_threads: *library
                 .get::<OmpQuery>(b"omp_get_num_threads\0")
                 .map_err(fail)?,
+            pause_all: library
+                .get::<OmpPause>(b"omp_pause_resource_all\0")
+                .ok()
+                .map(|symbol| *symbol),
         }
     };
     // Never unloaded: see the head of this file.
@@ -124,6 +137,20 @@ impl Fork for OpenMpFork {
 impl Team for OpenMpTeam {
     fn describe(&self) -> &str {
         &self.description
+    }
+
+    fn library(&self) -> Option<&str> {
+        self.library.as_deref()
+    }
+
+    fn disband(&mut self) {
+        if let Some(pause_all) = self.symbols.pause_all {
+            // SAFETY: no region runs, as `with` has returned, and this thread is no member of one.
+            let outcome = unsafe { pause_all(PAUSE_HARD) };
+            if outcome != 0 {
+                log::debug!("{}: threads stay ready ({outcome})", self.description);
+            }
+        }
     }
 
     fn with(

@@ -39,6 +39,14 @@ impl Team for RayonTeam {
         NAME
     }
 
+    fn library(&self) -> Option<&'static str> {
+        None
+    }
+
+    fn disband(&mut self) {
+        self.pool = None;
+    }
+
     fn with(
         &mut self,
         threads: ThreadCount,

@@ -1,13 +1,10 @@
 //! What each thread of a team saw of its CPU during a sample.
 
-use super::nanos;
+use super::protocol::ThreadCounters;
 use rustix::time::{ClockId, clock_gettime};
 use std::fs;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
-
-/// Below this much bracketed work of a thread, its CPU share says nothing (clock readings weigh too much).
-const LEAST_WORK_NS: u64 = 20_000;
 
 /// What one thread of the team saw; a cache line of its own, so that counting does not disturb the others.
 #[repr(align(128))]
@@ -26,7 +23,8 @@ pub struct TeamCounters {
 
 /// CPU time of the calling thread.
 fn thread_cpu_ns() -> u64 {
-    nanos(clock_gettime(ClockId::ThreadCPUTime))
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
 /// How long the calling thread has waited for a CPU; the second field of its schedstat. (The first, time on a CPU,
@@ -75,31 +73,14 @@ impl TeamCounters {
         }
     }
 
-    /// Longest run delay over the sample's wall time, and least CPU share, over the threads that worked.
-    pub(super) fn shares(&self, sample_ns: u64) -> (f64, f64) {
-        let longest = self
-            .slots
-            .iter()
-            .map(|s| s.wall_ns.load(Relaxed))
-            .max()
-            .unwrap_or(0);
-        let worked = |s: &&Slot| s.wall_ns.load(Relaxed) * 20 >= longest;
-        let delay = self
-            .slots
-            .iter()
-            .filter(worked)
-            .map(|s| s.run_delay_ns.load(Relaxed))
-            .max()
-            .unwrap_or(0);
-        let cpu = self
-            .slots
-            .iter()
-            .filter(worked)
-            .map(|s| (s.wall_ns.load(Relaxed), s.cpu_ns.load(Relaxed)))
-            .filter(|(wall, _)| *wall >= LEAST_WORK_NS)
-            .map(|(wall, cpu)| cpu as f64 / wall as f64)
-            .fold(1.0, f64::min);
-        (delay as f64 / sample_ns.max(1) as f64, cpu)
+    /// What each thread saw, in order.
+    pub fn seen(&self) -> Vec<ThreadCounters> {
+        let of_slot = |slot: &Slot| ThreadCounters {
+            wall_ns: slot.wall_ns.load(Relaxed),
+            cpu_ns: slot.cpu_ns.load(Relaxed),
+            run_delay_ns: slot.run_delay_ns.load(Relaxed),
+        };
+        self.slots.iter().map(of_slot).collect()
     }
 }
 
@@ -108,12 +89,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn threads_without_work_do_not_count() {
+    fn each_thread_counts_for_itself() {
         let team = TeamCounters::new(2);
-        team.slots[0].wall_ns.store(1_000_000, Relaxed);
-        team.slots[0].cpu_ns.store(990_000, Relaxed);
-        team.slots[1].wall_ns.store(30_000, Relaxed);
-        team.slots[1].run_delay_ns.store(900_000, Relaxed);
-        assert_eq!(team.shares(1_000_000), (0.0, 0.99));
+        team.begin(1);
+        team.bracket(1, || {
+            let begin = Instant::now();
+            while begin.elapsed().as_micros() < 100 {}
+        });
+        team.end(1);
+        // Numbers that no team of two has are nobody's.
+        team.begin(2);
+        team.bracket(2, || {});
+        team.end(2);
+        let [first, second] = team.seen()[..] else {
+            panic!("two threads");
+        };
+        assert_eq!(first, ThreadCounters::default());
+        assert!(second.wall_ns >= 100_000, "{second:?}");
+        assert!(second.cpu_ns > 0, "{second:?}");
     }
 }
