@@ -9,8 +9,9 @@ use threadtune::units::{Calls, ThreadCount};
 use threadtune::worker::kernel::isa::Isa;
 use threadtune::worker::kernel::prepare;
 use threadtune::worker::protocol::{Open, SampleOrder};
+use threadtune::worker::station::Station;
 use threadtune::worker::team::{self, TeamChoice};
-use threadtune::worker::timing::{Station, Stopwatch};
+use threadtune::worker::timing::Stopwatch;
 use threadtune::workload::{Level, Residency, Shape};
 
 /// Calls of one sample.

@@ -9,6 +9,7 @@ mod idling;
 pub mod kernel;
 pub mod protocol;
 mod serve;
+pub mod station;
 pub mod team;
 pub mod timing;
 

@@ -5,6 +5,10 @@
 //! judges, so that a worker in another language needs no judge of its own. `docs/worker-protocol.md` is written for those
 //! who write one.
 
+mod regions;
+
+pub use regions::{RegionOrder, RegionTimes};
+
 use crate::machine::Placement;
 use crate::units::{Calls, CpuSet, ThreadCount};
 use crate::workload::{CoreRates, Level, Residency, Shape};
@@ -84,6 +88,8 @@ pub enum Order {
     Open(Open),
     /// Time some calls of it.
     Sample(SampleOrder),
+    /// Time empty parallel regions. A worker may refuse that, as one does that knows nothing of it.
+    Regions(RegionOrder),
 }
 
 /// A workload to prepare.
@@ -139,6 +145,8 @@ pub enum Outcome {
     Opened(Opened),
     /// The calls were timed.
     Sampled(Sampled),
+    /// Empty regions were timed.
+    Regions(RegionTimes),
     /// It could not be done; the worker goes on.
     Refused {
         /// Why.

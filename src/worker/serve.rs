@@ -3,8 +3,9 @@
 use super::kernel;
 use super::kernel::isa::Isa;
 use super::protocol::{Greeting, Kernels, Open, Opened, Order, Outcome, Reply, Request, VERSION};
+use super::station::Station;
 use super::team::{self, TeamChoice, TeamError};
-use super::timing::{Station, Stopwatch};
+use super::timing::Stopwatch;
 use crate::machine::{CoreCache, affinity};
 use crate::workload::{KERNEL_REVISION, Level};
 use std::io::{self, BufRead, Write};
@@ -67,8 +68,8 @@ pub fn serve(terms: &Terms, input: impl BufRead, mut output: impl Write) -> Resu
     say(&mut output, &greeting)?;
     let mut stopwatch = None;
     for line in input.lines() {
-        let Request { id, order } = serde_json::from_str(&line?)?;
-        let outcome = match order {
+        let (id, order) = understood(&line?)?;
+        let outcome = order.and_then(|order| match order {
             Order::Open(open) => {
                 // The data of the workload before goes first: both together may not fit.
                 stopwatch = None;
@@ -81,11 +82,27 @@ pub fn serve(terms: &Terms, input: impl BufRead, mut output: impl Write) -> Resu
                 None => Err("no workload is open".to_owned()),
                 Some(stopwatch) => stopwatch.sample(&mut station, &order).map(Outcome::Sampled),
             },
-        };
+            Order::Regions(order) => station.regions(&order).map(Outcome::Regions),
+        });
         let outcome = outcome.unwrap_or_else(|reason| Outcome::Refused { reason });
         say(&mut output, &Reply { id, outcome })?;
     }
     Ok(())
+}
+
+/// A request's id, and its order or why this worker cannot follow it: later supervisors may know more orders than it.
+fn understood(line: &str) -> Result<(u64, Result<Order, String>), serde_json::Error> {
+    #[derive(serde::Deserialize)]
+    struct Numbered {
+        id: u64,
+    }
+    match serde_json::from_str(line) {
+        Ok(Request { id, order }) => Ok((id, Ok(order))),
+        Err(error) => {
+            let Numbered { id } = serde_json::from_str(line)?;
+            Ok((id, Err(format!("the request is not understood: {error}"))))
+        }
+    }
 }
 
 /// Prepares a workload's data on the CPU that is asked for.
