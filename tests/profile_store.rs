@@ -2,7 +2,7 @@
 
 mod made_up;
 
-use made_up::{TEXT, edited, profile};
+use made_up::{TEXT, edited, profile, with_regions};
 use rustix::fs::{CWD, FileType, Mode};
 use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -118,6 +118,59 @@ fn unknown_keys_survive_a_rewrite() {
         Some(61)
     );
     assert!(text.ends_with("]\n"), "`curve` stays the last key: {text}");
+}
+
+#[test]
+fn regions_stand_between_the_conditions_and_the_workloads() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("native.toml");
+    let text = with_regions();
+    let regions = parse(&path, &text).unwrap();
+    let counts: Vec<u32> = regions.regions.iter().map(|r| r.threads.get()).collect();
+    assert_eq!(counts, [1, 2, 8]);
+    assert_eq!(
+        regions.region_conditions.as_ref().unwrap().team,
+        "libgomp 4.5"
+    );
+    save(&path, &regions).unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    // A launch reads one entry: regions are no obstacle.
+    let names = ["matmul-256".to_owned()];
+    assert!(load_for(&path, "made-up-1s8c8t-000000", &names).is_ok());
+    // As a program rewrites it that knows nothing of them; and what only a later one knows of them.
+    let inline = edited(
+        "[machine]",
+        "region = [{ threads = 2, after_us = { 0 = 0.9 }, joules = 0.5 }]\n[machine]",
+    )
+    .replacen(
+        "[[workload]]",
+        "[region_conditions]\nkernel = \"6.1.0\"\ngovernor = \"performance\"\nteam = \"rayon\"\nwatts = 7\n\
+         budget = { cpus = \"0-7\", limit = 8, by = \"affinity\" }\n[[workload]]",
+        1,
+    );
+    fs::write(&path, &inline).unwrap();
+    let read = load(&path).unwrap();
+    assert_eq!(read.regions.len(), 1);
+    save(&path, &read).unwrap();
+    assert_eq!(load(&path).unwrap(), read);
+    let before: toml::Table = inline.parse().unwrap();
+    let after: toml::Table = fs::read_to_string(&path).unwrap().parse().unwrap();
+    assert_eq!(after, before);
+}
+
+#[test]
+fn tables_that_this_version_does_not_know_are_kept_as_an_earlier_one_keeps_regions() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("native.toml");
+    let text = with_regions().replace("region", "later");
+    fs::write(&path, &text).unwrap();
+    let read = load(&path).unwrap();
+    assert_eq!(read, profile());
+    save(&path, &read).unwrap();
+    let rewritten = fs::read_to_string(&path).unwrap();
+    let known = rewritten.replace("later", "region");
+    let expected = parse(&path, &with_regions()).unwrap();
+    assert_eq!(parse(&path, &known).unwrap(), expected);
 }
 
 #[test]

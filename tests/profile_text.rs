@@ -2,7 +2,7 @@
 
 mod made_up;
 
-use made_up::{TEXT, edited};
+use made_up::{REGIONS, TEXT, edited, with_regions};
 use std::fs;
 use std::path::Path;
 use threadtune::document::Fault;
@@ -34,9 +34,14 @@ fn line_with(text: &str, part: &str) -> usize {
 
 #[test]
 fn a_profile_cut_off_at_any_byte_is_an_error_with_a_place() {
+    cut_off_at_any_byte(TEXT);
+    cut_off_at_any_byte(&with_regions());
+}
+
+fn cut_off_at_any_byte(text: &str) {
     // Only the last newline is dispensable.
-    for end in 0..TEXT.len() - 1 {
-        let cut = &TEXT[..end];
+    for end in 0..text.len() - 1 {
+        let cut = &text[..end];
         match error(cut) {
             StoreError::File(Fault::Malformed { line, .. }) => {
                 assert!(
@@ -52,7 +57,7 @@ fn a_profile_cut_off_at_any_byte_is_an_error_with_a_place() {
             other => panic!("{end}: {other}"),
         }
     }
-    assert!(parse(Path::new("p.toml"), &TEXT[..TEXT.len() - 1]).is_ok());
+    assert!(parse(Path::new("p.toml"), &text[..text.len() - 1]).is_ok());
 }
 
 #[test]
@@ -189,6 +194,126 @@ fn a_pinned_verdict_binds_each_of_its_threads_to_a_cpu() {
         assert_eq!(line, line_with(TEXT, "pinned = { threads = 6"), "{to}");
         assert!(!message.is_empty());
     }
+}
+
+#[test]
+fn regions_out_of_range_are_named_with_line_key_and_what_was_expected() {
+    let second = "after_us = { 0 = 0.9, 1000 = 4.0, 10000 = 55.0 }";
+    let time = "expected more than 0 and at most 60000000 microseconds";
+    let cases = [
+        (
+            second,
+            "after_us = { 0 = -0.9 }",
+            "region[1].after_us",
+            &*format!("-0.9 hot: {time}"),
+        ),
+        (
+            second,
+            "after_us = { 0 = 0.9, 1000 = 0.0 }",
+            "region[1].after_us",
+            &format!("0 after 1 ms: {time}"),
+        ),
+        (
+            second,
+            "after_us = { 10000 = nan }",
+            "region[1].after_us",
+            &format!("NaN after 10 ms: {time}"),
+        ),
+        (
+            second,
+            "after_us = { 10000 = inf }",
+            "region[1].after_us",
+            &format!("inf after 10 ms: {time}"),
+        ),
+        (
+            second,
+            "after_us = { 500 = 60000000.5 }",
+            "region[1].after_us",
+            &format!("60000000.5 after 500 µs: {time}"),
+        ),
+        (
+            second,
+            "after_us = {}",
+            "region[1].after_us",
+            "expected the time after one pause at least, as in `{ 0 = 1.5 }`",
+        ),
+        (
+            second,
+            "after_us = { soon = 1.0 }",
+            "region[1].after_us",
+            "`soon` is not a pause; expected whole microseconds from 0 to 1000000",
+        ),
+        (
+            second,
+            "after_us = { 0 = 1.0, 1000001 = 1.0 }",
+            "region[1].after_us",
+            "`1000001` is not a pause; expected whole microseconds from 0 to 1000000",
+        ),
+        (
+            "threads = 2\nafter_us",
+            "threads = 1\nafter_us",
+            "region[1].threads",
+            "1 follows 1; expected ascending counts, each once",
+        ),
+        (
+            "threads = 8\nafter_us",
+            "threads = 2\nafter_us",
+            "region[2].threads",
+            "2 follows 2; expected ascending counts, each once",
+        ),
+        (
+            "threads = 8\nafter_us",
+            "threads = 9\nafter_us",
+            "region[2].threads",
+            "9 is more than the CPU budget of these regions, 8",
+        ),
+        (
+            "threads = 8\nafter_us",
+            "threads = 0\nafter_us",
+            "region[2].threads",
+            "0 is not a thread count; expected a whole number from 1 to 4096",
+        ),
+        (
+            "team = \"libgomp 4.5\"\nlibrary",
+            "team = \"\"\nlibrary",
+            "region_conditions.team",
+            "expected 1 to 200 bytes without control characters",
+        ),
+        (
+            "library = \"libgomp.so.1.0.0 5f3a9c01\"",
+            "library = \"a\\u001b\"",
+            "region_conditions.library",
+            "expected 1 to 200 bytes without control characters",
+        ),
+    ];
+    let whole = with_regions();
+    for (from, to, key, message) in cases {
+        assert_eq!(whole.matches(from).count(), 1, "{from}");
+        let at = whole.find(from).unwrap() + to.find(key.rsplit('.').next().unwrap()).unwrap();
+        let line = 1 + whole[..at].matches('\n').count();
+        let found = place(&whole.replacen(from, to, 1));
+        assert_eq!(found, (line, key.to_owned(), message.to_owned()), "{to}");
+    }
+}
+
+#[test]
+fn regions_and_their_conditions_come_together() {
+    let (conditions, regions) = REGIONS.split_at(REGIONS.find("[[region]]").unwrap());
+    let with = |text: &str| edited("[[workload]]", &format!("{text}[[workload]]"));
+    let (_, key, message) = place(&with(regions));
+    assert_eq!(key, "region");
+    assert_eq!(
+        message,
+        "`[region_conditions]` is missing, which says under what these were measured"
+    );
+    let alone = with(conditions);
+    let (line, key, message) = place(&alone);
+    assert_eq!(key, "region_conditions");
+    assert_eq!(line, line_with(&alone, "[region_conditions]"));
+    assert_eq!(
+        message,
+        "no `[[region]]` follows that was measured under these"
+    );
 }
 
 #[test]

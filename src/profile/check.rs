@@ -1,8 +1,10 @@
 //! Which values of a well-formed profile are out of range. Pure.
 
+use super::region::{Region, expected_region_time, is_region_time};
 use super::schema::{CurvePoint, Entry, Pinned, Profile, Rate};
 use crate::document::locate::Step::{self, Index, Key};
 use crate::machine::Placement;
+use crate::units::ThreadCount;
 use std::collections::HashSet;
 
 /// A value out of range: where it stands, and what is wrong with it.
@@ -29,6 +31,7 @@ pub(super) fn check(profile: &Profile) -> Checked {
     if let Some(level) = &profile.conditions.level {
         text(level).map_err(|m| violation(&[Key("conditions"), Key("level")], m))?;
     }
+    check_regions(profile)?;
     let mut names = HashSet::new();
     for (index, entry) in profile.workloads.iter().enumerate() {
         let prefix = [Key("workload"), Index(index)];
@@ -49,6 +52,65 @@ pub(super) fn check(profile: &Profile) -> Checked {
 pub(super) fn is_machine_id(id: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     !id.is_empty() && id.len() <= 200 && id.bytes().all(allowed)
+}
+
+fn check_regions(profile: &Profile) -> Checked {
+    let Some(conditions) = &profile.region_conditions else {
+        return if profile.regions.is_empty() {
+            Ok(())
+        } else {
+            let message =
+                "`[region_conditions]` is missing, which says under what these were measured";
+            Err(violation(&[Key("region")], message.to_owned()))
+        };
+    };
+    for (key, value) in [
+        ("team", Some(&conditions.team)),
+        ("library", conditions.library.as_ref()),
+    ] {
+        value
+            .map_or(Ok(()), |value| text(value))
+            .map_err(|m| violation(&[Key("region_conditions"), Key(key)], m))?;
+    }
+    if profile.regions.is_empty() {
+        let message = "no `[[region]]` follows that was measured under these".to_owned();
+        return Err(violation(&[Key("region_conditions")], message));
+    }
+    let mut before = None;
+    for (index, region) in profile.regions.iter().enumerate() {
+        check_region(region, before, conditions.budget.limit)
+            .map_err(|(key, m)| violation(&[Key("region"), Index(index), Key(key)], m))?;
+        before = Some(region.threads);
+    }
+    Ok(())
+}
+
+/// `before`: the count of the region before; `most`: that of the CPU budget.
+fn check_region(
+    region: &Region,
+    before: Option<ThreadCount>,
+    most: ThreadCount,
+) -> Result<(), (&'static str, String)> {
+    let threads = region.threads;
+    if let Some(before) = before.filter(|before| *before >= threads) {
+        let message = format!("{threads} follows {before}; expected ascending counts, each once");
+        return Err(("threads", message));
+    }
+    if threads > most {
+        let message = format!("{threads} is more than the CPU budget of these regions, {most}");
+        return Err(("threads", message));
+    }
+    if region.after_us.is_empty() {
+        let message = "expected the time after one pause at least, as in `{ 0 = 1.5 }`".to_owned();
+        return Err(("after_us", message));
+    }
+    for (pause, us) in &region.after_us {
+        if !is_region_time(*us) {
+            let message = format!("{us} {pause}: {}", expected_region_time());
+            return Err(("after_us", message));
+        }
+    }
+    Ok(())
 }
 
 fn check_entry(entry: &Entry) -> Checked {

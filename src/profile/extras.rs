@@ -8,7 +8,8 @@ use toml_edit::{InlineTable, TableLike};
 
 /// Keys of a raw document that its typed value does not have, at the same places.
 ///
-/// Entries are matched by name and points of a curve by count and placement, so that reordering loses nothing.
+/// Entries are matched by name, points of a curve by count and placement, and regions by count, so that reordering
+/// loses nothing.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Extras(Table);
 
@@ -79,7 +80,9 @@ fn identity(table: &Table) -> Option<Table> {
             .map(|key| table.get(*key).map(|v| ((*key).to_owned(), v.clone())))
             .collect()
     };
-    pick(&["name"]).or_else(|| pick(&["threads", "placement"]))
+    pick(&["name"])
+        .or_else(|| pick(&["threads", "placement"]))
+        .or_else(|| pick(&["threads"]))
 }
 
 fn overlay_table(extras: &Table, document: &mut dyn TableLike) {

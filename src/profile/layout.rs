@@ -1,4 +1,5 @@
-//! How a profile's text looks: tables for machine, conditions and workloads, one line a value, one line a curve point.
+//! How a profile's text looks: tables for machine, conditions, regions and workloads, one line a value, one line a curve
+//! point.
 //!
 //! Order matters: `curve` is the last key of an entry and the entries are the last of the file, so that a file that
 //! was cut off anywhere lacks something that is required.
@@ -13,27 +14,37 @@ pub(super) fn to_text(profile: &Profile, extras: &Extras) -> Result<String, Erro
     let mut flat = toml_edit::ser::to_document(profile)?;
     extras.overlay(flat.as_table_mut());
     let mut document = DocumentMut::new();
-    let mut workloads = ArrayOfTables::new();
+    let mut workloads = None;
     for (key, item) in std::mem::take(flat.as_table_mut()) {
         match item {
             Item::Value(Value::InlineTable(table)) => {
                 document.insert(&key, Item::Table(plain(table.into_table())));
             }
             Item::Value(Value::Array(array)) if key == "workload" => {
-                workloads.extend(array.into_iter().filter_map(|value| match value {
-                    Value::InlineTable(entry) => Some(entry_table(entry)),
-                    _ => None,
-                }));
+                workloads = Some(tables(array, entry_table));
+            }
+            Item::Value(Value::Array(array)) if key == "region" => {
+                document.insert(&key, tables(array, |region| plain(region.into_table())));
             }
             other => {
                 document.insert(&key, other);
             }
         }
     }
-    if !workloads.is_empty() {
-        document.insert("workload", Item::ArrayOfTables(workloads));
+    if let Some(workloads) = workloads {
+        document.insert("workload", workloads);
     }
     Ok(document.to_string())
+}
+
+/// The tables of an array, each under a header of its own.
+fn tables(array: Array, table: impl Fn(InlineTable) -> Table) -> Item {
+    let mut tables = ArrayOfTables::new();
+    tables.extend(array.into_iter().filter_map(|value| match value {
+        Value::InlineTable(inline) => Some(table(inline)),
+        _ => None,
+    }));
+    Item::ArrayOfTables(tables)
 }
 
 /// A table whose values have the usual spacing.

@@ -29,6 +29,8 @@ impl Profile {
                 cut_short: Vec::new(),
                 machine,
                 conditions,
+                region_conditions: None,
+                regions: Vec::new(),
                 workloads: Vec::new(),
             },
         }
@@ -98,8 +100,13 @@ impl Profile {
         self.workloads
             .sort_by_key(|entry| rank(entry).unwrap_or(order.len()));
         self.entries = self.workloads.len();
+        self.spend(spent_s);
+    }
+
+    /// Adds wall time that was spent on tuning, seconds.
+    pub(super) fn spend(&mut self, more_s: f64) {
         // Milliseconds are exact enough, and readable.
-        self.spent_s = ((self.spent_s + spent_s) * 1e3).round() / 1e3;
+        self.spent_s = ((self.spent_s + more_s) * 1e3).round() / 1e3;
     }
 
     /// Notes whether a run's time budget cut this workload short, the names in the order of [`Self::merge`].

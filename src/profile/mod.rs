@@ -12,6 +12,7 @@ mod layout;
 pub mod lookup;
 mod merge;
 mod read;
+mod region;
 mod schema;
 pub mod store;
 
@@ -21,6 +22,7 @@ pub use directories::{Directories, Found, Search, load_for};
 pub use doubt::Doubt;
 pub use error::StoreError;
 pub use read::{MAX_BYTES, load, parse};
+pub use region::{FreshRegions, Pause, Region, RegionConditions, is_region_time};
 pub use schema::{
     BudgetRecord, ClockRecord, Conditions, CurvePoint, DefaultChoice, Efficient, Entry, Latency,
     Pinned, Profile, Rate, Residency, SCHEMA, StopReason, Throughput,

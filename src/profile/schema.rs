@@ -1,5 +1,6 @@
 //! The profile's tables as Rust types; reading rejects what is out of range, with serde's line and key.
 
+use super::region::{Region, RegionConditions};
 use crate::machine::{Budget, Fingerprint, Placement};
 use crate::units::{CpuSet, ThreadCount};
 pub use crate::workload::Residency;
@@ -30,6 +31,12 @@ pub struct Profile {
     pub machine: Fingerprint,
     /// Recorded, not matched: a change warns and asks for a check.
     pub conditions: Conditions,
+    /// Under what the regions were measured; absent where none were, as in profiles of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region_conditions: Option<RegionConditions>,
+    /// What an empty parallel region costs, by ascending count of threads; empty where that was not measured.
+    #[serde(default, rename = "region", skip_serializing_if = "Vec::is_empty")]
+    pub regions: Vec<Region>,
     /// One verdict a workload, in the catalogue's order.
     #[serde(default, rename = "workload")]
     pub workloads: Vec<Entry>,
