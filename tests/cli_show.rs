@@ -2,7 +2,7 @@
 
 mod made_up;
 
-use made_up::{TEXT, edited};
+use made_up::{TEXT, edited, with_regions};
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -99,6 +99,65 @@ fn json_and_csv_are_for_other_programs() {
             .count(),
         5
     );
+}
+
+#[test]
+fn regions_are_a_table_of_counts_and_pauses() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("regions.toml");
+    fs::write(&path, with_regions()).unwrap();
+    let show = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_threadtune"));
+        command.env_clear().arg("show").arg("--profile").arg(&path);
+        command
+    };
+    let expected = "\
+Median time of an empty parallel region, µs
+
+threads    hot  after 1 ms  after 10 ms
+      1  0.002       0.061        0.340
+      2  0.900        4.00         55.0
+      8   2.50        7.25          210
+
+Measured with the team of libgomp 4.5 (libgomp.so.1.0.0 5f3a9c01) on CPUs 0-7,
+at most 8 at once (affinity); kernel 6.1.0, governor performance.
+A program that pauses so long between its parallel regions pays this for each of
+them: it must be weighed against what the threads save.
+";
+    assert_eq!(succeeds(show().arg("--regions")), expected);
+    let json = |arguments: &[&str]| -> serde_json::Value {
+        serde_json::from_str(&succeeds(show().args(arguments))).unwrap()
+    };
+    let regions = json(&["--regions", "--json"]);
+    assert_eq!(
+        regions["region"][1],
+        serde_json::json!({ "threads": 2, "after_us": { "0": 0.9, "1000": 4.0, "10000": 55.0 } })
+    );
+    assert_eq!(regions["region_conditions"]["team"], "libgomp 4.5");
+    assert_eq!(regions.as_object().unwrap().len(), 2);
+    let whole = json(&["--json"]);
+    for key in ["region", "region_conditions"] {
+        assert_eq!(whole[key], regions[key]);
+    }
+    for other in ["--csv", "matmul-256"] {
+        let output = show().args(["--regions", other]).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{other}");
+    }
+}
+
+#[test]
+fn without_regions_it_is_told_how_to_measure_them() {
+    for arguments in [&["--regions"][..], &["--regions", "--json"]] {
+        let output = show().args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(text(&output.stdout), "");
+        assert_eq!(
+            text(&output.stderr),
+            "threadtune: error: no regions were measured; run `threadtune tune`\n"
+        );
+    }
+    let whole: serde_json::Value = serde_json::from_str(&succeeds(show().arg("--json"))).unwrap();
+    assert!(whole.get("region").is_none() && whole.get("region_conditions").is_none());
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! Tunes one workload after another on a worker; a worker that breaks is replaced.
 
 use super::recorder::Recorder;
+use super::regions::{Unmeasured, walk};
 use super::worker::{WorkerError, WorkerProcess, WorkerSettings};
 use super::worker_bench::WorkerBench;
+use super::worker_regions::WorkerRegions;
 use crate::machine::{CpuOrder, Layout, Node, Placement};
-use crate::profile::Entry;
+use crate::profile::{Entry, FreshRegions, RegionConditions};
 use crate::tune::{
     Arm, BenchError, DriftCheck, DriftStep, Finding, Options, Placements, Progress, Step, Subject,
     Tuning, Warmed, contenders, failed_entry,
@@ -208,6 +210,39 @@ impl Measurer {
         }
     }
 
+    /// Measures within this time what an empty parallel region costs under these conditions, hot and after pauses; nothing
+    /// where that cannot be measured, which no workload suffers from.
+    pub fn regions(
+        &mut self,
+        conditions: RegionConditions,
+        limit: Nanos,
+    ) -> Result<Option<FreshRegions>, Stopped> {
+        let begin = Instant::now();
+        let cpus = |arm| self.site.cpus_of(arm);
+        let walked = ready(&mut self.process, &self.settings)
+            .map_err(|error| Unmeasured::Failed(error.to_string()))
+            .and_then(|process| {
+                let mut timer = WorkerRegions::new(process, &cpus);
+                walk(&mut timer, &self.site.layout, limit)
+            });
+        match walked {
+            Ok(regions) => Ok((!regions.is_empty()).then(|| FreshRegions {
+                conditions,
+                regions,
+                spent_s: begin.elapsed().as_secs_f64(),
+            })),
+            Err(Unmeasured::Interrupted) => Err(Stopped(None)),
+            Err(Unmeasured::Refused(why)) => {
+                log::debug!("this worker times no empty regions: {why}");
+                Ok(None)
+            }
+            Err(Unmeasured::Failed(why)) => {
+                log::warn!("what an empty parallel region costs could not be measured: {why}");
+                Ok(None)
+            }
+        }
+    }
+
     /// For how long nothing has been timed: the machine may have idled as long.
     fn rested(&self) -> Nanos {
         self.busy_until.map_or(
@@ -218,10 +253,7 @@ impl Measurer {
 
     /// Has a worker prepare a workload, a new one if the last one broke.
     fn open(&mut self, workload: &Workload) -> Result<Opened, WorkerError> {
-        if !self.process.is_usable() {
-            self.process = WorkerProcess::start(&self.settings)?;
-        }
-        let opened = self.process.open(&Open {
+        let opened = ready(&mut self.process, &self.settings)?.open(&Open {
             shape: workload.shape,
             residency: workload.residency,
             pool_bytes: self.site.pool_bytes,
@@ -308,6 +340,17 @@ impl Measurer {
             }
         }
     }
+}
+
+/// The worker, a new one if the last one broke.
+fn ready<'p>(
+    process: &'p mut WorkerProcess,
+    settings: &WorkerSettings,
+) -> Result<&'p mut WorkerProcess, WorkerError> {
+    if !process.is_usable() {
+        *process = WorkerProcess::start(settings)?;
+    }
+    Ok(process)
 }
 
 enum Failure {

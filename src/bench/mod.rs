@@ -6,11 +6,13 @@ mod measurer;
 mod recorded;
 mod recorder;
 mod recording;
+mod regions;
 mod replay;
 pub mod simulated;
 mod surroundings;
 mod worker;
 mod worker_bench;
+mod worker_regions;
 
 pub use measurer::{Checked, Measurer, Site, Stopped, Tuned, Unfinished};
 pub use recorded::LEAST_BLOCKS;
@@ -18,7 +20,11 @@ pub use recorder::{Recorded, Recorder};
 pub use recording::{
     RecordedMachine, RecordedWorkload, Recording, RecordingError, Repetition, Times,
 };
+pub use regions::{
+    QUICK_REGIONS_LIMIT, REGIONS_LIMIT, RegionRequest, RegionTimer, Unmeasured, walk,
+};
 pub use replay::{ReplayOptions, Replayed, Score, replay};
 pub use surroundings::{Surroundings, SurroundingsError, clock_record};
 pub use worker::{MayGoOn, WorkerError, WorkerProcess, WorkerSettings};
 pub use worker_bench::WorkerBench;
+pub use worker_regions::WorkerRegions;

@@ -5,7 +5,8 @@ use super::line_reader::{LineReader, ReadError};
 use crate::machine::affinity;
 use crate::tune::BenchError;
 use crate::worker::protocol::{
-    Greeting, Open, Opened, Order, Outcome, Reply, Request, SampleOrder, Sampled, VERSION,
+    Greeting, Open, Opened, Order, Outcome, RegionOrder, RegionTimes, Reply, Request, SampleOrder,
+    Sampled, VERSION,
 };
 use crate::worker::team::TeamChoice;
 use crate::workload::Level;
@@ -246,6 +247,22 @@ impl WorkerProcess {
             Outcome::Sampled(sampled) => Ok(sampled),
             other => Err(self.broken(WorkerError::Nonsense(format!(
                 "{other:?} to a request for a sample"
+            )))),
+        }
+    }
+
+    /// Has it time empty regions.
+    pub(super) fn regions(
+        &mut self,
+        order: RegionOrder,
+        patience: Duration,
+    ) -> Result<RegionTimes, WorkerError> {
+        self.tell(Order::Regions(order))?;
+        let line = self.read(patience)?;
+        match self.outcome(&line)? {
+            Outcome::Regions(times) => Ok(times),
+            other => Err(self.broken(WorkerError::Nonsense(format!(
+                "{other:?} to a request for regions"
             )))),
         }
     }

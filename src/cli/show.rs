@@ -1,10 +1,13 @@
-//! `threadtune show`: a profile as a table, one workload as a curve, either as JSON or CSV.
+//! `threadtune show`: a profile as a table, one workload as a curve, what regions cost; as JSON or CSV, too.
 
 use super::configuration;
 use super::output::print;
 use super::this_machine::ThisMachine;
 use crate::profile::{Directories, Entry, Profile, load};
-use crate::report::{curve, cut_short_line, entry_json, profile_csv, profile_json, profile_table};
+use crate::report::{
+    curve, cut_short_line, entry_json, profile_csv, profile_json, profile_table, region_json,
+    region_table,
+};
 use anyhow::{Context, bail};
 use clap::Args;
 use log::warn;
@@ -20,7 +23,7 @@ const WIDTH: usize = 80;
 /// Options of `show`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit codes: 0 done; 1 there is no such profile or workload (stderr says which); 2 wrong usage"
+    after_help = "Exit codes: 0 done; 1 there is no such profile or workload, or no regions were measured (stderr says which); 2 wrong usage"
 )]
 pub struct ShowArgs {
     /// The workload whose curve to show; without one, the table of all.
@@ -28,6 +31,9 @@ pub struct ShowArgs {
     /// The profile to show, of any machine.
     #[arg(long, value_name = "FILE")]
     profile: Option<PathBuf>,
+    /// What an empty parallel region costs with each count of threads: back to back (hot) and after pauses.
+    #[arg(long, conflicts_with_all = ["workload", "csv"])]
+    regions: bool,
     /// Print JSON.
     #[arg(long, conflicts_with = "csv")]
     json: bool,
@@ -41,6 +47,7 @@ impl ShowArgs {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let profile = self.find_profile()?;
         let text = match &self.workload {
+            None if self.regions => self.regions_of(&profile)?,
             None => {
                 let entries: Vec<&Entry> = profile.workloads.iter().collect();
                 match (self.json, self.csv) {
@@ -62,6 +69,15 @@ impl ShowArgs {
         };
         print(text.as_bytes())?;
         Ok(ExitCode::SUCCESS)
+    }
+
+    fn regions_of(&self, profile: &Profile) -> anyhow::Result<String> {
+        let shown = if self.json {
+            region_json(profile).transpose()?
+        } else {
+            region_table(profile)
+        };
+        shown.context("no regions were measured; run `threadtune tune`")
     }
 
     fn find_profile(&self) -> anyhow::Result<Profile> {

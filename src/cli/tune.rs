@@ -9,7 +9,9 @@ mod signals;
 
 use super::configuration;
 use super::logging::PROGRESS;
-use crate::bench::{MayGoOn, Measurer, Surroundings, WorkerSettings};
+use crate::bench::{
+    MayGoOn, Measurer, QUICK_REGIONS_LIMIT, REGIONS_LIMIT, Surroundings, WorkerSettings,
+};
 use crate::machine::LoadWatch;
 use crate::profile::{Directories, Profile, check_writable, load_to_continue};
 use crate::tune::{Allowance, Options};
@@ -35,7 +37,7 @@ const BUSY_CORES: f64 = 0.1;
 #[derive(Debug, Args)]
 #[command(
     after_help = "Workloads are measured by priority: the catalogue's quick ones first, then the others, each in its \
-                  order.\n\nExit codes: 0 done (what --budget cut short is named), 1 a workload could not be measured, 2 wrong usage, 130 stopped by Ctrl-C"
+                  order. What empty parallel regions cost (`threadtune show --regions`) is measured after them.\n\nExit codes: 0 done (what --budget cut short is named), 1 a workload could not be measured, 2 wrong usage, 130 stopped by Ctrl-C"
 )]
 pub struct TuneArgs {
     /// Only these workloads of the catalogue; their entries are replaced, the others kept.
@@ -43,7 +45,8 @@ pub struct TuneArgs {
     /// Only the quick part of the catalogue.
     #[arg(long, conflicts_with = "workloads")]
     quick: bool,
-    /// Only what the profile lacks: no entry, another shape, no count stated, or cut short by --budget.
+    /// Only what the profile lacks: no entry, another shape, no count stated, or cut short by --budget; and what regions
+    /// cost.
     #[arg(long)]
     missing: bool,
     /// Another catalogue than the one built in.
@@ -106,7 +109,8 @@ impl TuneArgs {
         let old = load_to_continue(&path, &around.fingerprint.id)?;
         if self.missing {
             selected.retain(|workload| old.as_ref().is_none_or(|old| old.lacks(workload)));
-            if selected.is_empty() {
+            let has_regions = old.as_ref().is_some_and(|old| !old.regions.is_empty());
+            if selected.is_empty() && has_regions {
                 super::output::print(format!("{} lacks nothing\n", path.display()).as_bytes())?;
                 return Ok(ExitCode::SUCCESS);
             }
@@ -149,8 +153,11 @@ impl TuneArgs {
             allowance,
             self.to_go_on(),
         );
-        log::info!(target: PROGRESS, "{forecast}");
-        let finished = run.measure(&mut measurer, &selected, &self.options(), &stop)?;
+        if !selected.is_empty() {
+            log::info!(target: PROGRESS, "{forecast}");
+        }
+        let finished = run.measure(&mut measurer, &selected, &self.options(), &stop)?
+            && run.measure_regions(&mut measurer, self.regions_again(), self.regions_limit())?;
         let code = run.report(finished, selected.len(), &stop)?;
         measurer.recorder().map_or(Ok(()), record::end)?;
         Ok(code)
@@ -160,6 +167,19 @@ impl TuneArgs {
         Options {
             seed: self.seed,
             ..Options::default()
+        }
+    }
+
+    /// Are regions measured that the profile knows already? They are the machine's, not a workload's.
+    fn regions_again(&self) -> bool {
+        self.workloads.is_empty() && !self.missing
+    }
+
+    fn regions_limit(&self) -> Nanos {
+        if self.quick {
+            QUICK_REGIONS_LIMIT
+        } else {
+            REGIONS_LIMIT
         }
     }
 

@@ -8,7 +8,10 @@ use super::schedule::Task;
 use super::state::{Begun, StateDirectory, previous};
 use super::status::Workloads;
 use crate::bench::{Surroundings, Tuned, clock_record};
-use crate::profile::{Conditions, Entry, Profile, StopReason, load_to_continue, save, save_now};
+use crate::profile::{
+    Conditions, Entry, FreshRegions, Profile, RegionConditions, StopReason, load_to_continue, save,
+    save_now,
+};
 use crate::report::time;
 use crate::tune::{Drift, Finding, contenders};
 use crate::worker::protocol::Greeting;
@@ -18,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Whose kernels run.
-const BACKEND: &str = "native";
+pub const BACKEND: &str = "native";
 
 /// The profile of one machine and backend while there is work on it.
 #[derive(Debug)]
@@ -137,6 +140,26 @@ impl Kept {
         self.profile.keep(entry, false, &order, spent.as_secs_f64());
         self.is_saved = false;
         self.save(state)
+    }
+
+    /// Under what the regions of the profile were measured, if it holds any.
+    pub fn region_conditions(&self) -> Option<&RegionConditions> {
+        self.profile.region_conditions.as_ref()
+    }
+
+    /// Puts in what empty regions cost and saves. Where something else could not be saved they wait with it.
+    pub fn put_regions(
+        &mut self,
+        state: &StateDirectory,
+        regions: FreshRegions,
+    ) -> anyhow::Result<()> {
+        self.refresh(state);
+        self.profile.keep_regions(regions);
+        if std::mem::replace(&mut self.is_saved, false) {
+            self.save(state)
+        } else {
+            Ok(())
+        }
     }
 
     /// The profile as it is now, if it is the one before all changes, will be kept beside the one that follows.

@@ -5,13 +5,14 @@
 //! sample.
 
 use super::events::Waker;
+use super::kept::BACKEND;
 use super::schedule::Load;
 use crate::bench::{
-    Checked, MayGoOn, Measurer, Stopped, Surroundings, Tuned, Unfinished, WorkerError,
-    WorkerSettings,
+    Checked, MayGoOn, Measurer, REGIONS_LIMIT, Stopped, Surroundings, Tuned, Unfinished,
+    WorkerError, WorkerSettings,
 };
 use crate::machine::OthersWatch;
-use crate::profile::Entry;
+use crate::profile::{Entry, FreshRegions, RegionConditions, StopReason};
 use crate::tune::{Options, Progress};
 use crate::units::Nanos;
 use crate::worker::protocol::Greeting;
@@ -48,6 +49,9 @@ pub struct Assignment {
     pub deadline: Duration,
     /// To which end.
     pub kind: Kind,
+    /// Under what the profile's regions were measured, if it holds any. They are measured after the task where that is
+    /// not as it is now.
+    pub known_regions: Option<RegionConditions>,
 }
 
 /// What a measurement is for.
@@ -68,6 +72,8 @@ pub enum Report {
     Ended {
         /// What came of the task.
         outcome: Outcome,
+        /// What empty parallel regions cost, where that was measured, too.
+        regions: Option<Box<FreshRegions>>,
         /// CPU time that it took since the last look.
         cpu: Nanos,
     },
@@ -85,6 +91,17 @@ pub enum Outcome {
     Impossible(String),
     /// The thread panicked.
     Panicked,
+}
+
+impl Outcome {
+    /// Did the worker do what was asked?
+    fn is_measured(&self) -> bool {
+        match self {
+            Self::Tuned(tuned, _) => !matches!(tuned.entry.stop, StopReason::Failed(_)),
+            Self::Checked(checked) => !matches!(checked, Checked::Failed(_)),
+            Self::PutAside(_) | Self::Impossible(_) | Self::Panicked => false,
+        }
+    }
 }
 
 /// A measuring thread at work.
@@ -199,15 +216,19 @@ fn measure(assignment: Assignment, line: Line) {
         watch: watch_others(),
         next: Instant::now() + LOOK_EVERY,
     }));
-    let outcome = catch_unwind(AssertUnwindSafe(|| outcome(assignment, &lookout)));
-    let outcome = outcome.unwrap_or(Outcome::Panicked);
+    let measured = catch_unwind(AssertUnwindSafe(|| measured(assignment, &lookout)));
+    let (outcome, regions) = measured.unwrap_or((Outcome::Panicked, None));
     let mut lookout = lock(&lookout);
     // The worker has ended, and what it used is known.
     let cpu = lookout
         .watch
         .as_mut()
         .map_or(Nanos::ZERO, |watch| watch.look().own);
-    lookout.line.say(Report::Ended { outcome, cpu });
+    lookout.line.say(Report::Ended {
+        outcome,
+        regions: regions.map(Box::new),
+        cpu,
+    });
 }
 
 /// What others do from now on; nothing where the kernel does not tell.
@@ -221,13 +242,18 @@ fn lock(lookout: &Mutex<Lookout>) -> std::sync::MutexGuard<'_, Lookout> {
     lookout.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn outcome(assignment: Assignment, lookout: &Arc<Mutex<Lookout>>) -> Outcome {
+/// What came of the task, and then what empty regions cost.
+fn measured(
+    assignment: Assignment,
+    lookout: &Arc<Mutex<Lookout>>,
+) -> (Outcome, Option<FreshRegions>) {
     let Assignment {
         around,
         workload,
         options,
         deadline,
         kind,
+        known_regions,
     } = assignment;
     let site = around.site();
     let settings = WorkerSettings {
@@ -246,7 +272,7 @@ fn outcome(assignment: Assignment, lookout: &Arc<Mutex<Lookout>>) -> Outcome {
     };
     let mut measurer = match Measurer::start(settings, site) {
         Ok(measurer) => measurer,
-        Err(error) => return Outcome::Impossible(reason(&error)),
+        Err(error) => return (Outcome::Impossible(reason(&error)), None),
     };
     if let Some(note) = &measurer.greeting().note {
         log::warn!("measuring with rayon's threads: {note}");
@@ -260,7 +286,7 @@ fn outcome(assignment: Assignment, lookout: &Arc<Mutex<Lookout>>) -> Outcome {
                 .report(Report::Progress(progress.clone()));
         }
     };
-    match kind {
+    let outcome = match kind {
         Kind::Tune(unfinished) => {
             match measurer.tune(
                 &workload,
@@ -280,7 +306,25 @@ fn outcome(assignment: Assignment, lookout: &Arc<Mutex<Lookout>>) -> Outcome {
             Ok(checked) => Outcome::Checked(checked),
             Err(Stopped(_)) => Outcome::PutAside(None),
         },
+    };
+    let regions = outcome
+        .is_measured()
+        .then(|| missing_regions(&mut measurer, &around, known_regions.as_ref()));
+    (outcome, regions.flatten())
+}
+
+/// What empty regions cost now, unless that is known already or measuring is to stop.
+fn missing_regions(
+    measurer: &mut Measurer,
+    around: &Surroundings,
+    known: Option<&RegionConditions>,
+) -> Option<FreshRegions> {
+    let conditions = around.conditions(BACKEND, measurer.greeting());
+    let conditions = RegionConditions::from(&conditions);
+    if known == Some(&conditions) {
+        return None;
     }
+    measurer.regions(conditions, REGIONS_LIMIT).ok().flatten()
 }
 
 fn reason(error: &WorkerError) -> String {

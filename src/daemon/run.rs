@@ -216,10 +216,17 @@ impl Daemon {
                     self.note_spent(more, now);
                 }
                 Report::Progress(progress) => self.progress = Some(progress),
-                Report::Ended { outcome, cpu } => {
+                Report::Ended {
+                    outcome,
+                    regions,
+                    cpu,
+                } => {
                     let is_last_check = !self.schedule.tasks().skip(1).any(Task::is_check);
                     let is_stale = self.schedule.is_survey_due();
                     let event = self.work.ended(outcome, cpu, is_last_check, is_stale);
+                    if let Some(regions) = regions {
+                        self.work.put_regions(*regions);
+                    }
                     if let Some(event) = event {
                         self.schedule.handle(event, now);
                     }

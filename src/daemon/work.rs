@@ -249,6 +249,7 @@ impl Work {
             options,
             deadline: self.deadline,
             kind,
+            known_regions: kept.region_conditions().cloned(),
         };
         match Measuring::start(assignment, self.waker.clone()) {
             Ok(thread) => {

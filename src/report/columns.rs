@@ -1,20 +1,22 @@
 //! Columns of a table for people, and lines that fit a terminal.
 
 /// Columns two spaces apart; those in `left` to the left, the others to the right.
-pub(super) fn aligned<const N: usize>(rows: &[[String; N]], left: &[usize]) -> String {
-    let mut widths = [0; N];
+pub(super) fn aligned(rows: &[impl AsRef<[String]>], left: &[usize]) -> String {
+    let mut widths = Vec::new();
     for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
+        widths.resize(widths.len().max(row.as_ref().len()), 0);
+        for (width, cell) in widths.iter_mut().zip(row.as_ref()) {
+            *width = cell.chars().count().max(*width);
         }
     }
     let mut text = String::new();
     for row in rows {
         let cells: Vec<String> = row
+            .as_ref()
             .iter()
-            .zip(widths)
+            .zip(&widths)
             .enumerate()
-            .map(|(column, (cell, width))| {
+            .map(|(column, (cell, &width))| {
                 if left.contains(&column) {
                     format!("{cell:<width$}")
                 } else {

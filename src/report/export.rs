@@ -1,7 +1,7 @@
 //! A profile for other programs: JSON with the profile's own keys, CSV with one line a point of a curve.
 
 use crate::machine::{Fingerprint, Placement};
-use crate::profile::{Conditions, Entry, Profile};
+use crate::profile::{Conditions, Entry, Profile, Region, RegionConditions};
 use serde::Serialize;
 
 /// The profile as JSON sees it; TOML's date becomes a text.
@@ -16,6 +16,10 @@ struct Json<'p> {
     cut_short: &'p [String],
     machine: &'p Fingerprint,
     conditions: &'p Conditions,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    region_conditions: Option<&'p RegionConditions>,
+    #[serde(skip_serializing_if = "<[Region]>::is_empty")]
+    region: &'p [Region],
     workload: &'p [Entry],
 }
 
@@ -30,6 +34,8 @@ pub fn profile_json(profile: &Profile) -> Result<String, serde_json::Error> {
         cut_short: &profile.cut_short,
         machine: &profile.machine,
         conditions: &profile.conditions,
+        region_conditions: profile.region_conditions.as_ref(),
+        region: &profile.regions,
         workload: &profile.workloads,
     };
     serde_json::to_string_pretty(&json).map(|text| text + "\n")

@@ -11,7 +11,7 @@ fn unit_of(us: f64) -> (&'static str, f64) {
 }
 
 /// Three significant digits without an exponent.
-fn digits(value: f64) -> String {
+pub(super) fn digits(value: f64) -> String {
     match value {
         v if v >= 99.95 => format!("{v:.0}"),
         v if v >= 9.995 => format!("{v:.1}"),

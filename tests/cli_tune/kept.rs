@@ -3,6 +3,8 @@
 use super::tuned_home::*;
 use std::fs;
 use std::process::Command;
+use threadtune::profile::{Pause, RegionConditions, save};
+use threadtune::units::ThreadCount;
 use threadtune::worker::kernel::isa::Isa;
 use threadtune::workload::KERNEL_REVISION;
 
@@ -138,4 +140,78 @@ fn a_broken_profile_makes_way_and_a_newer_one_stays() {
     assert_eq!(output.status.code(), Some(1));
     assert!(output.stdout.is_empty());
     assert_eq!(fs::read_to_string(&path).unwrap(), newer);
+}
+
+/// Puts a time into the profile that no measurement gives.
+fn mark_regions(home: &Home) {
+    let mut profile = home.profile();
+    profile.regions[0].after_us.insert(Pause::NONE, 59e6);
+    save(&home.profile_path(), &profile).unwrap();
+}
+
+fn are_marked(home: &Home) -> bool {
+    home.profile().regions[0].after_us[&Pause::NONE] == 59e6
+}
+
+fn succeeds(tune: &mut Command) -> String {
+    let output = tune.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    text(&output.stderr)
+}
+
+#[test]
+fn regions_are_measured_once_a_machine_and_again_by_a_tuning_of_everything() {
+    let home = Home::new();
+    let said = succeeds(home.tune(TINY).arg("a"));
+    assert!(said.contains("`threadtune show --regions`"), "{said}");
+    let profile = home.profile();
+    let today = RegionConditions::from(&profile.conditions);
+    assert_eq!(profile.region_conditions, Some(today));
+    let limit = profile.conditions.budget.limit;
+    assert_eq!(profile.regions.last().unwrap().threads, limit);
+    for region in &profile.regions {
+        let pauses: Vec<u32> = region.after_us.keys().map(|pause| pause.as_us()).collect();
+        assert_eq!(pauses, [0, 1000, 10_000]);
+    }
+    // A workload more, and a machine that is known.
+    mark_regions(&home);
+    let said = succeeds(home.tune(TINY).arg("b"));
+    assert!(!said.contains("--regions"), "{said}");
+    succeeds(home.tune(TINY).args(["--missing", "a"]));
+    assert!(are_marked(&home));
+    succeeds(&mut home.tune(TINY));
+    assert!(!are_marked(&home));
+    assert_eq!(names(&home.profile()), ["a", "b"]);
+    // Another team is another measurement, and nothing of the old one stays.
+    mark_regions(&home);
+    succeeds(home.tune(TINY).args(["a", "--team", "rayon"]));
+    let profile = home.profile();
+    assert!(!are_marked(&home));
+    assert_eq!(profile.region_conditions.unwrap().team, "rayon");
+}
+
+#[test]
+fn regions_are_missing_where_there_are_none() {
+    let home = Home::new();
+    succeeds(&mut home.tune(TINY));
+    let mut profile = home.profile();
+    (profile.region_conditions, profile.regions) = (None, Vec::new());
+    save(&home.profile_path(), &profile).unwrap();
+    let said = succeeds(home.tune(TINY).arg("--missing"));
+    assert!(said.contains("`threadtune show --regions`"), "{said}");
+    assert!(!home.profile().regions.is_empty());
+}
+
+#[test]
+fn no_more_threads_than_the_budget_allows_run_a_region() {
+    let home = Home::new();
+    let mut tune = home.tune(TINY);
+    tune.arg("a");
+    let output = on_one_cpu(tune);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let profile = home.profile();
+    let counts: Vec<ThreadCount> = profile.regions.iter().map(|r| r.threads).collect();
+    assert_eq!(counts, [ThreadCount::ONE]);
+    let budget = profile.region_conditions.unwrap().budget;
+    assert_eq!(budget.limit, ThreadCount::ONE);
 }

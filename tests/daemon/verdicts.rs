@@ -4,7 +4,7 @@ use super::daemon_home::*;
 use rustix::process::Signal;
 use std::fs;
 use threadtune::daemon::status::State;
-use threadtune::profile::{load, save};
+use threadtune::profile::{RegionConditions, load, save};
 use threadtune::units::ThreadCount;
 use threadtune::workload::KERNEL_REVISION;
 
@@ -159,4 +159,30 @@ fn a_count_that_lost_is_tuned_again_and_both_numbers_are_told() {
             .get(),
         2
     );
+}
+
+#[test]
+fn what_regions_cost_is_measured_beside_a_task_where_the_profile_does_not_know_it() {
+    let mut home = tuned();
+    let path = home.profile_path();
+    let told = "what an empty parallel region costs was measured";
+    assert_eq!(home.log().matches(told).count(), 1, "{}", home.log());
+    let profile = load(&path).unwrap();
+    let today = RegionConditions::from(&profile.conditions);
+    assert!(profile.has_regions(&today));
+    let mut other = profile.clone();
+    let conditions = other.region_conditions.as_mut().unwrap();
+    conditions.governor = "made up".to_owned();
+    // Known under other conditions only; then under those of today.
+    for (before, plans) in [(other, 2), (profile, 3)] {
+        let mut due = before;
+        due.set_cut_short("a", true, &[]);
+        save(&path, &due).unwrap();
+        home.start();
+        home.says("to be measured: a", plans);
+        home.is_idle();
+        home.stop();
+        assert_eq!(home.log().matches(told).count(), 2, "{}", home.log());
+        assert!(load(&path).unwrap().has_regions(&today));
+    }
 }

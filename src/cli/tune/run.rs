@@ -1,10 +1,11 @@
-//! One run: measures one workload after another, saves after each, and says how it ended.
+//! One run: measures one workload after another and then what regions cost, saves after each, and says how it ended.
 
 use super::progress::Display;
 use super::signals::StopRequest;
 use crate::bench::{Measurer, Stopped, Tuned};
-use crate::profile::{Entry, Profile, StopReason, save_now};
-use crate::report::profile_table;
+use crate::cli::logging::PROGRESS;
+use crate::profile::{Entry, Profile, RegionConditions, StopReason, save_now};
+use crate::report::{counted, profile_table};
 use crate::tune::{Allowance, Options};
 use crate::units::Nanos;
 use crate::workload::Workload;
@@ -20,12 +21,13 @@ pub struct Run<'a> {
     order: Vec<&'a str>,
     allowance: Allowance,
     to_go_on: String,
+    begun: Instant,
     fresh: Vec<Entry>,
     cut_short: Vec<String>,
 }
 
 impl<'a> Run<'a> {
-    /// A run that has not begun: the profile as it was before, where it lies, the names of the catalogue in its order,
+    /// A run that begins now: the profile as it was before, where it lies, the names of the catalogue in its order,
     /// how much time there is, and the command that measures what this run leaves out.
     pub fn new(
         profile: Profile,
@@ -40,6 +42,7 @@ impl<'a> Run<'a> {
             order,
             allowance,
             to_go_on,
+            begun: Instant::now(),
             fresh: Vec::new(),
             cut_short: Vec::new(),
         }
@@ -54,17 +57,15 @@ impl<'a> Run<'a> {
         stop: &StopRequest,
     ) -> anyhow::Result<bool> {
         let display = Display::new(selected.len());
-        let clock = Instant::now();
         let until = self
             .allowance
             .run
-            .and_then(|run| clock.checked_add(Duration::from_nanos(run.0)));
+            .and_then(|run| self.begun.checked_add(Duration::from_nanos(run.0)));
         for (i, workload) in selected.iter().enumerate() {
             if stop.is_set() {
                 return Ok(false);
             }
-            let spent = Nanos(clock.elapsed().as_nanos() as u64);
-            let Some(time_budget) = self.allowance.of_next(spent) else {
+            let Some(time_budget) = self.allowance.of_next(self.spent()) else {
                 self.never_begun(&selected[i..])?;
                 break;
             };
@@ -87,6 +88,45 @@ impl<'a> Run<'a> {
         }
         display.end();
         Ok(true)
+    }
+
+    /// Measures within `limit`, and what is left of the run's time, what an empty parallel region costs, if it is wanted
+    /// `again` or not known under these conditions; false if the user stopped it.
+    pub fn measure_regions(
+        &mut self,
+        measurer: &mut Measurer,
+        again: bool,
+        limit: Nanos,
+    ) -> anyhow::Result<bool> {
+        let conditions = RegionConditions::from(&self.profile.conditions);
+        if !again && self.profile.has_regions(&conditions) {
+            return Ok(true);
+        }
+        let left = self
+            .allowance
+            .run
+            .map(|run| run.saturating_sub(self.spent()));
+        let limit = left.map_or(limit, |left| limit.min(left));
+        match measurer.regions(conditions, limit) {
+            Ok(Some(fresh)) => {
+                log::info!(
+                    target: PROGRESS,
+                    "what an empty parallel region costs was measured on {} ({:.1} s); `threadtune show --regions` shows it",
+                    counted(fresh.regions.len(), "count"),
+                    fresh.spent_s
+                );
+                self.profile.keep_regions(fresh);
+                self.save()?;
+                Ok(true)
+            }
+            Ok(None) => Ok(true),
+            Err(Stopped(_)) => Ok(false),
+        }
+    }
+
+    /// Time since the run began.
+    fn spent(&self) -> Nanos {
+        Nanos(self.begun.elapsed().as_nanos() as u64)
     }
 
     /// Saves what was found out about a workload, unless the profile knows more.

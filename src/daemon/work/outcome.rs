@@ -4,8 +4,8 @@ use super::{Work, stuck};
 use crate::bench::{Checked, Tuned};
 use crate::daemon::measuring::Outcome;
 use crate::daemon::schedule::{Event, Task};
-use crate::profile::{Entry, StopReason};
-use crate::report::time;
+use crate::profile::{Entry, FreshRegions, StopReason};
+use crate::report::{counted, time};
 use crate::units::Nanos;
 use crate::worker::protocol::Greeting;
 use std::time::{Duration, SystemTime};
@@ -61,6 +61,21 @@ impl Work {
             }
         };
         Some(event)
+    }
+
+    /// What empty regions cost was measured, too. The verdicts matter more: what cannot be written now is with the next.
+    pub fn put_regions(&mut self, regions: FreshRegions) {
+        let counts = regions.regions.len();
+        let Some(kept) = &mut self.kept else {
+            return;
+        };
+        match kept.put_regions(&self.state, regions) {
+            Ok(()) => log::info!(
+                "what an empty parallel region costs was measured on {}",
+                counted(counts, "count")
+            ),
+            Err(error) => log::warn!("{error:#}; what regions cost is not kept yet"),
+        }
     }
 
     fn tuned(&mut self, tuned: Tuned, greeting: &Greeting, spent: Duration, cpu: Nanos) -> Event {
