@@ -21,13 +21,14 @@ pub struct Run<'a> {
     order: Vec<&'a str>,
     allowance: Allowance,
     to_go_on: String,
+    /// When the first workload began.
     begun: Instant,
     fresh: Vec<Entry>,
     cut_short: Vec<String>,
 }
 
 impl<'a> Run<'a> {
-    /// A run that begins now: the profile as it was before, where it lies, the names of the catalogue in its order,
+    /// A run that has not begun: the profile as it was before, where it lies, the names of the catalogue in its order,
     /// how much time there is, and the command that measures what this run leaves out.
     pub fn new(
         profile: Profile,
@@ -57,6 +58,7 @@ impl<'a> Run<'a> {
         stop: &StopRequest,
     ) -> anyhow::Result<bool> {
         let display = Display::new(selected.len());
+        self.begun = Instant::now();
         let until = self
             .allowance
             .run
