@@ -3,7 +3,7 @@
 use super::tuned_home::*;
 use std::fs;
 use std::process::Command;
-use threadtune::profile::{Pause, RegionConditions, save};
+use threadtune::profile::{Latency, Pause, RegionConditions, save};
 use threadtune::units::ThreadCount;
 use threadtune::worker::kernel::isa::Isa;
 use threadtune::workload::KERNEL_REVISION;
@@ -196,10 +196,20 @@ fn regions_are_missing_where_there_are_none() {
     succeeds(&mut home.tune(TINY));
     let mut profile = home.profile();
     (profile.region_conditions, profile.regions) = (None, Vec::new());
+    // A busy machine may have left a workload without a count, which is missing, too.
+    for entry in &mut profile.workloads {
+        entry.latency.get_or_insert(Latency {
+            threads: ThreadCount::ONE,
+            median_us: 1.0,
+            ci95_us: [0.9, 1.1],
+        });
+    }
     save(&home.profile_path(), &profile).unwrap();
     let said = succeeds(home.tune(TINY).arg("--missing"));
     assert!(said.contains("`threadtune show --regions`"), "{said}");
-    assert!(!home.profile().regions.is_empty());
+    let after = home.profile();
+    assert!(!after.regions.is_empty());
+    assert_eq!(after.workloads, profile.workloads);
 }
 
 #[test]
