@@ -315,7 +315,10 @@ impl Measurer {
         });
         let mut tuning = begun.map_or_else(
             || Tuning::new(self.site.layout.clone(), options.clone()),
-            |begun| begun.tuning,
+            |mut begun| {
+                begun.tuning.has_rested();
+                begun.tuning
+            },
         );
         loop {
             let stepped = match &mut self.recorder {

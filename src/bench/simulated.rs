@@ -5,6 +5,7 @@
 
 mod disturbance;
 mod placed;
+mod power;
 mod scaling;
 mod topology;
 mod variate;
@@ -99,6 +100,16 @@ impl Machine {
         }
     }
 
+    /// The same machine whose processor sustains only this share of the power that all its CPUs draw at full clock, and
+    /// may exceed it as long as the average over this time constant in seconds does not.
+    #[must_use]
+    pub fn with_power_limit(self, share: f64, constant: f64) -> Self {
+        Self {
+            disturbance: self.disturbance.with_power_limit(share, constant),
+            ..self
+        }
+    }
+
     /// The same machine with other processes on so many of its CPUs, all the time.
     #[must_use]
     pub fn with_neighbours(self, cpus: u32) -> Self {
@@ -135,6 +146,21 @@ impl Machine {
             .map(ThreadCount::clamped)
             .min_by(|a, b| self.true_seconds(*a).total_cmp(&self.true_seconds(*b)));
         fastest.unwrap_or(ThreadCount::ONE)
+    }
+
+    /// The true seconds a call of threads placed close that work for ever.
+    pub fn sustained_seconds(&self, count: ThreadCount) -> f64 {
+        let clock = self.disturbance.sustained_clock(f64::from(count.get()));
+        self.true_seconds(count) / clock
+    }
+
+    /// How much slower a count is than the fastest where both work for ever, as a ratio.
+    pub fn sustained_loss(&self, count: ThreadCount) -> f64 {
+        let all = (1..=self.times.len()).map(ThreadCount::clamped);
+        let best = all
+            .map(|n| self.sustained_seconds(n))
+            .fold(f64::INFINITY, f64::min);
+        self.sustained_seconds(count) / best - 1.0
     }
 
     /// How much slower a count is than the fastest, as a ratio.
@@ -195,7 +221,7 @@ impl<'a> SimulatedBench<'a> {
             factor += slower / pieces;
             disturbed += f64::from(u8::from(hit)) / pieces;
             self.state
-                .advance(noise, duration / pieces * slower, &mut self.rng);
+                .advance(noise, threads, duration / pieces * slower, &mut self.rng);
         }
         let is_median = median && calls.get() >= MEDIAN_FROM;
         let mut seconds = truth * factor * noise.sample_noise(k, is_median, &mut self.rng);
@@ -205,7 +231,7 @@ impl<'a> SimulatedBench<'a> {
         if let Some(placed) = &self.machine.placed {
             seconds *= placed.luck(arm.placement, &mut self.rng);
         }
-        seconds += self.outliers(seconds, k, is_median) + woken / k;
+        seconds += self.outliers(threads, seconds, k, is_median) + woken / k;
         let grain = noise.clock_grain;
         seconds = (seconds * k / grain).round().max(1.0) * grain / k;
         let flagged = disturbed > DISTURBED && self.rng.random::<f64>() < self.sensitivity
@@ -229,22 +255,23 @@ impl<'a> SimulatedBench<'a> {
         }
         self.awake = Some(arm);
         let noise = &self.machine.disturbance;
-        let (factor, _) = self.state.factor(noise, f64::from(arm.threads.get()));
+        let threads = f64::from(arm.threads.get());
+        let (factor, _) = self.state.factor(noise, threads);
         if truth >= LONG_CALL {
             let rest = 1e-4 * noise.warm_up;
             self.state
-                .advance(noise, noise.switch + WAKE + rest, &mut self.rng);
+                .advance(noise, threads, noise.switch + WAKE + rest, &mut self.rng);
             rest
         } else {
             let discarded = truth * factor * (1.0 + noise.warm_up);
             self.state
-                .advance(noise, noise.switch + discarded, &mut self.rng);
+                .advance(noise, threads, noise.switch + discarded, &mut self.rng);
             0.0
         }
     }
 
     /// Seconds a call that outliers add; a median hides them unless nearly a third of the calls is hit.
-    fn outliers(&mut self, seconds: f64, calls: f64, is_median: bool) -> f64 {
+    fn outliers(&mut self, threads: f64, seconds: f64, calls: f64, is_median: bool) -> f64 {
         let noise = &self.machine.disturbance;
         let hits = variate::poisson(noise.outliers_per_second * seconds * calls, &mut self.rng);
         let mut total = 0.0;
@@ -254,7 +281,7 @@ impl<'a> SimulatedBench<'a> {
         if total <= 0.0 {
             return 0.0;
         }
-        self.state.advance(noise, total, &mut self.rng);
+        self.state.advance(noise, threads, total, &mut self.rng);
         if is_median && (hits as f64) < 0.3 * calls {
             0.0
         } else {

@@ -17,7 +17,7 @@ use crate::profile::{Directories, Profile, check_writable, load_to_continue};
 use crate::tune::{Allowance, Options};
 use crate::units::Nanos;
 use crate::worker::team::TeamChoice;
-use crate::workload::{Catalog, Level};
+use crate::workload::{Catalog, Level, Workload};
 use anyhow::{Context as _, anyhow};
 use clap::Args;
 use forecast::Forecast;
@@ -71,6 +71,10 @@ pub struct TuneArgs {
     /// About the most time for a workload (a race under way may take a quarter more); what is undecided then is marked so.
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = duration::limit)]
     workload_budget: Duration,
+    /// Race the best counts of each workload again after keeping all CPUs busy for this long, e.g. 30s (1s to 1h), on top
+    /// of its time: what heat and power limits leave of the clock is known only then.
+    #[arg(long, value_name = "SECONDS", value_parser = duration::load, conflicts_with = "record")]
+    sustained: Option<Duration>,
     /// Give a workload up when its worker does not answer for so many seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86400))]
     deadline: u64,
@@ -112,6 +116,15 @@ impl TuneArgs {
             let has_regions = old.as_ref().is_some_and(|old| !old.regions.is_empty());
             if selected.is_empty() && has_regions {
                 super::output::print(format!("{} lacks nothing\n", path.display()).as_bytes())?;
+                return Ok(ExitCode::SUCCESS);
+            }
+        }
+        if self.sustained.is_none()
+            && self.workloads.is_empty()
+            && let Some(old) = &old
+        {
+            leave_sustained(old, &mut selected);
+            if selected.is_empty() {
                 return Ok(ExitCode::SUCCESS);
             }
         }
@@ -166,6 +179,7 @@ impl TuneArgs {
     fn options(&self) -> Options {
         Options {
             seed: self.seed,
+            sustained: self.sustained.map(nanos),
             ..Options::default()
         }
     }
@@ -184,11 +198,10 @@ impl TuneArgs {
     }
 
     fn allowance(&self) -> Allowance {
-        // A day is the most that either can be.
-        let nanos = |duration: Duration| Nanos(duration.as_nanos() as u64);
         Allowance {
             run: self.budget.map(nanos),
             workload: nanos(self.workload_budget),
+            sustained: self.sustained.map_or(Nanos::ZERO, nanos),
         }
     }
 
@@ -203,6 +216,10 @@ impl TuneArgs {
         }
         if self.team != TeamChoice::Auto {
             words.push(format!("--team {}", self.team));
+        }
+        if let Some(load) = self.sustained {
+            let load = humantime::format_duration(load).to_string();
+            words.push(format!("--sustained {}", in_shell(&load)));
         }
         if let Some(catalog) = &self.catalog {
             words.push(format!(
@@ -225,6 +242,11 @@ impl TuneArgs {
     }
 }
 
+/// A length of time that is a day at most.
+fn nanos(duration: Duration) -> Nanos {
+    Nanos(duration.as_nanos() as u64)
+}
+
 /// A word as a shell takes it whole.
 fn in_shell(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "/._-+,:@%".contains(c);
@@ -232,6 +254,19 @@ fn in_shell(word: &str) -> String {
         word.to_owned()
     } else {
         format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+/// What bursts would say is not to replace what is known of longer load, unless it is asked for by name.
+fn leave_sustained(old: &Profile, selected: &mut Vec<Workload>) {
+    let left = selected.extract_if(.., |workload| old.is_sustained(workload));
+    let names: Vec<String> = left.map(|workload| workload.name).collect();
+    if !names.is_empty() {
+        let names = names.join(" ");
+        log::warn!(
+            "not measured again, as what is known of them was found under sustained load: {names}; \
+             `threadtune tune --sustained 30s {names}` does so, and without --sustained in bursts"
+        );
     }
 }
 

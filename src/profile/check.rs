@@ -158,6 +158,9 @@ fn check_entry(entry: &Entry) -> Checked {
     if let Some(share) = entry.share {
         positive(share).map_err(|m| violation(&[Key("share")], m))?;
     }
+    if let Some(seconds) = entry.sustained_s {
+        positive(seconds).map_err(|m| violation(&[Key("sustained_s")], m))?;
+    }
     if !(0.0..=1.0).contains(&entry.p_within) {
         let message = format!("{} is not a probability from 0 to 1", entry.p_within);
         return Err(violation(&[Key("p_within")], message));

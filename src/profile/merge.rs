@@ -46,6 +46,13 @@ impl Profile {
             })
     }
 
+    /// Does it hold a sure verdict that a race under sustained load gave, of which bursts say nothing?
+    pub fn is_sustained(&self, workload: &Workload) -> bool {
+        let entry = self.entry(&workload.name);
+        let is_sure = |entry: &Entry| entry.sustained_s.is_some() && entry.stop.is_conclusive();
+        !self.lacks(workload) && entry.is_some_and(is_sure)
+    }
+
     /// Does it say more about a workload than this fresh verdict, which may have been cut short?
     ///
     /// A verdict without a count says less than one with a count. One that was cut short says less than a conclusive
@@ -248,6 +255,25 @@ mod tests {
         // Cut short now, whether it goes in or not.
         assert!(!profile.keep(undecided(&stated, 0.4), true, &[], 0.0));
         assert!(profile.is_cut_short("matmul-256"));
+    }
+
+    #[test]
+    fn only_a_sure_verdict_under_load_is_one_that_bursts_leave_alone() {
+        let workload = Catalog::embedded().get("matmul-256").unwrap().clone();
+        let is_sustained = |change: &dyn Fn(&mut Entry)| {
+            let (profile, _) = made_up(|entry| {
+                entry.sustained_s = Some(30.0);
+                change(entry);
+            });
+            profile.is_sustained(&workload)
+        };
+        assert!(is_sustained(&|_| {}));
+        assert!(!is_sustained(&|entry| entry.sustained_s = None));
+        assert!(!is_sustained(&|entry| entry.stop = StopReason::Budget));
+        assert!(!is_sustained(&|entry| entry.kernels = None));
+        assert!(!is_sustained(
+            &|entry| entry.shape = "triad:1:f32".to_owned()
+        ));
     }
 
     #[test]

@@ -225,13 +225,17 @@ pub struct Entry {
     pub ties: Vec<ThreadCount>,
     /// Lower bound of the probability that `latency` is within 2 % of the best.
     pub p_within: f64,
+    /// For how long all CPUs were kept busy before the race that `latency`, `efficient` and the timings bound or unbound
+    /// as it is rest on, seconds; absent where bursts decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sustained_s: Option<f64>,
     /// Why the tuning ended.
     pub stop: StopReason,
     /// Clean and dirty samples taken.
     pub samples: u64,
     /// Samples thrown away because of interference.
     pub rejected: u64,
-    /// Time spent on this workload.
+    /// Time spent on this workload, sustained load apart.
     pub seconds: f64,
     /// Every arm that was timed, by count.
     pub curve: Vec<CurvePoint>,

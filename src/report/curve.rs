@@ -37,6 +37,12 @@ pub fn curve(entry: &Entry, level: Option<&str>, width: usize) -> String {
             pinned.cpus,
         ));
     }
+    if let Some(seconds) = entry.sustained_s {
+        lines.push(format!(
+            "raced after {seconds} s of full load on all CPUs, and with as much of it between samples; what is pinned, in \
+             bursts"
+        ));
+    }
     lines.extend(defaults(entry));
     lines.extend(speed(entry, level));
     if !entry.stop.is_conclusive() {
@@ -236,6 +242,17 @@ mod tests {
         );
         let table = profile_table(&[&entry]);
         assert!(table.contains("  2.22× / 4.00×  separated"), "{table}");
+    }
+
+    #[test]
+    fn sustained_load_is_told_where_a_race_was_run_under_it() {
+        let told = |entry: &Entry| curve(entry, None, 80).contains("raced after 30 s of full load");
+        let mut entry = made_up("matmul-256");
+        assert!(!told(&entry));
+        entry.sustained_s = Some(30.0);
+        assert!(told(&entry));
+        let json = crate::report::entry_json(&entry).unwrap();
+        assert!(json.contains("\"sustained_s\": 30.0"), "{json}");
     }
 
     #[test]

@@ -8,16 +8,19 @@ use crate::units::Nanos;
 pub struct Allowance {
     /// All workloads together, what preparing them takes included; no limit where absent.
     pub run: Option<Nanos>,
-    /// Each workload.
+    /// Each workload, full load apart.
     pub workload: Nanos,
+    /// Full load of each workload, which comes on top.
+    pub sustained: Nanos,
 }
 
 impl Allowance {
-    /// What a workload may take that begins when the run has taken so long; `None` when nothing is left for it.
+    /// What a workload may take, full load apart, that begins when the run has taken so long; `None` when nothing is
+    /// left for it.
     pub fn of_next(&self, spent: Nanos) -> Option<Nanos> {
-        let left = self
-            .run
-            .map_or(self.workload, |run| run.saturating_sub(spent));
+        let left = self.run.map_or(self.workload, |run| {
+            run.saturating_sub(spent).saturating_sub(self.sustained)
+        });
         (left > Nanos::ZERO).then(|| left.min(self.workload))
     }
 
@@ -42,6 +45,7 @@ mod tests {
     const ALLOWANCE: Allowance = Allowance {
         run: Some(Nanos(100)),
         workload: Nanos(60),
+        sustained: Nanos::ZERO,
     };
 
     #[test]
@@ -53,6 +57,19 @@ mod tests {
         assert_eq!(at(99), Some(Nanos(1)));
         assert_eq!(at(100), None);
         assert_eq!(at(1000), None);
+    }
+
+    #[test]
+    fn full_load_takes_its_part_of_what_is_left_of_the_runs() {
+        let allowance = Allowance {
+            sustained: Nanos(30),
+            ..ALLOWANCE
+        };
+        let at = |spent| allowance.of_next(Nanos(spent));
+        assert_eq!([at(0), at(10)], [Some(Nanos(60)); 2]);
+        assert_eq!(at(11), Some(Nanos(59)));
+        assert_eq!(at(69), Some(Nanos(1)));
+        assert_eq!(at(70), None);
     }
 
     #[test]

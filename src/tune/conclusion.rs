@@ -1,5 +1,6 @@
 //! What the finished parts of a tuning say together.
 
+use super::blocks::Racer;
 use super::constants::NARROW;
 use super::efficient::Efficient;
 use super::screen::Screen;
@@ -11,7 +12,6 @@ use crate::machine::Placement;
 use crate::profile::StopReason;
 use crate::units::ThreadCount;
 use std::collections::BTreeSet;
-use std::iter;
 
 impl Tuning {
     /// The verdict, from whatever was measured.
@@ -43,14 +43,14 @@ impl Tuning {
             },
             samples: self.samples,
             rejected: self.screens().map(|screen| screen.rejected).sum::<u64>()
-                + [&self.first, &self.second]
-                    .into_iter()
-                    .flatten()
+                + self
+                    .races()
                     .map(|finished| finished.race.rejected())
                     .sum::<u64>()
                 + self.efficient.as_ref().map_or(0, Efficient::rejected),
             spent: self.spent,
             first_call: self.first_call,
+            sustained: self.options.sustained.filter(|_| self.sustained.is_some()),
             curve: self.curve(),
             latency,
         }
@@ -77,12 +77,14 @@ impl Tuning {
                 .as_ref()
                 .map_or(StopReason::Budget, |f| f.outcome.stop.clone())
         };
-        // The second race is between what the first one left: it proves no more than that one did.
-        let first = stop_of(&self.first);
-        let stop = match self.options.then {
-            After::UnboundRace if first.is_conclusive() => stop_of(&self.second),
-            _ => first,
-        };
+        // Each race is between what the one before left: it proves no more than that one did.
+        let mut stop = stop_of(&self.first);
+        if stop.is_conclusive() && self.options.then == After::UnboundRace {
+            stop = stop_of(&self.second);
+        }
+        if stop.is_conclusive() && self.options.sustained.is_some() {
+            stop = stop_of(&self.sustained);
+        }
         // A race tells nothing about counts that were never looked at.
         if stop.is_conclusive() && self.screen.incomplete {
             return StopReason::Budget;
@@ -114,9 +116,7 @@ impl Tuning {
     }
 
     fn tries_in_races(&self, arm: Arm) -> Tries {
-        [&self.first, &self.second]
-            .into_iter()
-            .flatten()
+        self.races()
             .filter_map(|finished| {
                 let mut racers = finished.race.racers().iter();
                 let place = racers.position(|racer| racer.arm == arm)?;
@@ -133,33 +133,41 @@ impl Tuning {
     }
 
     fn pinned(&self) -> Option<Choice> {
-        let arm = match &self.first {
-            Some(finished) => finished.winner()?.arm,
-            None => self.front.first()?.arm,
-        };
-        self.choice(arm)
-            .filter(|choice| choice.arm.placement != Placement::Unbound)
+        let is_bound = |racer: &Racer| racer.arm.placement != Placement::Unbound;
+        let mut winners = self.races().filter_map(Finished::winner);
+        let best = winners.find(is_bound).or(self.front.first().copied());
+        self.choice(best.filter(is_bound)?.arm)
     }
 
     fn choice(&self, arm: Arm) -> Option<Choice> {
         Choice::of(arm, &self.logs(arm).0)
     }
 
-    /// What was screened, bound and unbound.
+    /// What was screened: under load, bound, unbound.
     fn screens(&self) -> impl Iterator<Item = &Screen> {
-        iter::once(&self.screen).chain(&self.unbound)
+        self.loaded
+            .iter()
+            .chain([&self.screen])
+            .chain(&self.unbound)
+    }
+
+    /// How many of the screenings and races, the latest first, tell about an arm: the one under load alone, or all.
+    fn telling(&self, arm: Arm) -> usize {
+        if self.is_overruled_by_load(arm) {
+            1
+        } else {
+            usize::MAX
+        }
     }
 
     /// The log times that tell most about an arm, and whether they come from a race.
     fn logs(&self, arm: Arm) -> (Vec<f64>, bool) {
-        let races = [&self.second, &self.first]
-            .into_iter()
-            .flatten()
-            .filter_map(|finished| {
-                let racers = finished.race.racers();
-                let i = racers.iter().position(|racer| racer.arm == arm)?;
-                Some(finished.race.logs(i))
-            });
+        let telling = self.telling(arm);
+        let races = self.races().take(telling).filter_map(|finished| {
+            let racers = finished.race.racers();
+            let i = racers.iter().position(|racer| racer.arm == arm)?;
+            Some(finished.race.logs(i))
+        });
         let duels = self
             .efficient
             .iter()
@@ -169,6 +177,7 @@ impl Tuning {
         let raced = races.chain(duels).find(|logs| !logs.is_empty());
         let screened = self
             .screens()
+            .take(telling)
             .find_map(|screen| screen.known.get(arm))
             .map(|samples| &samples.clean);
         match (raced, screened) {
@@ -208,7 +217,8 @@ impl Tuning {
                 Some(paired.mean.exp()).filter(|_| paired.standard_error.is_finite())?
             }
             None => {
-                let arms = self.screens().flat_map(|screen| screen.known.arms());
+                let screens = self.screens().take(self.telling(latency.arm));
+                let arms = screens.flat_map(|screen| screen.known.arms());
                 let screened = arms.filter(|samples| samples.arm.threads == threads);
                 let seconds = screened
                     .filter_map(|samples| Some(Timing::of(&samples.clean)?.seconds_per_call))
@@ -241,14 +251,13 @@ impl Tuning {
             .screens()
             .flat_map(|screen| screen.known.arms())
             .map(|samples| samples.arm);
-        let second = self
-            .second
-            .iter()
+        let raced = self
+            .races()
             .flat_map(|finished| finished.race.racers())
             .map(|racer| racer.arm);
         let duels = self.efficient.iter().flat_map(|efficient| &efficient.past);
         let arms: BTreeSet<Arm> = screened
-            .chain(second)
+            .chain(raced)
             .chain(duels.map(|(racer, _)| racer.arm))
             .collect();
         arms.into_iter()

@@ -40,6 +40,16 @@ pub(super) const NARROW: [f64; 3] = [0.25, 0.12, 0.08];
 pub(super) const SCREEN_SHARE: f64 = 0.4;
 /// Share of the time budget after which the first of two races ends.
 pub(super) const FIRST_RACE_SHARE: f64 = 0.7;
+/// Share of the time budget after which races of bursts end where another follows under full load.
+pub(super) const BURST_SHARE: f64 = 0.85;
+/// So many samples of full load, each of as many calls, go before every sample under load: the machine is never
+/// for more than a fifth of the time less than fully busy.
+pub(super) const LOADS: usize = 4;
+/// Aimed duration of a sample under load, seconds: processors take milliseconds to change a clock that power limits.
+pub(super) const LOADED_SAMPLE_SECONDS: f64 = 0.02;
+/// Counts below the fastest whose burst times are within this (log) of it are screened under load: power goes with the
+/// cube of the clock, so a processor that sustains three tenths of its burst power loses a third of its clock.
+pub(super) const LOADED_NEAR: f64 = 0.4;
 /// How much a flagged sample may be too slow: its time divided by this is its optimistic value.
 pub(super) const OPTIMISM: f64 = 1.8;
 /// How often a flagged screening sample is tried again.

@@ -16,13 +16,15 @@ pub struct Contenders {
 }
 
 /// The counts worth timing to see whether an entry's `latency` still holds with at most `most` threads; `None` where
-/// there is nothing to check: no count was stated, it is more than `most`, or there is no other.
+/// there is nothing to check: no count was stated, it is more than `most`, sustained load chose it, or there is no other.
 ///
 /// All CPUs, half and double the chosen count find what moves a whole curve: another cost of forking, CPUs that somebody
 /// else took, memory that became slower. The other places are for what the curve of the tuning found nearly as good,
 /// which needs the least change to become better: a library that cuts its work differently changes single counts.
 pub fn contenders(entry: &Entry, most: ThreadCount) -> Option<Contenders> {
-    let chosen = entry.latency.as_ref()?.threads;
+    let latency = entry.latency.as_ref();
+    // A drift check is made of bursts.
+    let chosen = latency.filter(|_| entry.sustained_s.is_none())?.threads;
     if chosen > most {
         return None;
     }
@@ -151,6 +153,10 @@ mod tests {
             "not allowed now"
         );
         assert_eq!(contenders(&entry(1, &[]), count(1)), None, "no other count");
+        let mut sustained = entry(4, &[]);
+        assert!(contenders(&sustained, count(8)).is_some());
+        sustained.sustained_s = Some(30.0);
+        assert_eq!(contenders(&sustained, count(8)), None, "bursts cannot tell");
         let mut stateless = entry(4, &[]);
         stateless.latency = None;
         assert_eq!(contenders(&stateless, count(8)), None);

@@ -93,6 +93,7 @@ impl Verdict {
             ties: self.ties,
             // A lower bound is never rounded up.
             p_within: (self.p_within * 1e6).floor() / 1e6,
+            sustained_s: self.sustained.map(|time| decimals(time.as_secs_f64(), 3)),
             samples: self.samples,
             rejected: self.rejected,
             curve: self
@@ -139,6 +140,7 @@ fn empty(subject: Subject, stop: StopReason, spent: Nanos) -> Entry {
         share: None,
         ties: Vec::new(),
         p_within: 0.0,
+        sustained_s: None,
         stop,
         samples: 0,
         rejected: 0,

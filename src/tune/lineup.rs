@@ -8,6 +8,7 @@ use super::constants::{
 };
 use super::efficient::Efficient;
 use super::race::Race;
+use super::sustained::under_load;
 use super::tuning::{Finished, Tuning};
 use super::{After, Arm};
 use crate::machine::Placement;
@@ -21,11 +22,10 @@ impl Tuning {
         let winner = finished.winner()?;
         let challengers = self.challengers(winner.arm);
         let room = Nanos((self.options.time_budget - self.spent).0 / 2);
-        let known = &self.screen.known;
         let dearest = challengers
             .iter()
             .chain([&winner])
-            .map(|racer| known.cost(racer))
+            .map(|racer| self.cost(racer))
             .fold(0.0, f64::max);
         if 2.0 * dearest * LOOKS[0] as f64 > room.as_secs_f64() {
             return None;
@@ -37,11 +37,19 @@ impl Tuning {
     /// A race that ends at `end`, of as many of these racers (best first) as that leaves time for; if three blocks of
     /// them fit into a quarter of the budget more than that: fewer would decide nothing.
     pub(super) fn race(&mut self, racers: Vec<Racer>, end: Nanos) -> Option<Race> {
-        let cost = |racer: &Racer| self.screen.known.cost(racer);
+        let cost = |racer: &Racer| self.cost(racer);
         let room = (end + self.options.share(0.25)) - self.spent;
         let racers = affordable(racers, cost, end - self.spent, room)?;
         let delta = self.options.delta_of_a_race();
         Race::new(racers, delta, end, &self.options, &mut self.rng)
+    }
+
+    /// Seconds that one sample of this arm should take now.
+    fn cost(&self, racer: &Racer) -> f64 {
+        match &self.loaded {
+            Some(screen) => under_load(screen.known.cost(racer)),
+            None => self.screen.known.cost(racer),
+        }
     }
 
     /// Counts that may be good unbound: those of the first race (or of screening, if there was none), best first, then
@@ -129,7 +137,7 @@ impl Tuning {
 
     /// Screened counts below the winner's that may be within 5 %, ascending, placed as the winner.
     fn challengers(&self, winner: Arm) -> Vec<Racer> {
-        let known = &self.screen.known;
+        let known = &self.loaded.as_ref().unwrap_or(&self.screen).known;
         let Some(best) = known.best() else {
             return Vec::new();
         };
@@ -146,9 +154,15 @@ impl Tuning {
             .collect()
     }
 
+    /// The races that are over, the latest first.
+    pub(super) fn races(&self) -> impl Iterator<Item = &Finished> {
+        let races = [&self.sustained, &self.second, &self.first];
+        races.into_iter().flatten()
+    }
+
     /// The race that `latency` rests on.
     pub(super) fn latency_race(&self) -> Option<&Finished> {
-        self.second.as_ref().or(self.first.as_ref())
+        self.races().next()
     }
 
     /// Is there nothing to choose: one count, and one way to bind it?
@@ -204,7 +218,7 @@ impl Finished {
     }
 
     /// All racers, the winner first, the others by what they lost to it.
-    fn order(&self) -> Vec<Racer> {
+    pub(super) fn order(&self) -> Vec<Racer> {
         let winner = self.outcome.winner;
         let mut order: Vec<(f64, Racer)> = self
             .race

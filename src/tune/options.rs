@@ -1,6 +1,7 @@
 //! What a caller decides about a tuning.
 
 use super::Arm;
+use super::constants::BURST_SHARE;
 use crate::machine::{CpuOrder, Placement};
 use crate::units::{Nanos, ThreadCount};
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,9 @@ pub struct Options {
     pub placements: Placements,
     /// What follows the first race.
     pub then: After,
+    /// The best counts race once more after so long of full load, which comes on top of the time budget.
+    #[serde(default)]
+    pub sustained: Option<Nanos>,
     /// Is the fewest threads within 5 % looked for?
     pub efficient: bool,
     /// The only arms that may be tried (a recording may lack some); every arm of the budget where absent.
@@ -39,6 +43,7 @@ impl Default for Options {
             sample: Nanos(1_000_000),
             placements: Placements::default(),
             then: After::UnboundRace,
+            sustained: None,
             efficient: true,
             only: None,
         }
@@ -109,10 +114,17 @@ impl Options {
 
     /// The error probability of one race.
     pub(super) fn delta_of_a_race(&self) -> f64 {
-        match self.then {
-            After::UnboundRace => self.delta / 2.0,
-            After::Nothing => self.delta,
-        }
+        let after_the_first = match self.then {
+            After::UnboundRace => 1,
+            After::Nothing => 0,
+        };
+        self.delta / f64::from(1 + after_the_first + u8::from(self.sustained.is_some()))
+    }
+
+    /// The moment at which this share of the time for races of bursts is spent.
+    pub(super) fn share_of_bursts(&self, share: f64) -> Nanos {
+        let bursts = self.sustained.map_or(1.0, |_| BURST_SHARE);
+        self.share(bursts * share)
     }
 
     /// The moment at which this share of the time budget is spent.

@@ -38,6 +38,12 @@ pub enum Stage {
     UnboundScreening,
     /// The race of the best of them.
     UnboundRace,
+    /// All CPUs are kept busy before what follows.
+    FullLoad,
+    /// Screening under that load.
+    LoadedScreening,
+    /// The race under that load.
+    SustainedRace,
     /// The search for the fewest threads within 5 %.
     Efficient,
     /// Not of a tuning: the chosen count is timed again beside others.
@@ -49,8 +55,10 @@ pub enum Stage {
 impl Tuning {
     /// How far it has come.
     pub fn progress(&self) -> Progress {
-        let arms = match self.request() {
-            Some(Request::Block(plan)) => plan.into_iter().map(|(arm, _)| arm).collect(),
+        let due = self.load.as_ref().filter(|load| load.is_due());
+        let arms = match (due, self.wanted()) {
+            (Some(load), _) => vec![load.arm],
+            (None, Some(Request::Block(plan))) => plan.into_iter().map(|(arm, _)| arm).collect(),
             _ => Vec::new(),
         };
         let (stage, fraction) = match &self.phase {
@@ -67,11 +75,13 @@ impl Tuning {
             Phase::FirstRace(race) => (Stage::Race, 0.4 + 0.3 * race.fraction()),
             Phase::UnboundScreening(_) => (Stage::UnboundScreening, 0.7),
             Phase::SecondRace(race) => (Stage::UnboundRace, 0.7 + 0.2 * race.fraction()),
+            Phase::LoadedScreening(_) => (Stage::LoadedScreening, 0.9),
+            Phase::SustainedRace(_) => (Stage::SustainedRace, 0.9),
             Phase::Efficient(efficient) => (Stage::Efficient, 0.9 + 0.1 * efficient.fraction()),
             Phase::Done => (Stage::Done, 1.0),
         };
         Progress {
-            stage,
+            stage: due.map_or(stage, |_| Stage::FullLoad),
             arms,
             samples: self.samples,
             spent: self.spent,

@@ -4,6 +4,7 @@ use super::blocks::{Answer, Racer, Request};
 use super::candidates::physical;
 use super::constants::{FIRST_RACE_SHARE, RACERS_MOST, REPORTED_BLOCKS, SECOND_RACERS};
 use super::efficient::Efficient;
+use super::full_load::FullLoad;
 use super::race::{Race, RaceOutcome};
 use super::screen::{Context, Screen};
 use super::verdict::Verdict;
@@ -35,6 +36,12 @@ pub struct Tuning {
     pub(super) unbound: Option<Screen>,
     /// The race of the best counts, unbound.
     pub(super) second: Option<Finished>,
+    /// From the end of those races on, where the options ask for a race under sustained load.
+    pub(super) load: Option<FullLoad>,
+    /// Screening under that load.
+    pub(super) loaded: Option<Screen>,
+    /// The race under that load.
+    pub(super) sustained: Option<Finished>,
     pub(super) efficient: Option<Efficient>,
     pub(super) phase: Phase,
     verdict: Option<Verdict>,
@@ -53,6 +60,8 @@ pub(super) enum Phase {
     FirstRace(Race),
     UnboundScreening(Screen),
     SecondRace(Race),
+    LoadedScreening(Screen),
+    SustainedRace(Race),
     Efficient(Efficient),
     Done,
 }
@@ -92,6 +101,9 @@ impl Tuning {
             first: None,
             unbound: None,
             second: None,
+            load: None,
+            loaded: None,
+            sustained: None,
             efficient: None,
             phase: Phase::Screening,
             verdict: None,
@@ -107,14 +119,29 @@ impl Tuning {
     /// After an error the tuning is as it was before, so that the same may be asked for again: a block that was
     /// interrupted, or came back with a value that is no time ([`BenchError::Nonsense`]), is thrown away whole.
     pub fn step(&mut self, bench: &mut dyn Bench) -> Result<Step, BenchError> {
-        if let Some(request) = self.request() {
-            let answer = request.ask(bench, &mut self.spent)?;
-            if let Answer::Samples(samples, _) = &answer {
+        if let Some(wanted) = self.wanted() {
+            let mut spent = self.spent;
+            let answer = match &mut self.load {
+                None => Some(wanted.ask(bench, &mut spent)?),
+                Some(load) => {
+                    let is_load_alone = load.is_due();
+                    let answer = load.around(&wanted).ask(bench, &mut spent)?;
+                    let answer = load.answer(&wanted, answer, spent - self.spent);
+                    if is_load_alone {
+                        spent = self.spent;
+                    }
+                    answer
+                }
+            };
+            self.spent = spent;
+            if let Some(Answer::Samples(samples, _)) = &answer {
                 self.samples += samples.len() as u64;
                 let told = samples.iter().find_map(|sample| sample.first_call);
                 self.first_call = self.first_call.or(told);
             }
-            self.absorb(answer);
+            if let Some(answer) = answer {
+                self.absorb(answer);
+            }
         }
         Ok(match &self.verdict {
             Some(verdict) => Step::Done(verdict.clone()),
@@ -136,17 +163,27 @@ impl Tuning {
         self.layout == *layout && self.options == *options
     }
 
+    /// The machine has not worked since the last step, as when a tuning goes on that was put aside: sustained load is
+    /// sustained no longer.
+    pub fn has_rested(&mut self) {
+        if let (Some(load), Some(time)) = (&mut self.load, self.options.sustained) {
+            load.begin_anew(time);
+        }
+    }
+
     /// The verdict, once there is one.
     pub fn verdict(&self) -> Option<&Verdict> {
         self.verdict.as_ref()
     }
 
-    /// What to ask the bench for; `None` when all is done.
-    pub(super) fn request(&self) -> Option<Request> {
+    /// What is to be measured next; `None` when all is done.
+    pub(super) fn wanted(&self) -> Option<Request> {
         match &self.phase {
             Phase::Screening => self.screen.request(),
-            Phase::UnboundScreening(screen) => screen.request(),
-            Phase::FirstRace(race) | Phase::SecondRace(race) => Some(race.request()),
+            Phase::UnboundScreening(screen) | Phase::LoadedScreening(screen) => screen.request(),
+            Phase::FirstRace(race) | Phase::SecondRace(race) | Phase::SustainedRace(race) => {
+                Some(race.request())
+            }
             Phase::Efficient(efficient) => Some(efficient.request()),
             Phase::Done => None,
         }
@@ -196,6 +233,23 @@ impl Tuning {
                     self.after_races();
                 }
             },
+            Phase::LoadedScreening(mut screen) => {
+                screen.absorb(&answer, &mut context);
+                if screen.request().is_none() {
+                    self.after_loaded_screening(screen);
+                } else {
+                    self.phase = Phase::LoadedScreening(screen);
+                }
+            }
+            Phase::SustainedRace(mut race) => {
+                match race.absorb(answer, self.spent, &mut self.rng) {
+                    None => self.phase = Phase::SustainedRace(race),
+                    Some(outcome) => {
+                        self.sustained = Some(Finished { race, outcome });
+                        self.look_for_fewer();
+                    }
+                }
+            }
             Phase::Efficient(mut efficient) => {
                 if efficient.absorb(answer, self.spent, &mut self.rng) {
                     self.efficient = Some(efficient);
@@ -220,8 +274,8 @@ impl Tuning {
             return self.finish();
         }
         let end = match self.options.then {
-            After::UnboundRace => self.options.share(FIRST_RACE_SHARE),
-            After::Nothing => self.options.time_budget,
+            After::UnboundRace => self.options.share_of_bursts(FIRST_RACE_SHARE),
+            After::Nothing => self.options.share_of_bursts(1.0),
         };
         match self.race(self.front.clone(), end) {
             Some(race) => self.phase = Phase::FirstRace(race),
@@ -268,7 +322,7 @@ impl Tuning {
         if racers.iter().all(|racer| racer.arm.threads != all) {
             racers.extend(self.unbound(vec![all]));
         }
-        let end = self.options.time_budget;
+        let end = self.options.share_of_bursts(1.0);
         let race = self.race(racers.clone(), end).or_else(|| {
             // All logical CPUs are there for comparison only.
             racers.truncate(best);
@@ -280,8 +334,32 @@ impl Tuning {
         }
     }
 
-    /// Smaller counts that may lose little are tried against the winner, in half of the time that is left.
+    /// What bursts found best is screened and races again under full load, if the options ask for it.
     fn after_races(&mut self) {
+        if self.options.sustained.is_none() {
+            return self.look_for_fewer();
+        }
+        match self.loaded_screening() {
+            Some((load, screen)) => {
+                self.load = Some(load);
+                self.phase = Phase::LoadedScreening(screen);
+            }
+            None => self.finish(),
+        }
+    }
+
+    fn after_loaded_screening(&mut self, screen: Screen) {
+        self.screen.incomplete |= !screen.known.is_sampled();
+        let racers = self.sustained_racers(&screen);
+        self.loaded = Some(screen);
+        match self.race(racers, self.options.time_budget) {
+            Some(race) => self.phase = Phase::SustainedRace(race.looking_from(REPORTED_BLOCKS)),
+            None => self.finish(),
+        }
+    }
+
+    /// Smaller counts that may lose little are tried against the winner, in half of the time that is left.
+    fn look_for_fewer(&mut self) {
         match self.duels() {
             Some(duels) => self.phase = Phase::Efficient(duels),
             None => self.finish(),

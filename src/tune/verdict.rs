@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
     /// Why it ended: the first inconclusive reason of the races that `latency` rests on, else that of the last one; a
-    /// search for candidates that the time cut short makes it inconclusive.
+    /// search for candidates that the time cut short, or a race under load that it left no place for, makes it
+    /// inconclusive.
     pub stop: StopReason,
     /// The fastest count as `launch` uses it; absent when no clean sample was seen. Where the time ended before the
     /// unbound race had three blocks, the bound arm that was first, and `stop` is inconclusive.
@@ -33,10 +34,13 @@ pub struct Verdict {
     pub samples: u64,
     /// Samples thrown away because of interference.
     pub rejected: u64,
-    /// Time spent.
+    /// Time spent, sustained load apart.
     pub spent: Nanos,
     /// The very first call of the workload, in seconds, if its bench told.
     pub first_call: Option<f64>,
+    /// After how long of full load the race was that `latency`, `efficient` and all arms bound or unbound as it is rest
+    /// on; absent where bursts decided.
+    pub sustained: Option<Nanos>,
     /// Every arm with a clean sample, in the arms' order.
     pub curve: Vec<Timed>,
 }

@@ -31,7 +31,7 @@ const COMPARED: usize = 3;
 /// race bear that.
 ///
 /// What a burst cannot tell is what a processor sustains: one that heat or a power limit slows after seconds of full load
-/// was not yet slowed when it was measured.
+/// was not yet slowed when it was measured. [`Options::sustained`] asks for a race that knows.
 pub struct Warmed<B> {
     bench: B,
     widest: Arm,

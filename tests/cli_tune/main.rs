@@ -5,5 +5,6 @@
 mod kept;
 mod measured;
 mod refused;
+mod sustained;
 #[path = "../tuned_home/mod.rs"]
 mod tuned_home;

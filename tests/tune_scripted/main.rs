@@ -6,3 +6,4 @@ mod placements;
 mod recorded;
 mod resume;
 mod script;
+mod sustained;

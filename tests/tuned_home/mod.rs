@@ -104,7 +104,7 @@ pub fn signal(process: u32, signal: Signal) {
 }
 
 /// Clock ticks that a process has computed so far; they are a hundred a second.
-fn ticks(process: u32) -> u64 {
+pub fn ticks(process: u32) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     let fields = stat.rsplit(')').next().unwrap_or_default();
     let user = fields
@@ -115,7 +115,7 @@ fn ticks(process: u32) -> u64 {
 }
 
 /// Asks again and again until there is an answer.
-fn wait_for<T>(what: &str, mut answer: impl FnMut() -> Option<T>) -> T {
+pub fn wait_for<T>(what: &str, mut answer: impl FnMut() -> Option<T>) -> T {
     let begin = Instant::now();
     loop {
         if let Some(answer) = answer() {
@@ -143,17 +143,22 @@ pub fn has_saved(home: &Home) {
     });
 }
 
-/// The worker of a running `tune`, after a second of computing: operands are filled and calls are under way.
-pub fn busy_worker(tune: &Child) -> u32 {
+/// The worker of a running `tune`.
+pub fn worker_of(tune: &Child) -> u32 {
     let children = format!("/proc/{0}/task/{0}/children", tune.id());
-    let worker = wait_for("a worker starts", || {
+    wait_for("a worker starts", || {
         fs::read_to_string(&children)
             .ok()?
             .split_whitespace()
             .next()?
             .parse()
             .ok()
-    });
+    })
+}
+
+/// That worker after a second of computing: operands are filled and calls are under way.
+pub fn busy_worker(tune: &Child) -> u32 {
+    let worker = worker_of(tune);
     computed(worker, ticks(worker) + 100);
     worker
 }

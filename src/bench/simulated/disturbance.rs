@@ -1,5 +1,6 @@
 //! What makes samples differ from the truth: noise of several kinds, and how it evolves on the virtual clock.
 
+use super::power::PowerLimit;
 use super::topology::Topology;
 use super::variate::{exponential, normal, ten_to, uniform};
 use super::{SWITCH, WARM_UP};
@@ -85,6 +86,7 @@ pub struct Disturbance {
     settle: [f64; 2],
     neighbours: Option<Neighbours>,
     cold_clock: Option<ColdClock>,
+    power_limit: Option<PowerLimit>,
     /// Probability that a sample is slow for no reason, and by how much.
     pub(super) slow_chance: f64,
     pub(super) slow_by: f64,
@@ -160,6 +162,7 @@ impl Disturbance {
                 cpus: f64::from(rng.random_range(1..(topology.logical() / 2 + 1).max(2))),
             }),
             cold_clock: None,
+            power_limit: None,
             equal_shares,
             logical: f64::from(topology.logical()),
             physical: f64::from(topology.physical()),
@@ -182,6 +185,7 @@ impl Disturbance {
             settle: [0.01, 1.0],
             neighbours: None,
             cold_clock: None,
+            power_limit: None,
             slow_chance: 0.0,
             slow_by: 0.0,
             equal_shares: false,
@@ -201,6 +205,22 @@ impl Disturbance {
             cold_clock: Some(ColdClock { share, constant }),
             ..self
         }
+    }
+
+    /// The same noise on a machine that sustains this share of its full power, and may exceed it as long as the average
+    /// over this time constant in seconds does not.
+    #[must_use]
+    pub(super) fn with_power_limit(self, share: f64, constant: f64) -> Self {
+        Self {
+            power_limit: Some(PowerLimit { share, constant }),
+            ..self
+        }
+    }
+
+    /// The clock that so many threads keep for ever, as a share of its full speed.
+    pub(super) fn sustained_clock(&self, threads: f64) -> f64 {
+        let limit = self.power_limit;
+        limit.map_or(1.0, |limit| limit.sustained_clock(threads / self.logical))
     }
 
     /// The same noise beside neighbours that take so many CPUs and never leave.
@@ -236,6 +256,8 @@ pub(super) struct State {
     slow: bool,
     /// The clock as a share of its full speed.
     clock: f64,
+    /// Average power as a share of full power, where that is limited.
+    power: f64,
     /// Are the neighbours here, and until when do they stay or stay away?
     busy: bool,
     until: f64,
@@ -248,6 +270,7 @@ impl State {
             wander: noise.wander[0] * normal(rng),
             slow: false,
             clock: noise.cold_clock.map_or(1.0, |clock| clock.share),
+            power: 0.0,
             busy: false,
             until: match &noise.neighbours {
                 Some(neighbours) => exponential(neighbours.stay[1], rng),
@@ -256,9 +279,9 @@ impl State {
         }
     }
 
-    /// Time passes while the machine works.
-    pub fn advance(&mut self, noise: &Disturbance, seconds: f64, rng: &mut Pcg64) {
-        self.pass(noise, seconds, rng);
+    /// Time passes while so many threads work.
+    pub fn advance(&mut self, noise: &Disturbance, threads: f64, seconds: f64, rng: &mut Pcg64) {
+        self.pass(noise, threads, seconds, rng);
         if let Some(ColdClock { constant, .. }) = noise.cold_clock {
             self.clock = 1.0 - (1.0 - self.clock) * (-seconds / constant).exp();
         }
@@ -266,14 +289,17 @@ impl State {
 
     /// Time passes while it idles.
     pub fn rest(&mut self, noise: &Disturbance, seconds: f64, rng: &mut Pcg64) {
-        self.pass(noise, seconds, rng);
+        self.pass(noise, 0.0, seconds, rng);
         if let Some(ColdClock { share, constant }) = noise.cold_clock {
             self.clock = share + (self.clock - share) * (-seconds / constant).exp();
         }
     }
 
-    fn pass(&mut self, noise: &Disturbance, seconds: f64, rng: &mut Pcg64) {
+    fn pass(&mut self, noise: &Disturbance, threads: f64, seconds: f64, rng: &mut Pcg64) {
         self.time += seconds;
+        if let Some(limit) = &noise.power_limit {
+            self.power = limit.average(self.power, threads / noise.logical, seconds);
+        }
         let [spread, constant] = noise.wander;
         let kept = (-seconds / constant).exp();
         self.wander = self.wander * kept + spread * (1.0 - kept * kept).sqrt() * normal(rng);
@@ -300,6 +326,9 @@ impl State {
         let settled = by * (1.0 - (-self.time / constant).exp());
         // Wide teams feel a slower machine more.
         let mut factor = ((0.5 + 0.5 * share) * (self.wander + settled)).exp() / self.clock;
+        if let Some(limit) = &noise.power_limit {
+            factor /= limit.clock(self.power, share);
+        }
         if let (true, Some(two)) = (self.slow, &noise.two_speeds) {
             factor *= 1.0 + two.slower * (0.7 + 0.3 * share);
         }

@@ -1,5 +1,6 @@
 //! Lengths of time as users type and read them.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// The longest limit that can be asked for: a day.
@@ -7,6 +8,21 @@ const LONGEST: Duration = Duration::from_hours(24);
 
 /// A limit of time: whole seconds, or with a unit (`90`, `5m`, `1h 30m`); at most a day.
 pub fn limit(text: &str) -> Result<Duration, String> {
+    let range = Duration::from_nanos(1)..=LONGEST;
+    within(text, &range, "more than 0 and at most 24 hours")
+}
+
+/// A time of full load, in the same forms: in less than a second nothing that is sustained shows.
+pub fn load(text: &str) -> Result<Duration, String> {
+    let range = Duration::from_secs(1)..=Duration::from_hours(1);
+    within(text, &range, "1 second to 1 hour")
+}
+
+fn within(
+    text: &str,
+    range: &RangeInclusive<Duration>,
+    expected: &str,
+) -> Result<Duration, String> {
     let is_plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let duration = if is_plain {
         // What does not fit is too long in any case.
@@ -15,10 +31,8 @@ pub fn limit(text: &str) -> Result<Duration, String> {
         humantime::parse_duration(text).ok()
     };
     match duration {
-        Some(duration) if !duration.is_zero() && duration <= LONGEST => Ok(duration),
-        Some(_) => Err(format!(
-            "`{text}` is not allowed; expected more than 0 and at most 24 hours"
-        )),
+        Some(duration) if range.contains(&duration) => Ok(duration),
+        Some(_) => Err(format!("`{text}` is not allowed; expected {expected}")),
         None => Err(format!(
             "`{text}` is not a duration; expected whole seconds or a unit, as in `90`, `5m` and `2h`"
         )),
@@ -65,6 +79,21 @@ mod tests {
             ("nan", "`5m`"),
         ] {
             assert!(limit(text).unwrap_err().contains(says), "{text}");
+        }
+    }
+
+    #[test]
+    fn full_load_lasts_a_second_to_an_hour() {
+        for (text, seconds) in [("1", 1), ("30s", 30), ("1h", 3600)] {
+            assert_eq!(load(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for (text, says) in [
+            ("0", "1 second to 1 hour"),
+            ("999ms", "1 second to 1 hour"),
+            ("3601", "1 second to 1 hour"),
+            ("soon", "`soon` is not a duration"),
+        ] {
+            assert!(load(text).unwrap_err().contains(says), "{text}");
         }
     }
 

@@ -8,6 +8,7 @@ use crate::tune::{Allowance, expected_seconds, nominal_call_seconds, nominal_ope
 use crate::units::Nanos;
 use crate::workload::{Residency, Workload};
 use std::fmt;
+use std::time::Duration;
 
 /// How long a run will take, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -15,6 +16,8 @@ pub struct Forecast {
     workloads: usize,
     expected: f64,
     most: f64,
+    /// Full load of each workload.
+    sustained: Nanos,
 }
 
 impl Forecast {
@@ -30,20 +33,22 @@ impl Forecast {
         allowance: &Allowance,
     ) -> Self {
         let limit = allowance.workload.as_secs_f64();
+        let load = allowance.sustained.as_secs_f64();
         let (mut expected, mut most) = (0.0, 0.0);
         for workload in selected {
             let opening = nominal_opening_seconds(match workload.residency {
                 Residency::Cache => workload.shape.bytes(),
                 Residency::Memory => workload.shape.bytes().saturating_add(pool_bytes),
             });
-            expected += opening + tuning_seconds(workload, earlier, layout).min(limit);
-            most += opening + limit;
+            expected += opening + tuning_seconds(workload, earlier, layout).min(limit) + load;
+            most += opening + limit + load;
         }
         let cap = allowance.run.map_or(f64::INFINITY, Nanos::as_secs_f64);
         Self {
             workloads: selected.len(),
             expected: expected.min(cap),
             most: most.min(cap),
+            sustained: allowance.sustained,
         }
     }
 }
@@ -76,7 +81,13 @@ impl fmt::Display for Forecast {
             counted(self.workloads, "workload"),
             rough(self.expected),
             rough(self.most)
-        )
+        )?;
+        if self.sustained == Nanos::ZERO {
+            return Ok(());
+        }
+        let load = Duration::from_nanos(self.sustained.0);
+        let load = humantime::format_duration(load);
+        write!(f, ", {load} of full load for each of them included")
     }
 }
 
@@ -106,6 +117,7 @@ mod tests {
         Allowance {
             run: run.map(|seconds| Nanos(seconds * SECOND)),
             workload: Nanos(60 * SECOND),
+            sustained: Nanos::ZERO,
         }
     }
 
@@ -158,6 +170,27 @@ mod tests {
         assert_eq!(
             line(&["matmul-256", "gemv-2048x2048"], Some(4)),
             "2 workloads, about 4 s expected, at most 4 s"
+        );
+    }
+
+    #[test]
+    fn full_load_comes_on_top_and_is_told() {
+        let two = [workload("matmul-256"), workload("gemv-2048x2048")];
+        let profile = made_up();
+        let line = |run| {
+            let allowance = Allowance {
+                sustained: Nanos(30 * SECOND),
+                ..allowance(run)
+            };
+            Forecast::of(&two, Some(&profile), &layout(8), 0, &allowance).to_string()
+        };
+        assert_eq!(
+            line(None),
+            "2 workloads, about 65 s expected, at most 3 min, 30s of full load for each of them included"
+        );
+        assert_eq!(
+            line(Some(50)),
+            "2 workloads, about 50 s expected, at most 50 s, 30s of full load for each of them included"
         );
     }
 

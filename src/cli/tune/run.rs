@@ -59,10 +59,10 @@ impl<'a> Run<'a> {
     ) -> anyhow::Result<bool> {
         let display = Display::new(selected.len());
         self.begun = Instant::now();
-        let until = self
-            .allowance
-            .run
-            .and_then(|run| self.begun.checked_add(Duration::from_nanos(run.0)));
+        let until = self.allowance.run.and_then(|run| {
+            let tuning = run.saturating_sub(self.allowance.sustained);
+            self.begun.checked_add(Duration::from_nanos(tuning.0))
+        });
         for (i, workload) in selected.iter().enumerate() {
             if stop.is_set() {
                 return Ok(false);
