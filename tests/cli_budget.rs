@@ -204,6 +204,36 @@ fn memory_is_told_as_tune_reckons_with_it() {
 }
 
 #[test]
+fn a_quota_between_two_counts_says_what_follows_from_it() {
+    let tree = tempfile::tempdir().unwrap();
+    let root = tree.path().to_str().unwrap();
+    let explained = |quota: &str| {
+        write_all(
+            tree.path(),
+            &[
+                ("sys/devices/system/cpu/online", "0-3\n"),
+                (
+                    "proc/self/mountinfo",
+                    "5 4 0:4 / /cg rw - cgroup2 cgroup2 rw",
+                ),
+                ("proc/self/cgroup", "0::/a\n"),
+                ("cg/a/cpu.max", quota),
+            ],
+        );
+        stdout(&run(THREADTUNE, &["budget", "--explain", "--root", root]))
+    };
+    let text = explained("150000 100000");
+    let says = "quota: 1.5 CPUs pay 1 thread in full; 2 would be stopped for part of every 100 ms, and count only where \
+                `tune` finds them faster at this very quota\n";
+    assert!(text.contains(says), "{text}");
+    let output = run(THREADTUNE, &["budget", "--json", "--root", root]);
+    let json: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!((&json["quota"], &json["limit"]), (&1.5.into(), &1.into()));
+    assert_eq!(json["quota_period_us"], 100_000);
+    assert!(!explained("200000 100000").contains("quota: "));
+}
+
+#[test]
 fn the_configured_reserve_is_a_limit_with_its_file() {
     let home = tempfile::tempdir().unwrap();
     write_all(

@@ -76,6 +76,20 @@ fn a_profile_cut_between_entries_says_how_many_are_missing() {
     assert_eq!(place(&surplus).1, "entries");
 }
 
+/// Each edit is an error at its line and at this key.
+fn are_named(cases: &[(&str, &str, &str)]) {
+    for (from, to, key) in cases {
+        let text = edited(from, to);
+        let (line, found, message) = place(&text);
+        assert_eq!(
+            (found.as_str(), line),
+            (*key, line_with(&text, to.lines().last().unwrap())),
+            "{to}: {message}"
+        );
+        assert!(!message.is_empty());
+    }
+}
+
 #[test]
 fn values_out_of_range_are_named_with_line_and_key() {
     let cases = [
@@ -164,16 +178,33 @@ fn values_out_of_range_are_named_with_line_and_key() {
         ("schema = 1", "schema = 0", "schema"),
         ("entries = 5", "entries = -5", "entries"),
     ];
-    for (from, to, key) in cases {
-        let text = edited(from, to);
-        let (line, found, message) = place(&text);
-        assert_eq!(
-            (found.as_str(), line),
-            (key, line_with(&text, to)),
-            "{to}: {message}"
-        );
-        assert!(!message.is_empty());
-    }
+    are_named(&cases);
+}
+
+#[test]
+fn what_load_and_quotas_leave_in_an_entry_is_in_range() {
+    are_named(&[
+        (
+            "ties = [6]",
+            "ties = [6]\nsustained_s = 0.0",
+            "workload[0].sustained_s",
+        ),
+        (
+            "ties = [6]",
+            "ties = [6]\nabove_quota = { quota = 2.0, threads = 3, median_us = 1.0, ci95_us = [1.0, 1.0], speedup = 1.1 }",
+            "workload[0].above_quota.quota",
+        ),
+        (
+            "ties = [6]",
+            "ties = [6]\nabove_quota = { quota = nan, threads = 3, median_us = 1.0, ci95_us = [1.0, 1.0], speedup = 1.1 }",
+            "workload[0].above_quota.quota",
+        ),
+        (
+            "ties = [6]",
+            "ties = [6]\nabove_quota = { quota = 2.5, threads = 3, median_us = 1.0, ci95_us = [1.0, 1.0], speedup = 0.0 }",
+            "workload[0].above_quota.speedup",
+        ),
+    ]);
 }
 
 #[test]

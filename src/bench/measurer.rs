@@ -1,21 +1,22 @@
 //! Tunes one workload after another on a worker; a worker that breaks is replaced.
 
+use super::apart::Apart;
 use super::recorder::Recorder;
 use super::regions::{Unmeasured, walk};
 use super::worker::{WorkerError, WorkerProcess, WorkerSettings};
 use super::worker_bench::WorkerBench;
 use super::worker_regions::WorkerRegions;
-use crate::machine::{CpuOrder, Layout, Node, Placement};
+use crate::machine::{AboveQuota, CpuOrder, Layout, Node, Placement};
 use crate::profile::{Entry, FreshRegions, RegionConditions};
 use crate::tune::{
     Arm, BenchError, DriftCheck, DriftStep, Finding, Options, Placements, Progress, Step, Subject,
-    Tuning, Warmed, contenders, failed_entry,
+    Tuning, Verdict, Warmed, contenders, failed_entry,
 };
 use crate::units::{CpuSet, Nanos, ThreadCount};
 use crate::worker::protocol::{Greeting, Open, Opened};
 use crate::workload::{Residency, Roofline, Workload};
 use serde::{Deserialize, Serialize};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// For how long nothing has run, as far as is known, before the first workload.
 const A_LONG_TIME: Nanos = Nanos(3_600_000_000_000);
@@ -33,6 +34,8 @@ pub struct Site {
     pub pool_bytes: u64,
     /// The data of a workload may take this much, bytes.
     pub memory_limit_bytes: u64,
+    /// The count just above the CPU quota, where it is no whole number.
+    pub above_quota: Option<AboveQuota>,
 }
 
 impl Site {
@@ -102,6 +105,8 @@ pub struct Measurer {
     recorder: Option<Recorder>,
     /// When the last sample ended, if there was one.
     busy_until: Option<Instant>,
+    /// Has this worker run counts above the CPU budget? It is used for no other workload then.
+    is_apart: bool,
 }
 
 impl Measurer {
@@ -114,6 +119,7 @@ impl Measurer {
             process,
             recorder: None,
             busy_until: None,
+            is_apart: false,
         })
     }
 
@@ -219,7 +225,7 @@ impl Measurer {
     ) -> Result<Option<FreshRegions>, Stopped> {
         let begin = Instant::now();
         let cpus = |arm| self.site.cpus_of(arm);
-        let walked = ready(&mut self.process, &self.settings)
+        let walked = ready(&mut self.process, &self.settings, &mut self.is_apart)
             .map_err(|error| Unmeasured::Failed(error.to_string()))
             .and_then(|process| {
                 let mut timer = WorkerRegions::new(process, &cpus);
@@ -253,13 +259,8 @@ impl Measurer {
 
     /// Has a worker prepare a workload, a new one if the last one broke.
     fn open(&mut self, workload: &Workload) -> Result<Opened, WorkerError> {
-        let opened = ready(&mut self.process, &self.settings)?.open(&Open {
-            shape: workload.shape,
-            residency: workload.residency,
-            pool_bytes: self.site.pool_bytes,
-            memory_limit_bytes: self.site.memory_limit_bytes,
-            first_cpu: self.site.first_cpu(),
-        })?;
+        let open = self.open_of(workload);
+        let opened = ready(&mut self.process, &self.settings, &mut self.is_apart)?.open(&open)?;
         if opened.residency == Residency::Cache && workload.residency == Residency::Memory {
             let name = &workload.name;
             let (is, should) = (opened.pool_bytes >> 20, self.site.pool_bytes >> 20);
@@ -275,6 +276,17 @@ impl Measurer {
             }
         }
         Ok(opened)
+    }
+
+    /// What a worker is told to prepare for a workload.
+    fn open_of(&self, workload: &Workload) -> Open {
+        Open {
+            shape: workload.shape,
+            residency: workload.residency,
+            pool_bytes: self.site.pool_bytes,
+            memory_limit_bytes: self.site.memory_limit_bytes,
+            first_cpu: self.site.first_cpu(),
+        }
     }
 
     fn verdict(
@@ -305,10 +317,18 @@ impl Measurer {
         } else {
             options.placements = Placements::of_order(&self.site.order);
         }
+        // A recording is of counts within the budget, as its machine file says.
+        let above = self.site.above_quota.filter(|_| self.recorder.is_none());
+        options.above_quota = above;
         let rested = self.rested();
         let widest = self.site.widest();
+        let open = self.open_of(workload);
         let cpus = |arm| self.site.cpus_of(arm);
-        let bench = WorkerBench::new(&mut self.process, &cpus);
+        let period = above.map(|above| Duration::from_micros(above.period_us));
+        let bench = WorkerBench::new(&mut self.process, &cpus).under_quota(period);
+        let bench = Apart::new(bench, widest.threads, |bench: &mut WorkerBench| {
+            bench.renew(&open)
+        });
         let mut bench = Warmed::new(bench, widest, rested, options);
         let begun = unfinished.filter(|begun| {
             begun.residency == opened.residency && begun.tuning.is_of(&self.site.layout, options)
@@ -320,38 +340,47 @@ impl Measurer {
                 begun.tuning
             },
         );
+        let into_entry = |verdict: Verdict, subject: &Subject| {
+            verdict.into_entry(subject.clone(), |arm| CpuSet::from_iter(cpus(arm)))
+        };
         loop {
             let stepped = match &mut self.recorder {
                 Some(recorder) => tuning.step(&mut recorder.over(&mut bench, &workload.name)),
                 None => tuning.step(&mut bench),
             };
             self.busy_until = Some(Instant::now());
+            self.is_apart = bench.inner().is_apart();
             match stepped {
                 Ok(Step::Progress(progress)) => on_progress(&progress),
-                Ok(Step::Done(verdict)) => {
-                    return Ok(
-                        verdict.into_entry(subject.clone(), |arm| CpuSet::from_iter(cpus(arm)))
-                    );
-                }
+                Ok(Step::Done(verdict)) => return Ok(into_entry(verdict, subject)),
                 Err(BenchError::Interrupted) => {
                     return Err(Failure::Stopped(Stopped(Some(Box::new(Unfinished {
                         tuning,
                         residency: opened.residency,
                     })))));
                 }
-                Err(error) => return Err(Failure::Reason(error.to_string())),
+                Err(error) => {
+                    // What is known without that race is known.
+                    let Some(verdict) = tuning.give_up_above_quota() else {
+                        return Err(Failure::Reason(error.to_string()));
+                    };
+                    log::warn!("{}: not raced above the CPU quota: {error}", workload.name);
+                    return Ok(into_entry(verdict, subject));
+                }
             }
         }
     }
 }
 
-/// The worker, a new one if the last one broke.
+/// The worker, a new one if the last one broke or was one for teams above a quota.
 fn ready<'p>(
     process: &'p mut WorkerProcess,
     settings: &WorkerSettings,
+    is_apart: &mut bool,
 ) -> Result<&'p mut WorkerProcess, WorkerError> {
-    if !process.is_usable() {
+    if !process.is_usable() || *is_apart {
         *process = WorkerProcess::start(settings)?;
+        *is_apart = false;
     }
     Ok(process)
 }

@@ -1,5 +1,6 @@
 //! Who gives samples: the implementations of `tune`'s trait `Bench`.
 
+mod apart;
 mod interference;
 mod line_reader;
 mod measurer;

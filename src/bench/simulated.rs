@@ -6,6 +6,7 @@
 mod disturbance;
 mod placed;
 mod power;
+mod quota;
 mod scaling;
 mod topology;
 mod variate;
@@ -110,6 +111,15 @@ impl Machine {
         }
     }
 
+    /// The same machine under a quota of so many CPUs, which the kernel pays anew after each period in seconds.
+    #[must_use]
+    pub fn with_quota(self, cpus: f64, period: f64) -> Self {
+        Self {
+            disturbance: self.disturbance.with_quota(cpus, period),
+            ..self
+        }
+    }
+
     /// The same machine with other processes on so many of its CPUs, all the time.
     #[must_use]
     pub fn with_neighbours(self, cpus: u32) -> Self {
@@ -152,6 +162,12 @@ impl Machine {
     pub fn sustained_seconds(&self, count: ThreadCount) -> f64 {
         let clock = self.disturbance.sustained_clock(f64::from(count.get()));
         self.true_seconds(count) / clock
+    }
+
+    /// The true seconds a call of threads placed close under the quota, what they are stopped included.
+    pub fn seconds_under_quota(&self, count: ThreadCount) -> f64 {
+        let paid = self.disturbance.quota_cpus().unwrap_or(f64::INFINITY);
+        self.true_seconds(count) * (f64::from(count.get()) / paid).max(1.0)
     }
 
     /// How much slower a count is than the fastest where both work for ever, as a ratio.
@@ -215,15 +231,20 @@ impl<'a> SimulatedBench<'a> {
         let k = f64::from(calls.get());
         let duration = k * truth;
         let pieces = (duration / 0.01).ceil().clamp(1.0, 8.0);
-        let (mut factor, mut disturbed) = (0.0, 0.0);
+        let (mut factor, mut disturbed, mut stopped) = (0.0, 0.0, 0.0);
         for _ in 0..pieces as u32 {
             let (slower, hit) = self.state.factor(noise, threads);
             factor += slower / pieces;
             disturbed += f64::from(u8::from(hit)) / pieces;
+            let works = duration / pieces * slower;
+            let stop = self.state.stop(noise, threads, works);
+            stopped += stop;
             self.state
-                .advance(noise, threads, duration / pieces * slower, &mut self.rng);
+                .advance(noise, threads, works + stop, &mut self.rng);
         }
-        let is_median = median && calls.get() >= MEDIAN_FROM;
+        // As the worker's samples: where a quota may stop the team, those that last longer than a period are means.
+        let is_long = noise.is_longer_than_a_period(duration);
+        let is_median = median && calls.get() >= MEDIAN_FROM && !is_long;
         let mut seconds = truth * factor * noise.sample_noise(k, is_median, &mut self.rng);
         if self.rng.random::<f64>() < noise.slow_chance {
             seconds *= 1.0 + noise.slow_by;
@@ -232,6 +253,9 @@ impl<'a> SimulatedBench<'a> {
             seconds *= placed.luck(arm.placement, &mut self.rng);
         }
         seconds += self.outliers(threads, seconds, k, is_median) + woken / k;
+        if !is_median {
+            seconds += stopped / k;
+        }
         let grain = noise.clock_grain;
         seconds = (seconds * k / grain).round().max(1.0) * grain / k;
         let flagged = disturbed > DISTURBED && self.rng.random::<f64>() < self.sensitivity

@@ -95,6 +95,7 @@ impl Surroundings {
             nodes: self.topology.nodes.clone(),
             pool_bytes: self.pool_bytes(),
             memory_limit_bytes: self.memory_limit_bytes(),
+            above_quota: self.budget.above_quota(),
         }
     }
 

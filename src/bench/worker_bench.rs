@@ -1,9 +1,9 @@
 //! Samples from a worker process: real kernels on the real machine.
 
-use super::worker::WorkerProcess;
+use super::worker::{WorkerError, WorkerProcess};
 use crate::tune::{Arm, Bench, BenchError, Sample};
 use crate::units::{Calls, Nanos};
-use crate::worker::protocol::{SampleOrder, Sampled};
+use crate::worker::protocol::{Open, SampleOrder, Sampled};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::thread;
@@ -20,6 +20,8 @@ pub struct WorkerBench<'a> {
     opened: Instant,
     /// What a call on an arm took last.
     per_call: HashMap<Arm, f64>,
+    /// The period of a CPU quota that may stop the team.
+    period: Option<Duration>,
 }
 
 impl<'a> WorkerBench<'a> {
@@ -30,7 +32,29 @@ impl<'a> WorkerBench<'a> {
             cpus,
             opened: Instant::now(),
             per_call: HashMap::new(),
+            period: None,
         }
+    }
+
+    /// The same under a CPU quota of this period, if there is one that may stop a team: what being stopped costs falls on
+    /// few calls, which a median would hide, so samples that last longer are means.
+    #[must_use]
+    pub fn under_quota(self, period: Option<Duration>) -> Self {
+        Self { period, ..self }
+    }
+
+    /// From now on another worker takes the samples, of the workload that this order describes.
+    pub fn renew(&mut self, open: &Open) -> Result<(), BenchError> {
+        let settings = self.process.settings.clone();
+        let renewed = WorkerProcess::start(&settings).and_then(|mut process| {
+            process.open(open)?;
+            Ok(process)
+        });
+        *self.process = renewed.map_err(|error| match error {
+            WorkerError::Stopped => BenchError::Interrupted,
+            error => BenchError::Failed(error.to_string()),
+        })?;
+        Ok(())
     }
 
     fn sample(&mut self, arm: Arm, calls: Calls) -> Result<Sample, BenchError> {
@@ -67,7 +91,7 @@ impl<'a> WorkerBench<'a> {
         let watch = &mut self.process.watch;
         let interference = watch.end(&begun, &cpus, arm.placement, &sampled);
         log::trace!("{arm} × {}: {interference:?}", calls.get());
-        let seconds_per_call = per_call(&sampled, calls).ok_or_else(|| {
+        let seconds_per_call = per_call(&sampled, calls, self.period).ok_or_else(|| {
             BenchError::Nonsense(format!(
                 "{} durations of {} calls each for {} calls",
                 sampled.durations_ns.len(),
@@ -88,8 +112,9 @@ impl<'a> WorkerBench<'a> {
     }
 }
 
-/// Median of five durations or more, else their mean, for one call; nothing if not all calls have a positive duration.
-fn per_call(sampled: &Sampled, calls: Calls) -> Option<f64> {
+/// Median of five durations or more, else their mean, for one call; the mean also where all of them together last as
+/// long as a period of a quota. Nothing if not all calls have a positive duration.
+fn per_call(sampled: &Sampled, calls: Calls, period: Option<Duration>) -> Option<f64> {
     let (durations_ns, each) = (&sampled.durations_ns, sampled.calls_each.get());
     let k = calls.get().div_ceil(each.max(1)) as usize;
     if each == 0 || durations_ns.len() != k || durations_ns.contains(&0) {
@@ -98,7 +123,8 @@ fn per_call(sampled: &Sampled, calls: Calls) -> Option<f64> {
     let seconds = |ns: &u64| *ns as f64 / f64::from(each) / 1e9;
     let mut sorted: Vec<f64> = durations_ns.iter().map(seconds).collect();
     sorted.sort_by(f64::total_cmp);
-    Some(if k < 5 {
+    let whole = Duration::from_nanos(durations_ns.iter().sum());
+    Some(if k < 5 || period.is_some_and(|period| whole >= period) {
         sorted.iter().sum::<f64>() / k as f64
     } else {
         f64::midpoint(sorted[(k - 1) / 2], sorted[k / 2])
@@ -149,10 +175,23 @@ mod tests {
     use super::*;
 
     fn of(durations_ns: &[u64], calls_each: u32, calls: u32) -> Option<f64> {
+        under(None, durations_ns, calls_each, calls)
+    }
+
+    fn under(
+        period: Option<Duration>,
+        durations_ns: &[u64],
+        calls_each: u32,
+        calls: u32,
+    ) -> Option<f64> {
         let text = format!(
             r#"{{"durations_ns":{durations_ns:?},"calls_each":{calls_each},"threads_ran":1,"elapsed_ns":1}}"#
         );
-        per_call(&serde_json::from_str(&text).ok()?, Calls::new(calls))
+        per_call(
+            &serde_json::from_str(&text).ok()?,
+            Calls::new(calls),
+            period,
+        )
     }
 
     #[test]
@@ -163,6 +202,17 @@ mod tests {
         assert_eq!(one(&[1, 2, 3, 1000], 4), Some(251.5e-9));
         assert_eq!(one(&[1, 2], 3), None);
         assert_eq!(one(&[0], 1), None);
+    }
+
+    #[test]
+    fn what_a_quota_stops_is_part_of_samples_that_last_longer_than_its_period() {
+        let period = Some(Duration::from_nanos(1010));
+        let picoseconds = |durations: &[u64], each, calls| {
+            under(period, durations, each, calls).map(|seconds| (seconds * 1e12).round())
+        };
+        assert_eq!(picoseconds(&[1, 2, 3, 4, 1000], 1, 5), Some(202e3));
+        assert_eq!(picoseconds(&[1, 2, 3, 4, 999], 1, 5), Some(3e3));
+        assert_eq!(picoseconds(&[10, 20, 30, 40, 1000], 10, 50), Some(22e3));
     }
 
     #[test]

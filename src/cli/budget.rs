@@ -2,7 +2,7 @@
 
 use super::configuration;
 use crate::configuration::Configuration;
-use crate::machine::{Beside, Budget, Host, Memory, is_live};
+use crate::machine::{AboveQuota, Beside, Budget, Host, Memory, is_live};
 use crate::report::{counted, plain};
 use clap::Args;
 use serde::Serialize;
@@ -112,11 +112,25 @@ fn explain(budget: &Budget, memory: &Memory) -> String {
             plain(&limit.source)
         );
     }
+    if let Some(above) = budget.above_quota() {
+        let _ = writeln!(text, "{}", of_fraction(&above));
+    }
     let _ = writeln!(text, "{}", plain(&in_words(memory)));
     for note in &budget.notes {
         let _ = writeln!(text, "note: {}", plain(note));
     }
     text
+}
+
+/// What follows from a quota between two whole numbers.
+fn of_fraction(above: &AboveQuota) -> String {
+    format!(
+        "quota: {above} pay {} in full; {} would be stopped for part of every {} ms, and count only where `tune` finds \
+         them faster at this very quota",
+        counted(above.threads.as_usize() - 1, "thread"),
+        above.threads,
+        above.period_us as f64 / 1e3
+    )
 }
 
 /// What there is, what limits it, and what follows for the copies of weights that `tune` rotates over.

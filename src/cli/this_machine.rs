@@ -50,6 +50,7 @@ impl ThisMachine {
                 allowed: Some(budget.cpus.clone()),
                 limit: Some(budget.limit),
                 physical,
+                above_quota: budget.above_quota(),
             },
             topology,
             budget: Some(budget),

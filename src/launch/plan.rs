@@ -2,6 +2,7 @@
 
 use super::pin::{Orders, Pin, pin};
 use crate::environment::{self, Placeholder, assignments, expand};
+use crate::machine::AboveQuota;
 use crate::profile::lookup::{Basis, Choice, Objective, Terms, Weighted, choose};
 use crate::profile::{Doubt, Profile};
 use crate::units::{CpuSet, ThreadCount};
@@ -48,7 +49,7 @@ impl Request {
 }
 
 /// What is known of the CPUs that this process may use.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Cpus {
     /// Those allowed.
     pub allowed: Option<CpuSet>,
@@ -56,6 +57,8 @@ pub struct Cpus {
     pub limit: Option<ThreadCount>,
     /// Physical cores among those allowed.
     pub physical: Option<ThreadCount>,
+    /// The count just above the budget's CPU quota, where it is no whole number.
+    pub above_quota: Option<AboveQuota>,
 }
 
 impl Cpus {
@@ -74,6 +77,7 @@ impl Cpus {
             allowed: Some(pinned.clone()),
             limit: Some(self.limit.map_or(most, |limit| limit.min(most))),
             physical: None,
+            above_quota: None,
         }
     }
 }
@@ -200,6 +204,7 @@ fn answer(
         // Without a known budget the profile's own is the best guess of what this machine allows.
         limit: cpus.limit.unwrap_or(profile.conditions.budget.limit),
         pin: cpus.allowed.as_ref().filter(|_| bound),
+        above_quota: cpus.above_quota,
     };
     choose(profile, wanted, &terms)
 }
@@ -230,6 +235,7 @@ fn reason(choice: &Choice) -> String {
     };
     let basis = match choice.basis {
         Basis::Verdict => format!("the verdict on `{names}`"),
+        Basis::AboveQuota => format!("the verdict on `{names}` at this very CPU quota"),
         Basis::Curve => format!("the best of `{names}` inside the CPU budget"),
         Basis::Mix => format!("the mix of `{names}`"),
         Basis::Heaviest => format!("the heaviest of `{names}`, which share no count"),

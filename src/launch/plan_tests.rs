@@ -1,7 +1,7 @@
 //! Plans from a made-up profile of eight cores.
 
 use super::*;
-use crate::profile::parse;
+use crate::profile::{AboveQuotaChoice, parse};
 use crate::workload::KERNEL_REVISION;
 use std::path::Path;
 
@@ -18,6 +18,7 @@ fn cpus(limit: usize) -> Cpus {
         allowed: Some((0..8).collect()),
         limit: Some(ThreadCount::clamped(limit)),
         physical: Some(ThreadCount::clamped(4)),
+        above_quota: None,
     }
 }
 
@@ -86,6 +87,47 @@ fn the_verdict_reaches_every_variable_and_argument() {
     assert!(plan.environment.assignments.iter().all(|a| a.value == "6"));
     assert_eq!(plan.warnings, Vec::<String>::new());
     assert_eq!(plan.reason, "the verdict on `matmul-256`");
+}
+
+#[test]
+fn at_the_quota_of_the_profile_one_thread_more_than_it_pays_is_used() {
+    let mut profile = profile();
+    profile.workloads[0].above_quota = Some(AboveQuotaChoice {
+        quota: 2.5,
+        threads: ThreadCount::clamped(3),
+        median_us: 90.0,
+        ci95_us: [89.0, 91.0],
+        speedup: 1.1,
+    });
+    let under = |quota: f64| {
+        let cpus = Cpus {
+            above_quota: Some(AboveQuota {
+                threads: ThreadCount::clamped(3),
+                cpus: quota,
+                period_us: 100_000,
+            }),
+            ..cpus(2)
+        };
+        let request = request(&["matmul-256"], &["p", "{threads}", "{threads:matmul-256}"]);
+        planned(&request, Ok(&profile), &cpus)
+    };
+    let same = under(2.5);
+    assert_eq!(threads(&same), Some(3));
+    assert_eq!(
+        same.reason,
+        "the verdict on `matmul-256` at this very CPU quota"
+    );
+    assert_eq!(same.command, ["p", "3", "3"]);
+    let variable = |name: &str| {
+        let mut all = same.environment.assignments.iter();
+        all.find(|a| a.variable == name).unwrap().value.clone()
+    };
+    assert_eq!(variable("OMP_NUM_THREADS"), "3");
+    let other = under(2.9);
+    assert_eq!(threads(&other), Some(2));
+    assert_eq!(other.command, ["p", "2", "2"]);
+    // It is no error that the quota is another.
+    assert_eq!(other.warnings, [""; 0]);
 }
 
 #[test]

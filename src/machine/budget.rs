@@ -3,7 +3,7 @@
 //! Affinity ∩ cpuset gives the CPUs; quotas, the configured reserve, limits on tasks, Slurm and other ranks on the node
 //! cap how many threads may run on them.
 
-use super::cgroup::{self, Cgroups, Group, Version};
+use super::cgroup::{self, Cgroups, Group, Quota, Version};
 use super::ranks;
 use super::tasks;
 use super::topology::Topology;
@@ -100,6 +100,9 @@ pub struct Budget {
     /// The tightest quota in CPUs, before rounding down.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quota: Option<f64>,
+    /// The period of that quota, microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quota_period_us: Option<u64>,
     /// Every limit found, in the order in which they were applied.
     pub limits: Vec<Limit>,
     /// The first limit on tasks that has no room for a team of even one thread, although `limit` is 1.
@@ -152,15 +155,18 @@ impl Budget {
             }
         }
         for groups in cgroups.groups("cpu") {
-            for (source, cpus, version) in quotas(&mut tree, &groups) {
+            for (source, quota, version) in quotas(&mut tree, &groups) {
                 let name = match version {
                     Version::V1 => "cfs quota",
                     Version::V2 => "cpu.max",
                 };
-                let value = format!("{name} of {} CPUs", trimmed(cpus));
+                let value = format!("{name} of {} CPUs", trimmed(quota.cpus));
                 // Rounded down: a thread more than the quota pays is throttled with all the others.
-                budget.threads(LimitKind::Quota, source, value, cpus as usize);
-                budget.quota = Some(budget.quota.map_or(cpus, |least| least.min(cpus)));
+                budget.threads(LimitKind::Quota, source, value, quota.cpus as usize);
+                budget.quota = match budget.quota {
+                    Some(least) if least.cpus <= quota.cpus => Some(least),
+                    _ => Some(quota),
+                };
             }
         }
         if let Some(reserve) = beside.reserve.filter(|reserve| reserve.cpus > 0) {
@@ -189,7 +195,7 @@ pub(super) struct Resolver {
     /// Threads left so far.
     pub(super) limit: ThreadCount,
     by: LimitKind,
-    quota: Option<f64>,
+    quota: Option<Quota>,
     limits: Vec<Limit>,
     no_room: Option<Limit>,
     notes: Vec<String>,
@@ -311,7 +317,8 @@ impl Resolver {
             cpus: self.cpus,
             limit: self.limit,
             by: self.by,
-            quota: self.quota,
+            quota: self.quota.map(|quota| quota.cpus),
+            quota_period_us: self.quota.map(|quota| quota.period_us),
             limits: self.limits,
             no_room: self.no_room,
             notes,
@@ -319,12 +326,12 @@ impl Resolver {
     }
 }
 
-fn quotas(tree: &mut Tree, groups: &[Group]) -> Vec<(String, f64, Version)> {
+fn quotas(tree: &mut Tree, groups: &[Group]) -> Vec<(String, Quota, Version)> {
     groups
         .iter()
         .filter_map(|group| {
-            let (source, cpus) = cgroup::quota(tree, group)?;
-            Some((source, cpus, group.version))
+            let (source, quota) = cgroup::quota(tree, group)?;
+            Some((source, quota, group.version))
         })
         .collect()
 }
@@ -348,7 +355,7 @@ fn status_mask(tree: &mut Tree) -> Option<(String, CpuSet)> {
 }
 
 /// Two decimals at most, none that are zero.
-fn trimmed(cpus: f64) -> String {
+pub(super) fn trimmed(cpus: f64) -> String {
     let text = format!("{cpus:.2}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }

@@ -163,8 +163,17 @@ pub(crate) fn cpuset(tree: &mut Tree, groups: &[Group]) -> Option<(String, CpuSe
     None
 }
 
-/// The quota of one group in CPUs; `None` where it has none or its files are not to be believed.
-pub(crate) fn quota(tree: &mut Tree, group: &Group) -> Option<(String, f64)> {
+/// What a group may use of the CPUs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Quota {
+    /// CPUs, on average over a period.
+    pub(crate) cpus: f64,
+    /// Microseconds.
+    pub(crate) period_us: u64,
+}
+
+/// The quota of one group; `None` where it has none or its files are not to be believed.
+pub(crate) fn quota(tree: &mut Tree, group: &Group) -> Option<(String, Quota)> {
     let (path, quota, period) = match group.version {
         Version::V2 => {
             let path = group.file("cpu.max");
@@ -187,7 +196,11 @@ pub(crate) fn quota(tree: &mut Tree, group: &Group) -> Option<(String, f64)> {
     }
     match (quota.parse::<i64>().ok(), period) {
         (Some(quota), Some(period)) if quota > 0 && period > 0 => {
-            Some((path, quota as f64 / period as f64))
+            let quota = Quota {
+                cpus: quota as f64 / period as f64,
+                period_us: period as u64,
+            };
+            Some((path, quota))
         }
         _ => {
             let period = period.map_or("a period that is not a number".to_owned(), |period| {

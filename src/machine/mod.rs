@@ -1,5 +1,6 @@
 //! What this machine is: topology, CPU budget, fingerprint, load. Every reader takes a root path.
 
+mod above_quota;
 pub mod affinity;
 mod budget;
 mod cache;
@@ -24,6 +25,7 @@ mod tasks;
 mod topology;
 mod tree;
 
+pub use above_quota::AboveQuota;
 pub use budget::{Beside, Budget, Limit, LimitKind, Reserve};
 pub use cache::{CoreCache, core_caches};
 pub use cgroup::{cpu_limit_files, cpu_stat_files};

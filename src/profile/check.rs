@@ -1,7 +1,7 @@
 //! Which values of a well-formed profile are out of range. Pure.
 
 use super::region::{Region, expected_region_time, is_region_time};
-use super::schema::{CurvePoint, Entry, Pinned, Profile, Rate};
+use super::schema::{AboveQuotaChoice, CurvePoint, Entry, Pinned, Profile, Rate};
 use crate::document::locate::Step::{self, Index, Key};
 use crate::machine::Placement;
 use crate::units::ThreadCount;
@@ -145,6 +145,11 @@ fn check_entry(entry: &Entry) -> Checked {
             positive(default.speedup).map_err(|m| violation(&[Key(key), Key("speedup")], m))?;
         }
     }
+    if let Some(above) = &entry.above_quota {
+        timing("above_quota", above.median_us, Some(above.ci95_us))?;
+        positive(above.speedup).map_err(|m| violation(&[Key("above_quota"), Key("speedup")], m))?;
+        rounded_up(above).map_err(|m| violation(&[Key("above_quota"), Key("quota")], m))?;
+    }
     if let Some(level) = &entry.isa_cap {
         text(level).map_err(|m| violation(&[Key("isa_cap")], m))?;
     }
@@ -185,6 +190,18 @@ fn bound(pinned: &Pinned) -> Result<(), (&'static str, String)> {
         return Err(("cpus", message));
     }
     Ok(())
+}
+
+/// Such a count is used at its quota: it must be the one just above.
+fn rounded_up(above: &AboveQuotaChoice) -> Result<(), String> {
+    let threads = f64::from(above.threads.get());
+    if above.quota > threads - 1.0 && above.quota < threads {
+        return Ok(());
+    }
+    Err(format!(
+        "{} threads are not the quota of {} CPUs rounded up",
+        above.threads, above.quota
+    ))
 }
 
 fn check_point((index, point): (usize, &CurvePoint)) -> Checked {

@@ -8,6 +8,9 @@
 //! (`close` before `spread`) stand in. For one that is pinned only bound timings tell; where none fits, the answer is
 //! that for an unbound program, and its placement says so.
 //!
+//! One thread more than a CPU quota pays in full is an answer only where it won at this very quota, to a program
+//! of one workload that is not pinned and wants the fastest call; at any other quota, or none, the quota rounded down is.
+//!
 //! For a mix, the arm with the least weighted mean of time / best time over all its workloads wins. Nothing is
 //! interpolated: only arms at which every workload of the mix was timed take part. Unbound timings exist for a few
 //! counts only, so they decide a mix only if no fewer counts are common to them than to the bound ones. If no arm is
@@ -15,7 +18,7 @@
 
 use super::doubt::Doubt;
 use super::schema::{Entry, Profile};
-use crate::machine::Placement;
+use crate::machine::{AboveQuota, Placement};
 use crate::units::{CpuSet, ThreadCount};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -42,7 +45,7 @@ pub struct Weighted {
 }
 
 /// What a choice has to be good for, and what it has to keep to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Terms<'a> {
     /// What the count should be good for.
     pub objective: Objective,
@@ -50,6 +53,8 @@ pub struct Terms<'a> {
     pub limit: ThreadCount,
     /// The CPUs of the budget, where the threads are to be bound to some of them.
     pub pin: Option<&'a CpuSet>,
+    /// The count just above the budget's CPU quota, where it is no whole number.
+    pub above_quota: Option<AboveQuota>,
 }
 
 /// Where a count comes from.
@@ -57,6 +62,8 @@ pub struct Terms<'a> {
 pub enum Basis {
     /// A workload's own verdict.
     Verdict,
+    /// Its verdict on the count just above the very quota of this budget.
+    AboveQuota,
     /// The curve below a budget that the verdict exceeds.
     Curve,
     /// Several workloads together.
@@ -70,7 +77,7 @@ pub enum Basis {
 /// The count that a profile gives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Choice {
-    /// Threads, at most the budget.
+    /// Threads, at most the budget; one more where the basis is [`Basis::AboveQuota`].
     pub threads: ThreadCount,
     /// How they are placed; `unbound` although they are to be bound where the profile has no bound timing that fits.
     pub placement: Placement,
@@ -107,6 +114,7 @@ pub fn choose(profile: &Profile, wanted: &[Weighted], terms: &Terms) -> Option<C
     }
     let unbound = Terms {
         pin: None,
+        above_quota: None,
         ..*terms
     };
     let Answer { arm, cpus, basis } =
@@ -201,6 +209,9 @@ fn of(mix: &[(&Entry, f64)], terms: &Terms) -> Option<Answer> {
 }
 
 fn of_one(entry: &Entry, terms: &Terms) -> Option<Answer> {
+    if let Some(answer) = above_quota(entry, terms) {
+        return Some(answer);
+    }
     if let Some(verdict) = verdict(entry, terms).filter(|v| v.arm.threads <= terms.limit) {
         return Some(verdict);
     }
@@ -212,6 +223,21 @@ fn of_one(entry: &Entry, terms: &Terms) -> Option<Answer> {
         arm,
         cpus: None,
         basis: Basis::Curve,
+    })
+}
+
+/// One thread more than the quota pays, for an unbound program, where that won at this very quota.
+fn above_quota(entry: &Entry, terms: &Terms) -> Option<Answer> {
+    let (known, here) = (entry.above_quota.as_ref()?, terms.above_quota?);
+    let is_same = here.threads == known.threads && here.is_at(known.quota);
+    let is_asked = terms.pin.is_none() && terms.objective == Objective::Latency;
+    (is_same && is_asked).then_some(Answer {
+        arm: Arm {
+            threads: known.threads,
+            placement: Placement::Unbound,
+        },
+        cpus: None,
+        basis: Basis::AboveQuota,
     })
 }
 

@@ -1,7 +1,7 @@
 //! Choices from a made-up profile whose curves are no simple valleys.
 
 use super::*;
-use crate::profile::parse;
+use crate::profile::{AboveQuotaChoice, parse};
 use std::path::Path;
 
 fn profile() -> Profile {
@@ -28,6 +28,7 @@ fn unbound(objective: Objective, limit: usize) -> Terms<'static> {
         objective,
         limit: count(limit),
         pin: None,
+        above_quota: None,
     }
 }
 
@@ -49,6 +50,7 @@ fn pinned(
         objective,
         limit: count(limit),
         pin: Some(&allowed.parse().unwrap()),
+        above_quota: None,
     };
     let choice = choose(profile, &mix(names), &terms).unwrap();
     let cpus = choice.cpus.map(|cpus| cpus.to_string()).unwrap_or_default();
@@ -65,6 +67,60 @@ fn the_verdict_counts_where_it_fits() {
     assert_eq!(chosen(&[MATMUL], Latency, 6), (6, Basis::Verdict));
     assert_eq!(chosen(&[GEMV], Latency, 8), (3, Basis::Verdict));
     assert_eq!(chosen(&[GEMV], Efficient, 8), (2, Basis::Verdict));
+}
+
+#[test]
+fn one_thread_above_a_quota_counts_at_that_quota_only() {
+    let mut profile = profile();
+    profile.workloads[0].above_quota = Some(AboveQuotaChoice {
+        quota: 3.5,
+        threads: count(4),
+        median_us: 90.0,
+        ci95_us: [89.0, 91.0],
+        speedup: 1.1,
+    });
+    let above = |threads, cpus| {
+        Some(AboveQuota {
+            threads: count(threads),
+            cpus,
+            period_us: 100_000,
+        })
+    };
+    let of = |names: &[(&str, f64)], terms: &Terms| {
+        let choice = choose(&profile, &mix(names), terms).unwrap();
+        (choice.threads.get(), choice.placement, choice.basis)
+    };
+    let terms = |above_quota| Terms {
+        above_quota,
+        ..unbound(Objective::Latency, 3)
+    };
+    let floor = (3, Placement::Unbound, Basis::Curve);
+    let same = terms(above(4, 3.5));
+    let upper = (4, Placement::Unbound, Basis::AboveQuota);
+    assert_eq!(of(&[MATMUL], &same), upper);
+    // The period may be another.
+    let halved = AboveQuota {
+        period_us: 50_000,
+        ..same.above_quota.unwrap()
+    };
+    assert_eq!(of(&[MATMUL], &terms(Some(halved))), upper);
+    for other in [None, above(4, 3.4), above(4, 3.99), above(5, 4.5)] {
+        assert_eq!(of(&[MATMUL], &terms(other)), floor, "{other:?}");
+    }
+    // Others know nothing of it: bound threads, few threads, a mix, another workload.
+    let cpus = "0-7".parse().unwrap();
+    let pinned = Terms {
+        pin: Some(&cpus),
+        ..same
+    };
+    assert_eq!(of(&[MATMUL], &pinned).0, 3);
+    let few = Terms {
+        objective: Objective::Efficient,
+        ..same
+    };
+    assert_eq!(of(&[MATMUL], &few), floor);
+    assert!(of(&[MATMUL, GEMV], &same).0 <= 3);
+    assert_eq!(of(&[GEMV], &same).0, 3);
 }
 
 #[test]

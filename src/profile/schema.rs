@@ -215,6 +215,9 @@ pub struct Entry {
     /// profiles of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_cores: Option<DefaultChoice>,
+    /// The count just above the CPU quota, where it won a race against `latency`: it holds at that quota alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub above_quota: Option<AboveQuotaChoice>,
     /// How fast the kernel is with one thread; absent where that was not timed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<Rate>,
@@ -297,6 +300,21 @@ pub struct DefaultChoice {
     /// Time per call, microseconds.
     pub median_us: f64,
     /// This time divided by that of `latency`.
+    pub speedup: f64,
+}
+
+/// One thread more than a CPU quota pays in full.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AboveQuotaChoice {
+    /// The quota, CPUs.
+    pub quota: f64,
+    /// Threads: the quota rounded up.
+    pub threads: ThreadCount,
+    /// Time per call, what it was stopped included, microseconds.
+    pub median_us: f64,
+    /// 95 % interval of that.
+    pub ci95_us: [f64; 2],
+    /// The time of `latency` divided by this time.
     pub speedup: f64,
 }
 

@@ -43,6 +43,15 @@ pub fn curve(entry: &Entry, level: Option<&str>, width: usize) -> String {
              bursts"
         ));
     }
+    if let Some(above) = &entry.above_quota {
+        lines.push(format!(
+            "at a quota of {} CPUs alone: {}, {} per call, {:.2}× as fast",
+            above.quota,
+            counted(above.threads.as_usize(), "thread"),
+            time(above.median_us),
+            above.speedup
+        ));
+    }
     lines.extend(defaults(entry));
     lines.extend(speed(entry, level));
     if !entry.stop.is_conclusive() {
@@ -167,7 +176,7 @@ fn defaults(entry: &Entry) -> impl Iterator<Item = String> + '_ {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::{DefaultChoice, parse};
+    use crate::profile::{AboveQuotaChoice, DefaultChoice, parse};
     use crate::report::profile_table;
     use crate::units::ThreadCount;
     use std::path::Path;
@@ -253,6 +262,21 @@ mod tests {
         assert!(told(&entry));
         let json = crate::report::entry_json(&entry).unwrap();
         assert!(json.contains("\"sustained_s\": 30.0"), "{json}");
+    }
+
+    #[test]
+    fn a_count_above_a_quota_is_told_with_that_quota() {
+        let mut entry = made_up("matmul-256");
+        entry.above_quota = Some(AboveQuotaChoice {
+            quota: 6.5,
+            threads: ThreadCount::clamped(7),
+            median_us: 90.0,
+            ci95_us: [89.0, 91.0],
+            speedup: 1.12,
+        });
+        let text = curve(&entry, None, 80);
+        let line = "at a quota of 6.5 CPUs alone: 7 threads, 90.0 µs per call, 1.12× as fast";
+        assert!(text.lines().any(|told| told == line), "{text}");
     }
 
     #[test]

@@ -30,6 +30,7 @@ impl Tuning {
                 let cores = self.defaults().nth(1)?;
                 self.baseline(&latency, cores)
             }),
+            one_above: latency.and_then(|_| self.one_above()),
             ties: if states_count {
                 self.ties()
             } else {
@@ -45,6 +46,7 @@ impl Tuning {
             rejected: self.screens().map(|screen| screen.rejected).sum::<u64>()
                 + self
                     .races()
+                    .chain(&self.above)
                     .map(|finished| finished.race.rejected())
                     .sum::<u64>()
                 + self.efficient.as_ref().map_or(0, Efficient::rejected),
@@ -56,7 +58,7 @@ impl Tuning {
         }
     }
 
-    fn stop(&self) -> StopReason {
+    pub(super) fn stop(&self) -> StopReason {
         if !self.screen.has_candidates() {
             return StopReason::Failed("no count may be tried".to_owned());
         }

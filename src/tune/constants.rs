@@ -50,6 +50,8 @@ pub(super) const LOADED_SAMPLE_SECONDS: f64 = 0.02;
 /// Counts below the fastest whose burst times are within this (log) of it are screened under load: power goes with the
 /// cube of the clock, so a processor that sustains three tenths of its burst power loses a third of its clock.
 pub(super) const LOADED_NEAR: f64 = 0.4;
+/// Periods of a CPU quota that a sample of a team above it lasts at least.
+pub(super) const QUOTA_PERIODS: u32 = 5;
 /// How much a flagged sample may be too slow: its time divided by this is its optimistic value.
 pub(super) const OPTIMISM: f64 = 1.8;
 /// How often a flagged screening sample is tried again.

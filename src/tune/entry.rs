@@ -4,7 +4,8 @@ use super::verdict::Baseline;
 use super::{Arm, Choice, Timing, Verdict};
 use crate::machine::Placement;
 use crate::profile::{
-    CurvePoint, DefaultChoice, Efficient, Entry, Latency, Pinned, Rate, Residency, StopReason,
+    AboveQuotaChoice, CurvePoint, DefaultChoice, Efficient, Entry, Latency, Pinned, Rate,
+    Residency, StopReason,
 };
 use crate::units::{CpuSet, Nanos, ThreadCount};
 use crate::workload::{Bound, Roofline};
@@ -90,6 +91,13 @@ impl Verdict {
             first_call_us: self.first_call.map(micros),
             rate,
             share,
+            above_quota: self.one_above.map(|one| AboveQuotaChoice {
+                quota: one.quota,
+                threads: one.choice.arm.threads,
+                median_us: micros(one.choice.time.seconds_per_call),
+                ci95_us: one.choice.ci95.map(micros),
+                speedup: decimals(one.speedup, 4),
+            }),
             ties: self.ties,
             // A lower bound is never rounded up.
             p_within: (self.p_within * 1e6).floor() / 1e6,
@@ -136,6 +144,7 @@ fn empty(subject: Subject, stop: StopReason, spent: Nanos) -> Entry {
         throughput: None,
         default: None,
         default_cores: None,
+        above_quota: None,
         rate: None,
         share: None,
         ties: Vec::new(),

@@ -2,7 +2,7 @@
 
 use super::Arm;
 use super::constants::BURST_SHARE;
-use crate::machine::{CpuOrder, Placement};
+use crate::machine::{AboveQuota, CpuOrder, Placement};
 use crate::units::{Nanos, ThreadCount};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +27,9 @@ pub struct Options {
     /// The best counts race once more after so long of full load, which comes on top of the time budget.
     #[serde(default)]
     pub sustained: Option<Nanos>,
+    /// The count just above a CPU quota, which races against the winner at last.
+    #[serde(default)]
+    pub above_quota: Option<AboveQuota>,
     /// Is the fewest threads within 5 % looked for?
     pub efficient: bool,
     /// The only arms that may be tried (a recording may lack some); every arm of the budget where absent.
@@ -44,6 +47,7 @@ impl Default for Options {
             placements: Placements::default(),
             then: After::UnboundRace,
             sustained: None,
+            above_quota: None,
             efficient: true,
             only: None,
         }

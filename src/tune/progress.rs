@@ -46,6 +46,8 @@ pub enum Stage {
     SustainedRace,
     /// The search for the fewest threads within 5 %.
     Efficient,
+    /// The race of the winner with the count just above a CPU quota.
+    AboveQuota,
     /// Not of a tuning: the chosen count is timed again beside others.
     DriftCheck,
     /// Nothing is left to do.
@@ -77,7 +79,8 @@ impl Tuning {
             Phase::SecondRace(race) => (Stage::UnboundRace, 0.7 + 0.2 * race.fraction()),
             Phase::LoadedScreening(_) => (Stage::LoadedScreening, 0.9),
             Phase::SustainedRace(_) => (Stage::SustainedRace, 0.9),
-            Phase::Efficient(efficient) => (Stage::Efficient, 0.9 + 0.1 * efficient.fraction()),
+            Phase::Efficient(efficient) => (Stage::Efficient, 0.9 + 0.05 * efficient.fraction()),
+            Phase::QuotaRace(race) => (Stage::AboveQuota, 0.95 + 0.05 * race.0.fraction()),
             Phase::Done => (Stage::Done, 1.0),
         };
         Progress {

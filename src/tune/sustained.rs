@@ -9,7 +9,7 @@ use super::calibration::calls_for;
 use super::constants::{LOADED_NEAR, LOADED_SAMPLE_SECONDS, LOADS, SECOND_RACERS};
 use super::full_load::FullLoad;
 use super::screen::{Context, Screen};
-use super::tuning::Tuning;
+use super::tuning::{Finished, Tuning};
 use crate::machine::Placement;
 use crate::profile::StopReason;
 use crate::units::{Calls, Nanos, ThreadCount};
@@ -81,7 +81,7 @@ impl Tuning {
 
     /// The best of this screening under load, and always the winner of the bursts and what programs take by themselves.
     pub(super) fn sustained_racers(&self, screen: &Screen) -> Vec<Racer> {
-        let winner = self.latency_race().and_then(|last| last.winner());
+        let winner = self.latency_race().and_then(Finished::winner);
         let winner = winner.map(|racer| racer.arm.threads);
         let always: Vec<ThreadCount> = winner.into_iter().chain(self.defaults()).collect();
         screen.known.racers(SECOND_RACERS, &always)
@@ -91,7 +91,7 @@ impl Tuning {
     /// of it counts no longer.
     pub(super) fn is_overruled_by_load(&self, arm: Arm) -> bool {
         let is_unbound = |arm: Arm| arm.placement == Placement::Unbound;
-        let winner = self.sustained.as_ref().and_then(|last| last.winner());
+        let winner = self.sustained.as_ref().and_then(Finished::winner);
         winner.is_some_and(|winner| is_unbound(winner.arm) == is_unbound(arm))
     }
 }

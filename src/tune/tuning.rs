@@ -5,6 +5,7 @@ use super::candidates::physical;
 use super::constants::{FIRST_RACE_SHARE, RACERS_MOST, REPORTED_BLOCKS, SECOND_RACERS};
 use super::efficient::Efficient;
 use super::full_load::FullLoad;
+use super::quota_race::QuotaRace;
 use super::race::{Race, RaceOutcome};
 use super::screen::{Context, Screen};
 use super::verdict::Verdict;
@@ -43,6 +44,8 @@ pub struct Tuning {
     /// The race under that load.
     pub(super) sustained: Option<Finished>,
     pub(super) efficient: Option<Efficient>,
+    /// The race of the winner with the count just above a CPU quota.
+    pub(super) above: Option<Finished>,
     pub(super) phase: Phase,
     verdict: Option<Verdict>,
 }
@@ -63,6 +66,7 @@ pub(super) enum Phase {
     LoadedScreening(Screen),
     SustainedRace(Race),
     Efficient(Efficient),
+    QuotaRace(QuotaRace),
     Done,
 }
 
@@ -105,6 +109,7 @@ impl Tuning {
             loaded: None,
             sustained: None,
             efficient: None,
+            above: None,
             phase: Phase::Screening,
             verdict: None,
         };
@@ -171,6 +176,14 @@ impl Tuning {
         }
     }
 
+    /// Ends a race above a CPU quota that cannot go on; the verdict without it, if that is what was being done.
+    pub fn give_up_above_quota(&mut self) -> Option<Verdict> {
+        if matches!(self.phase, Phase::QuotaRace(_)) {
+            self.finish();
+        }
+        self.verdict.clone()
+    }
+
     /// The verdict, once there is one.
     pub fn verdict(&self) -> Option<&Verdict> {
         self.verdict.as_ref()
@@ -185,6 +198,7 @@ impl Tuning {
                 Some(race.request())
             }
             Phase::Efficient(efficient) => Some(efficient.request()),
+            Phase::QuotaRace(race) => Some(race.request()),
             Phase::Done => None,
         }
     }
@@ -253,11 +267,19 @@ impl Tuning {
             Phase::Efficient(mut efficient) => {
                 if efficient.absorb(answer, self.spent, &mut self.rng) {
                     self.efficient = Some(efficient);
-                    self.finish();
+                    self.look_above_quota();
                 } else {
                     self.phase = Phase::Efficient(efficient);
                 }
             }
+            Phase::QuotaRace(mut race) => match race.absorb(answer, self.spent, &mut self.rng) {
+                None => self.phase = Phase::QuotaRace(race),
+                Some(outcome) => {
+                    let race = race.0;
+                    self.above = Some(Finished { race, outcome });
+                    self.finish();
+                }
+            },
             Phase::Done => self.phase = Phase::Done,
         }
     }
@@ -362,6 +384,18 @@ impl Tuning {
     fn look_for_fewer(&mut self) {
         match self.duels() {
             Some(duels) => self.phase = Phase::Efficient(duels),
+            None => self.look_above_quota(),
+        }
+    }
+
+    /// The winner races against one thread more than a CPU quota pays, if there is such a count.
+    fn look_above_quota(&mut self) {
+        match self.quota_race() {
+            Some(race) => {
+                // Full load would use the quota up.
+                self.load = None;
+                self.phase = Phase::QuotaRace(race);
+            }
             None => self.finish(),
         }
     }

@@ -26,6 +26,8 @@ pub struct Verdict {
     pub default: Option<Baseline>,
     /// The same of all physical cores; absent where they are as many.
     pub default_cores: Option<Baseline>,
+    /// The count just above the CPU quota, where it won the race against `latency`.
+    pub one_above: Option<OneAbove>,
     /// Counts that could not be told from `latency`, itself included, ascending.
     pub ties: Vec<ThreadCount>,
     /// Lower bound of the probability that `latency` is within eps of the best racer.
@@ -76,6 +78,17 @@ pub struct Baseline {
     pub seconds_per_call: f64,
     /// Its time over that of `latency`: from paired blocks, or from screening where the time left no place for it in
     /// the race.
+    pub speedup: f64,
+}
+
+/// A count above a CPU quota that is faster than those within it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct OneAbove {
+    /// The count, timed while the quota stopped it.
+    pub choice: Choice,
+    /// The quota in CPUs, at which alone it holds.
+    pub quota: f64,
+    /// The time of `latency` over its time, from paired blocks.
     pub speedup: f64,
 }
 

@@ -55,6 +55,11 @@ impl<B: Bench> Warmed<B> {
         }
     }
 
+    /// The bench itself.
+    pub fn inner(&self) -> &B {
+        &self.bench
+    }
+
     fn warm_up(&mut self) -> Result<(), BenchError> {
         let least = self.rested.min(LEAST);
         if least < SHORT_REST {

@@ -74,8 +74,66 @@ fn the_tightest_quota_of_all_ancestors_decides_and_is_rounded_down() {
 
 #[test]
 fn a_quota_below_one_cpu_leaves_one_thread() {
-    let b = budget(&v2(&[("a/b/cpu.max", "5000 100000")]));
-    assert_eq!(limit(&b), (1, LimitKind::Quota));
+    for quota in ["5000 100000", "50000 100000"] {
+        let b = budget(&v2(&[("a/b/cpu.max", quota)]));
+        assert_eq!(limit(&b), (1, LimitKind::Quota));
+        assert_eq!(b.above_quota(), None);
+    }
+}
+
+/// The count above the quota, the quota and its period.
+fn above(budget: &Budget) -> Option<(u32, f64, u64)> {
+    let above = budget.above_quota()?;
+    Some((above.threads.get(), above.cpus, above.period_us))
+}
+
+#[test]
+fn a_quota_between_two_counts_keeps_its_fraction_and_the_count_above() {
+    for (quota, floor, expected) in [
+        ("150000 100000", 1, Some((2, 1.5, 100_000))),
+        ("75000 50000", 1, Some((2, 1.5, 50_000))),
+        ("200000 100000", 2, None),
+        ("399000 100000", 3, Some((4, 3.99, 100_000))),
+        ("750000 100000", 7, Some((8, 7.5, 100_000))),
+        ("850000 100000", 8, None),
+    ] {
+        let b = budget(&v2(&[("a/b/cpu.max", quota), ("cpu.max", "900000 200000")]));
+        // The looser quota of an ancestor is 4.5 CPUs.
+        let (floor, expected) = if floor > 4 {
+            (4, Some((5, 4.5, 200_000)))
+        } else {
+            (floor, expected)
+        };
+        assert_eq!(limit(&b), (floor, LimitKind::Quota), "{quota}");
+        assert_eq!(above(&b), expected, "{quota}");
+    }
+    let alone = budget(&v2(&[("a/b/cpu.max", "750000 100000")]));
+    assert_eq!(above(&alone), Some((8, 7.5, 100_000)));
+    // More than there are CPUs decides nothing.
+    let loose = budget(&v2(&[("a/b/cpu.max", "850000 100000")]));
+    assert_eq!((limit(&loose).0, above(&loose)), (8, None));
+}
+
+#[test]
+fn the_count_above_a_quota_needs_a_cpu_and_room_under_every_other_limit() {
+    let made = v2(&[("a/b/cpu.max", "150000 100000")]);
+    let with = |mask, reserve, env: &[(&str, &str)]| above(&reserving(&made, mask, reserve, env));
+    let expected = Some((2, 1.5, 100_000));
+    assert_eq!(with(Some("3,5"), None, &[]), expected);
+    assert_eq!(with(Some("3"), None, &[]), None);
+    assert_eq!(with(None, Some(6), &[]), expected);
+    assert_eq!(with(None, Some(7), &[]), None);
+    let slurm = |cpus| {
+        with(
+            None,
+            None,
+            &[("SLURM_CPUS_PER_TASK", cpus), ("SLURM_JOB_ID", "1")],
+        )
+    };
+    assert_eq!(slurm("2"), expected);
+    assert_eq!(slurm("1"), None);
+    made.write("sys/fs/cgroup/a/b/pids.max", "1");
+    assert_eq!(with(None, None, &[]), None);
 }
 
 #[test]
@@ -131,6 +189,7 @@ fn v1_quotas_count_over_all_ancestors_of_their_own_hierarchy() {
     }
     let b = budget(&made);
     assert_eq!(limit(&b), (2, LimitKind::Quota));
+    assert_eq!(above(&b), Some((3, 2.5, 100_000)));
     assert_eq!(
         b.deciding().unwrap().source,
         "cg/cpu,cpuacct/x/cpu.cfs_quota_us"

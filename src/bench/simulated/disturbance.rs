@@ -1,6 +1,7 @@
 //! What makes samples differ from the truth: noise of several kinds, and how it evolves on the virtual clock.
 
 use super::power::PowerLimit;
+use super::quota::{Quota, Used};
 use super::topology::Topology;
 use super::variate::{exponential, normal, ten_to, uniform};
 use super::{SWITCH, WARM_UP};
@@ -87,6 +88,7 @@ pub struct Disturbance {
     neighbours: Option<Neighbours>,
     cold_clock: Option<ColdClock>,
     power_limit: Option<PowerLimit>,
+    quota: Option<Quota>,
     /// Probability that a sample is slow for no reason, and by how much.
     pub(super) slow_chance: f64,
     pub(super) slow_by: f64,
@@ -163,6 +165,7 @@ impl Disturbance {
             }),
             cold_clock: None,
             power_limit: None,
+            quota: None,
             equal_shares,
             logical: f64::from(topology.logical()),
             physical: f64::from(topology.physical()),
@@ -186,6 +189,7 @@ impl Disturbance {
             neighbours: None,
             cold_clock: None,
             power_limit: None,
+            quota: None,
             slow_chance: 0.0,
             slow_by: 0.0,
             equal_shares: false,
@@ -215,6 +219,25 @@ impl Disturbance {
             power_limit: Some(PowerLimit { share, constant }),
             ..self
         }
+    }
+
+    /// The same noise under a quota of so many CPUs in each period of seconds.
+    #[must_use]
+    pub(super) fn with_quota(self, cpus: f64, period: f64) -> Self {
+        Self {
+            quota: Some(Quota { cpus, period }),
+            ..self
+        }
+    }
+
+    /// The quota, where there is one.
+    pub(super) fn quota_cpus(&self) -> Option<f64> {
+        self.quota.map(|quota| quota.cpus)
+    }
+
+    /// Does a sample of this length hold a whole period of a quota?
+    pub(super) fn is_longer_than_a_period(&self, seconds: f64) -> bool {
+        self.quota.is_some_and(|quota| seconds >= quota.period)
     }
 
     /// The clock that so many threads keep for ever, as a share of its full speed.
@@ -258,6 +281,8 @@ pub(super) struct State {
     clock: f64,
     /// Average power as a share of full power, where that is limited.
     power: f64,
+    /// How much of the present period's quota is used up.
+    used: Used,
     /// Are the neighbours here, and until when do they stay or stay away?
     busy: bool,
     until: f64,
@@ -271,12 +296,21 @@ impl State {
             slow: false,
             clock: noise.cold_clock.map_or(1.0, |clock| clock.share),
             power: 0.0,
+            used: Used::default(),
             busy: false,
             until: match &noise.neighbours {
                 Some(neighbours) => exponential(neighbours.stay[1], rng),
                 None => f64::INFINITY,
             },
         }
+    }
+
+    /// For how long a quota stops so many threads that are about to work for so many seconds.
+    pub fn stop(&mut self, noise: &Disturbance, threads: f64, seconds: f64) -> f64 {
+        let quota = noise.quota.as_ref();
+        quota.map_or(0.0, |quota| {
+            self.used.stop(quota, self.time, threads, seconds)
+        })
     }
 
     /// Time passes while so many threads work.

@@ -121,6 +121,7 @@ fn doing(progress: &Progress) -> String {
         Stage::LoadedScreening => "under load: screening",
         Stage::SustainedRace => "under load: racing",
         Stage::Efficient => "looking for fewer than",
+        Stage::AboveQuota => "racing above the quota",
         Stage::DriftCheck => "checking",
         Stage::Done => "done",
     };
