@@ -20,7 +20,7 @@ impl Tuning {
     pub(super) fn loaded_screening(&mut self) -> Option<(FullLoad, Screen)> {
         let time = self.options.sustained?;
         let widest = self.options.arms_at(self.layout.logical).next()?;
-        let mut candidates = self.loaded_candidates().filter(|many| many.len() > 1)?;
+        let mut candidates = self.loaded_candidates()?;
         let half = Nanos((self.options.time_budget - self.spent).0 / 2);
         let mut room = half.as_secs_f64();
         let affordable = candidates.iter().take_while(|racer| {
@@ -30,6 +30,9 @@ impl Tuning {
         let affordable = affordable.count();
         self.screen.incomplete |= affordable < candidates.len();
         candidates.truncate(affordable);
+        if candidates.len() < 2 {
+            return None;
+        }
         let screen = Screen::of_arms(
             &candidates,
             self.spent + half,

@@ -157,16 +157,21 @@ fn a_rest_begins_the_load_anew() {
 
 #[test]
 fn without_time_for_a_race_under_load_bursts_are_no_answer() {
-    let long = Options {
-        time_budget: Nanos(8_000_000_000),
-        ..options()
+    let short = |sustained| Options {
+        time_budget: Nanos(3_500_000_000),
+        sustained,
+        ..Options::counts_only()
     };
-    // Half a second a call: five samples of load and one sample of three counts do not fit.
-    let verdict = decide(&mut limited(250.0), layout(4, 4), long);
+    // Calls of 40 to 80 ms: enough for one race, and not for another with four times as much load between its samples.
+    let of = |sustained| decide(&mut limited(20.0), layout(4, 4), short(sustained));
+    let bursts = of(None);
+    assert_eq!((&bursts.stop, chosen(&bursts)), (&StopReason::Separated, 4));
+    let verdict = of(Some(LOAD));
     assert_eq!(
-        (verdict.stop, verdict.sustained),
-        (StopReason::Budget, None)
+        (&verdict.stop, verdict.sustained),
+        (&StopReason::Budget, None)
     );
+    assert_eq!(chosen(&verdict), 4);
     // One CPU leaves nothing to choose.
     let mut script = Script::new(|_| 1e-3);
     let single = decide(&mut script, layout(1, 1), options());
