@@ -59,7 +59,10 @@ fn a_tuning_with_next_to_no_time_ends_undecided() {
                 .run(&mut bench)
                 .expect("a simulated bench does not fail");
             assert!(
-                matches!(verdict.stop, StopReason::Budget | StopReason::Contaminated),
+                matches!(
+                    verdict.stop,
+                    StopReason::Budget | StopReason::Short | StopReason::Contaminated
+                ),
                 "{seed}, {budget} ns: {:?}",
                 verdict.stop
             );

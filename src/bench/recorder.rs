@@ -137,9 +137,9 @@ mod tests {
     fn a_recorded_tuning_holds_every_sample_and_is_decided_alike_when_replayed() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("samples.csv");
-        let machine = Machine::generate(4);
+        let machine = Machine::generate(5);
         let mut recorder = Recorder::create(&path).unwrap();
-        let mut bench = SimulatedBench::new(&machine, 4);
+        let mut bench = SimulatedBench::new(&machine, 5);
         let mut tuning = Tuning::new(machine.layout(), Options::default());
         let verdict = tuning.run(&mut recorder.over(&mut bench, "w")).unwrap();
         assert_eq!(recorder.finish().unwrap(), verdict.samples);

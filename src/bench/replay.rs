@@ -25,12 +25,22 @@ pub struct ReplayOptions {
 pub struct Replayed {
     /// Its name.
     pub name: String,
+    /// The most virtual time that it might take.
+    pub time_budget: Nanos,
     /// What the procedure says.
     pub verdict: Verdict,
     /// The counts that were recorded, ascending: no other one was a candidate.
     pub candidates: Vec<ThreadCount>,
     /// The choice against the recording; absent where no count is stated.
     pub score: Option<Score>,
+}
+
+impl Replayed {
+    /// Is it inconclusive with over a quarter of the time left?
+    pub fn gave_up_early(&self) -> bool {
+        let spent = self.verdict.spent.as_secs_f64();
+        !self.verdict.stop.is_conclusive() && spent < 0.75 * self.time_budget.as_secs_f64()
+    }
 }
 
 /// A choice against what was recorded of all arms that are bound as it is, or unbound as it is; medians of a call,
@@ -87,6 +97,7 @@ pub fn replay(
     let candidates: BTreeSet<ThreadCount> = medians.keys().map(|arm| arm.threads).collect();
     Ok(Replayed {
         name: workload.name.clone(),
+        time_budget: options.time_budget,
         candidates: candidates.into_iter().collect(),
         score: score(&verdict, &medians, machine),
         verdict,

@@ -77,15 +77,14 @@ impl Kept {
 
     /// How many workloads have which verdict.
     pub fn workloads(&self) -> Workloads {
+        let is_failed = |entry: &Entry| matches!(entry.stop, StopReason::Failed(_));
         let count = |is: &dyn Fn(&Entry) -> bool| {
             self.profile.workloads.iter().filter(|e| is(e)).count() as u32
         };
         Workloads {
             conclusive: count(&|entry| entry.stop.is_conclusive()),
-            inconclusive: count(&|entry| {
-                matches!(entry.stop, StopReason::Budget | StopReason::Contaminated)
-            }),
-            failed: count(&|entry| matches!(entry.stop, StopReason::Failed(_))),
+            inconclusive: count(&|entry| !entry.stop.is_conclusive() && !is_failed(entry)),
+            failed: count(&is_failed),
             left: 0,
         }
     }

@@ -118,8 +118,14 @@ pub enum StopReason {
     Separated,
     /// Only one count is possible.
     Single,
-    /// Time or blocks ran out first: inconclusive.
+    /// The time was up first: inconclusive.
     Budget,
+    /// What is missing takes more time than was left, be it a sample of every plausible count or blocks of those that
+    /// raced: inconclusive.
+    Short,
+    /// What may be measured does not tell the counts apart, however long it takes: as many blocks as a race may have did
+    /// not, or a recording lacks the arms. Inconclusive.
+    Undecided,
     /// Too many samples were disturbed: inconclusive.
     Contaminated,
     /// Nothing could be measured, for this reason.
@@ -140,6 +146,8 @@ impl fmt::Display for StopReason {
             Self::Separated => f.pad("separated"),
             Self::Single => f.pad("single"),
             Self::Budget => f.pad("budget"),
+            Self::Short => f.pad("short"),
+            Self::Undecided => f.pad("undecided"),
             Self::Contaminated => f.pad("contaminated"),
             Self::Failed(reason) => write!(f, "failed: {reason}"),
         }
@@ -160,11 +168,13 @@ impl TryFrom<String> for StopReason {
             "separated" => Ok(Self::Separated),
             "single" => Ok(Self::Single),
             "budget" => Ok(Self::Budget),
+            "short" => Ok(Self::Short),
+            "undecided" => Ok(Self::Undecided),
             "contaminated" => Ok(Self::Contaminated),
             other => match other.strip_prefix("failed: ") {
                 Some(reason) => Ok(Self::Failed(reason.to_owned())),
                 None => Err(format!(
-                    "unknown stop reason `{other}` (known: eps, separated, single, budget, contaminated, `failed: …`)"
+                    "unknown stop reason `{other}` (known: eps, separated, single, budget, short, undecided, contaminated, `failed: …`)"
                 )),
             },
         }

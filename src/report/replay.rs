@@ -19,6 +19,10 @@ pub struct ReplaySummary {
     pub stated: usize,
     /// Those whose verdict is conclusive.
     pub conclusive: usize,
+    /// The others.
+    pub inconclusive: usize,
+    /// Those of the others that ended with over a quarter of the time left.
+    pub inconclusive_with_time_left: usize,
     /// Time of the choice over that of the fastest count, geometric mean.
     pub ratio_to_best: Option<f64>,
     /// The 95 % quantile of that ratio.
@@ -29,6 +33,8 @@ pub struct ReplaySummary {
     pub within_5_percent: Option<f64>,
     /// Virtual seconds of all workloads.
     pub virtual_seconds: f64,
+    /// Virtual seconds of a workload, arithmetic mean.
+    pub virtual_seconds_mean: Option<f64>,
     /// Virtual seconds of a workload, geometric mean.
     pub virtual_seconds_each: Option<f64>,
     /// Time on all physical cores over that of the choice, geometric mean over the workloads that recorded it.
@@ -76,18 +82,21 @@ impl ReplaySummary {
             geometric_mean(&scores.iter().filter_map(of).collect::<Vec<_>>())
         };
         let seconds: Vec<f64> = replayed.iter().map(virtual_seconds).collect();
+        let sum: f64 = seconds.iter().sum();
+        let count = |is: &dyn Fn(&Replayed) -> bool| replayed.iter().filter(|r| is(r)).count();
+        let conclusive = count(&|r| r.verdict.stop.is_conclusive());
         Self {
             workloads: replayed.len(),
             stated: scores.len(),
-            conclusive: replayed
-                .iter()
-                .filter(|r| r.verdict.stop.is_conclusive())
-                .count(),
+            conclusive,
+            inconclusive: replayed.len() - conclusive,
+            inconclusive_with_time_left: count(&Replayed::gave_up_early),
             ratio_to_best: geometric_mean(&ratios),
             ratio_to_best_p95: quantile(&ratios, 0.95),
             within_2_percent: within(1.02),
             within_5_percent: within(1.05),
-            virtual_seconds: seconds.iter().sum(),
+            virtual_seconds: sum,
+            virtual_seconds_mean: (!seconds.is_empty()).then(|| sum / seconds.len() as f64),
             virtual_seconds_each: geometric_mean(&seconds),
             speedup_over_physical: speedup(over_physical),
             speedup_over_logical: speedup(over_logical),
@@ -111,9 +120,11 @@ impl fmt::Display for ReplaySummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{}, {} conclusive: ",
+            "{}, {} conclusive, {} not ({} of these with over a quarter of the time left): ",
             counted(self.workloads, "workload"),
-            self.conclusive
+            self.conclusive,
+            self.inconclusive,
+            self.inconclusive_with_time_left
         )?;
         if let (Some(ratio), Some(p95), Some(near), Some(nearly)) = (
             self.ratio_to_best,
@@ -129,8 +140,11 @@ impl fmt::Display for ReplaySummary {
             )?;
         }
         write!(f, "{:.1} virtual s", self.virtual_seconds)?;
-        if let Some(each) = self.virtual_seconds_each {
-            write!(f, ", {each:.3} s each in geometric mean")?;
+        if let (Some(mean), Some(each)) = (self.virtual_seconds_mean, self.virtual_seconds_each) {
+            write!(
+                f,
+                ", {mean:.3} s each on average, {each:.3} s in geometric mean"
+            )?;
         }
         if let Some(speedup) = self.speedup_over_physical {
             write!(f, "; {speedup:.3} × faster than all physical cores")?;

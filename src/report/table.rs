@@ -90,6 +90,8 @@ pub(super) fn stop_word(stop: &StopReason) -> &'static str {
         StopReason::Separated => "separated",
         StopReason::Single => "single",
         StopReason::Budget => "budget",
+        StopReason::Short => "short",
+        StopReason::Undecided => "undecided",
         StopReason::Contaminated => "contaminated",
         StopReason::Failed(_) => "failed",
     }
@@ -98,16 +100,26 @@ pub(super) fn stop_word(stop: &StopReason) -> &'static str {
 /// Why an entry is not to be relied on.
 pub(super) fn remark(entry: &Entry) -> String {
     let name = plain(&entry.name);
+    let inconclusive = |why: &str| {
+        format!(
+            "? {name}: inconclusive: {why} (within 2 % of those that raced with probability {:.2})",
+            entry.p_within
+        )
+    };
     match &entry.stop {
         StopReason::Failed(reason) => format!("? {name}: failed: {}", plain(reason)),
         StopReason::Contaminated => format!(
             "? {name}: disturbed, {} of {} samples were thrown away; run `threadtune tune {name}` on a quiet machine",
             entry.rejected, entry.samples
         ),
-        StopReason::Budget => format!(
-            "? {name}: inconclusive: the time was up before all plausible counts were looked at and told apart (within \
-             2 % of those that raced with probability {:.2})",
-            entry.p_within
+        StopReason::Budget => inconclusive(
+            "the time was up before all plausible counts were looked at and told apart",
+        ),
+        StopReason::Short => inconclusive(
+            "its time is too short to look at all plausible counts and tell them apart",
+        ),
+        StopReason::Undecided => inconclusive(
+            "as many samples as may be taken did not tell the counts apart, and more time would not help",
         ),
         StopReason::Eps | StopReason::Separated | StopReason::Single => {
             format!("{name}: conclusive")
@@ -186,6 +198,35 @@ gemm-bf16-64             1   3.00 µs   2.97–3.03 µs    4.17×  separated    
             cut_short_line(&profile).unwrap(),
             "Cut short by the time budget of a run: matmul-256, a b; run `threadtune tune --missing`\n"
         );
+    }
+
+    #[test]
+    fn only_what_used_up_its_time_is_said_to_have_done_so() {
+        let text = include_str!("../../tests/profiles/made-up.toml");
+        let profile = parse(Path::new("made-up.toml"), text).unwrap();
+        let mut entry = profile.entry("llama3.2-1b/decode").unwrap().clone();
+        let mut told = |stop: StopReason| {
+            entry.stop = stop;
+            remark(&entry)
+        };
+        let tail = "(within 2 % of those that raced with probability 0.41)";
+        for (stop, why) in [
+            (
+                StopReason::Budget,
+                "the time was up before all plausible counts were looked at and told apart",
+            ),
+            (
+                StopReason::Short,
+                "its time is too short to look at all plausible counts and tell them apart",
+            ),
+            (
+                StopReason::Undecided,
+                "as many samples as may be taken did not tell the counts apart, and more time would not help",
+            ),
+        ] {
+            let expected = format!("? llama3.2-1b/decode: inconclusive: {why} {tail}");
+            assert_eq!(told(stop), expected);
+        }
     }
 
     #[test]

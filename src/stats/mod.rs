@@ -5,7 +5,7 @@ mod series;
 mod student;
 mod trimmed;
 
-pub use order::{geometric_mean, interpolate, median, quantile};
+pub use order::{geometric_mean, median, quantile};
 pub use series::{average_pairs, clipped_lag1};
 pub use student::{upper_quantile, upper_tail};
 pub use trimmed::{Trimmed, trimmed_mean};

@@ -1,4 +1,4 @@
-//! Order statistics and piecewise linear interpolation.
+//! Order statistics and geometric means.
 
 /// The middle value, or the mean of the two middle ones; `None` of nothing.
 pub fn median(values: &[f64]) -> Option<f64> {
@@ -29,21 +29,6 @@ pub fn geometric_mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| (sum / values.len() as f64).exp())
 }
 
-/// The value at `x` of the line through `points` (ascending in their first member), constant beyond both ends;
-/// `None` where there are no points.
-pub fn interpolate(points: &[(f64, f64)], x: f64) -> Option<f64> {
-    let (first, last) = (points.first()?, points.last()?);
-    if x <= first.0 {
-        return Some(first.1);
-    }
-    if x >= last.0 {
-        return Some(last.1);
-    }
-    let right = points.partition_point(|point| point.0 <= x);
-    let ((x0, y0), (x1, y1)) = (points[right - 1], points[right]);
-    Some(y0 + (x - x0) / (x1 - x0) * (y1 - y0))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,16 +53,5 @@ mod tests {
         assert!(close(geometric_mean(&[2.0, 0.5]), 1.0));
         assert!(close(geometric_mean(&[8.0, 1.0, 1.0]), 2.0));
         assert_eq!(geometric_mean(&[]), None);
-    }
-
-    #[test]
-    fn interpolation_is_linear_between_and_constant_beyond() {
-        let points = [(1.0, 10.0), (3.0, 30.0), (4.0, 0.0)];
-        assert!(close(interpolate(&points, 2.0), 20.0));
-        assert!(close(interpolate(&points, 3.0), 30.0));
-        assert!(close(interpolate(&points, 3.5), 15.0));
-        assert!(close(interpolate(&points, 0.0), 10.0));
-        assert!(close(interpolate(&points, 9.0), 0.0));
-        assert_eq!(interpolate(&[], 1.0), None);
     }
 }

@@ -31,7 +31,7 @@ impl Allowance {
     pub fn cuts_short(&self, stop: &StopReason, allowed: Nanos, spent: Nanos) -> bool {
         allowed < self.workload
             && match stop {
-                StopReason::Budget => true,
+                StopReason::Budget | StopReason::Short => true,
                 StopReason::Contaminated => spent >= allowed,
                 _ => false,
             }
@@ -88,6 +88,11 @@ mod tests {
         };
         assert!(cuts(&StopReason::Budget, 59, 20));
         assert!(!cuts(&StopReason::Budget, 60, 60));
+        assert!(cuts(&StopReason::Short, 59, 20));
+        assert!(
+            !cuts(&StopReason::Undecided, 59, 59),
+            "no time would have helped"
+        );
         assert!(cuts(&StopReason::Contaminated, 59, 59));
         assert!(!cuts(&StopReason::Contaminated, 59, 20), "given up early");
         assert!(!cuts(&StopReason::Contaminated, 60, 60));

@@ -6,7 +6,7 @@ use super::efficient::Efficient;
 use super::screen::Screen;
 use super::screened::Tries;
 use super::tuning::{Finished, Tuning};
-use super::verdict::{Baseline, Choice, FewestThreads, Timed, Timing, Verdict};
+use super::verdict::{Baseline, Choice, FewestThreads, Timed, Timing, Verdict, told};
 use super::{After, Arm};
 use crate::machine::Placement;
 use crate::profile::StopReason;
@@ -58,7 +58,12 @@ impl Tuning {
         }
     }
 
+    /// Why it ended; the time was up only where none is left.
     pub(super) fn stop(&self) -> StopReason {
+        told(self.reason(), self.spent, self.options.time_budget)
+    }
+
+    fn reason(&self) -> StopReason {
         if !self.screen.has_candidates() {
             return StopReason::Failed("no count may be tried".to_owned());
         }
@@ -82,7 +87,13 @@ impl Tuning {
         // Each race is between what the one before left: it proves no more than that one did.
         let mut stop = stop_of(&self.first);
         if stop.is_conclusive() && self.options.then == After::UnboundRace {
-            stop = stop_of(&self.second);
+            // Only a recording lacks unbound arms.
+            let lacks_unbound = self.unbound_racers().is_empty();
+            stop = if lacks_unbound {
+                StopReason::Undecided
+            } else {
+                stop_of(&self.second)
+            };
         }
         if stop.is_conclusive() && self.options.sustained.is_some() {
             stop = stop_of(&self.sustained);

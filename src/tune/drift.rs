@@ -9,12 +9,14 @@
 
 use super::blocks::{Answer, Racer, Request};
 use super::calibration::Calibration;
-use super::constants::{CALIBRATION_SHARE, DRIFT_PAUSE, FIRST_RACE_SHARE};
+use super::constants::{CALIBRATION_SHARE, DRIFT_BLOCKS_WANTED, DRIFT_PAUSE, FIRST_RACE_SHARE};
 use super::finding::{Drift, Finding, Proof};
 use super::lineup::affordable;
-use super::race::Race;
+use super::race::{Look, Race};
+use super::verdict::told;
 use super::{Arm, Bench, BenchError, Contenders, Options, Progress, Stage};
 use crate::machine::Placement;
+use crate::profile::StopReason;
 use crate::units::{Calls, Nanos, ThreadCount};
 use rand::SeedableRng;
 use rand_pcg::Pcg32;
@@ -72,7 +74,7 @@ impl DriftCheck {
             options: options.clone(),
             rng: Pcg32::seed_from_u64(options.seed),
             calibrated: Vec::new(),
-            finding: Finding::nothing(contenders.chosen),
+            finding: Finding::nothing(&contenders),
             phase: Phase::Calibrating(Calibrating {
                 threads: contenders.chosen,
                 calls: None,
@@ -93,7 +95,15 @@ impl DriftCheck {
             self.absorb(answer);
         }
         Ok(match &self.phase {
-            Phase::Done => DriftStep::Done(self.finding.clone()),
+            Phase::Done => DriftStep::Done(Finding {
+                verdict: match self.finding.verdict.clone() {
+                    Drift::Unknown(stop) => {
+                        Drift::Unknown(told(stop, self.finding.spent, self.options.time_budget))
+                    }
+                    proven => proven,
+                },
+                ..self.finding.clone()
+            }),
             _ => DriftStep::Progress(self.progress()),
         })
     }
@@ -162,7 +172,9 @@ impl DriftCheck {
             Phase::Confirming(mut race) => match self.advance(&mut race, answer) {
                 None => self.phase = Phase::Confirming(race),
                 // Two proofs that contradict each other are none.
-                Some(proof) if proof.verdict == Drift::Holds => {}
+                Some(proof) if proof.verdict == Drift::Holds => {
+                    self.finding.verdict = Drift::Unknown(StopReason::Undecided);
+                }
                 Some(proof) => self.finding.verdict = proof.verdict,
             },
             Phase::Done => {}
@@ -171,8 +183,8 @@ impl DriftCheck {
 
     /// Takes the answer, and what the race says if that decided it.
     fn advance(&mut self, race: &mut Race, answer: Answer) -> Option<Proof> {
-        let is_last = race.take(answer, self.finding.spent, &mut self.rng)?;
-        let proof = Proof::of(race, is_last);
+        let Look { last } = race.take(answer, self.finding.spent, &mut self.rng)?;
+        let proof = Proof::of(race, last);
         if proof.is_some() && race.must_be_judged() {
             return None;
         }
@@ -229,7 +241,8 @@ impl DriftCheck {
         };
         let spent = self.finding.spent;
         let room = (end + self.options.share(0.25)) - spent;
-        let racers = affordable(racers, cost, end - spent, room)?;
+        let block = (end - spent).as_secs_f64() / DRIFT_BLOCKS_WANTED;
+        let racers = affordable(racers, cost, block, room)?;
         let delta = self.options.delta;
         Race::new(racers, delta, end, &self.options, &mut self.rng)
             .filter(|race| race.racers().len() > 1)

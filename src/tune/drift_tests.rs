@@ -114,7 +114,7 @@ fn five_percent_are_the_limit_on_both_sides() {
     assert_eq!(verdict(0.055).0, Drift::Lost);
     assert_eq!(
         verdict(0.05).0,
-        Drift::Unknown(StopReason::Budget),
+        Drift::Unknown(StopReason::Undecided),
         "exactly at the limit nothing can be proven"
     );
 }
@@ -129,7 +129,7 @@ fn what_is_proven_to_gain_nothing_is_timed_no_more() {
     };
     let mut script = Script::new(&rule);
     let found = check(8, &[4, 16]).run(&mut script).unwrap();
-    assert_eq!(found.verdict, Drift::Unknown(StopReason::Budget));
+    assert_eq!(found.verdict, Drift::Unknown(StopReason::Undecided));
     assert_eq!((found.best, found.blocks), (count(16), 640));
     assert!(close(found.loss, 0.05));
     let with_four = |plan: &&Vec<(Arm, Calls)>| plan.iter().any(|(arm, _)| arm.threads == count(4));
@@ -156,7 +156,7 @@ fn the_better_count_is_one_that_was_proven() {
 #[test]
 fn a_loss_that_a_second_race_does_not_confirm_is_none() {
     for (later, verdict) in [
-        (1e-3, Drift::Unknown(StopReason::Budget)),
+        (1e-3, Drift::Unknown(StopReason::Undecided)),
         (1.06e-3, Drift::Lost),
     ] {
         // The calibration, and the blocks of the first look.
@@ -205,7 +205,7 @@ fn calls_that_the_time_does_not_hold_are_given_up_early() {
     let found = check(2, &[1, 4])
         .run(&mut Script::new(&|_, _| (3.0, false)))
         .unwrap();
-    assert_eq!(found.verdict, Drift::Unknown(StopReason::Budget));
+    assert_eq!(found.verdict, Drift::Unknown(StopReason::Short));
     assert_eq!(
         (found.samples, found.chosen_seconds, found.loss),
         (1, 3.0, 0.0)
@@ -240,7 +240,7 @@ fn without_another_count_nothing_is_proven() {
     let found = check(2, &[])
         .run(&mut Script::new(&|_, _| (1e-3, false)))
         .unwrap();
-    assert_eq!(found.verdict, Drift::Unknown(StopReason::Budget));
+    assert_eq!(found.verdict, Drift::Unknown(StopReason::Undecided));
 }
 
 #[test]

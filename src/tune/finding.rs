@@ -1,5 +1,6 @@
 //! What the blocks of a drift check prove, and what the check found out.
 
+use super::Contenders;
 use super::blocks::Racer;
 use super::constants::DRIFT_LOSS;
 use super::race::Race;
@@ -58,9 +59,14 @@ pub struct Finding {
 
 impl Finding {
     /// Nothing is known yet.
-    pub(super) fn nothing(chosen: ThreadCount) -> Self {
+    pub(super) fn nothing(contenders: &Contenders) -> Self {
+        let chosen = contenders.chosen;
         Self {
-            verdict: Drift::Unknown(StopReason::Budget),
+            verdict: Drift::Unknown(if contenders.others.is_empty() {
+                StopReason::Undecided
+            } else {
+                StopReason::Budget
+            }),
             chosen,
             chosen_seconds: 0.0,
             best: chosen,
@@ -119,15 +125,15 @@ impl Proof {
             .collect()
     }
 
-    /// At this look; `None`: too little yet. Racers that are proven to gain no more than 5 % leave.
-    pub fn of(race: &mut Race, is_last: bool) -> Option<Self> {
+    /// At this look, after which there may be no more for this reason; `None`: too little yet. Racers that are proven to gain no more than 5 % leave.
+    pub fn of(race: &mut Race, last: Option<StopReason>) -> Option<Self> {
         let others: Vec<usize> = (1..race.racers().len()).collect();
         let unknown = |stop| Self {
             verdict: Drift::Unknown(stop),
             rivals: others.clone(),
         };
         if race.is_dirty() {
-            return is_last.then(|| unknown(StopReason::Contaminated));
+            return last.map(|_| unknown(StopReason::Contaminated));
         }
         let (limit, alpha) = (DRIFT_LOSS.ln_1p(), race.alpha());
         let mut proven = Vec::new();
@@ -151,6 +157,6 @@ impl Proof {
                 rivals: others,
             });
         }
-        is_last.then(|| unknown(StopReason::Budget))
+        last.map(unknown)
     }
 }

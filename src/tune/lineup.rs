@@ -39,7 +39,8 @@ impl Tuning {
     pub(super) fn race(&mut self, racers: Vec<Racer>, end: Nanos) -> Option<Race> {
         let cost = |racer: &Racer| self.cost(racer);
         let room = (end + self.options.share(0.25)) - self.spent;
-        let racers = affordable(racers, cost, end - self.spent, room)?;
+        let block = (end - self.spent).as_secs_f64() / BLOCKS_WANTED;
+        let racers = affordable(racers, cost, block, room)?;
         let delta = self.options.delta_of_a_race();
         Race::new(racers, delta, end, &self.options, &mut self.rng)
     }
@@ -182,16 +183,15 @@ impl Tuning {
     }
 }
 
-/// As many of these racers (best first) as the time left holds enough blocks of, by the seconds of a sample of each;
-/// `None` where `room` does not hold three blocks.
+/// As many of these racers (best first) as a block of `wanted` seconds holds, three at least, by the seconds of a sample of
+/// each; `None` where `room` does not hold three blocks.
 pub(super) fn affordable(
     mut racers: Vec<Racer>,
     cost: impl Fn(&Racer) -> f64,
-    left: Nanos,
+    wanted: f64,
     room: Nanos,
 ) -> Option<Vec<Racer>> {
     let mut block: f64 = racers.iter().map(&cost).sum();
-    let wanted = left.as_secs_f64() / BLOCKS_WANTED;
     while racers.len() > RACERS_LEAST && block > wanted {
         block -= racers.pop().map_or(0.0, |racer| cost(&racer));
     }

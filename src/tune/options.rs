@@ -1,7 +1,7 @@
 //! What a caller decides about a tuning.
 
 use super::Arm;
-use super::constants::BURST_SHARE;
+use super::constants::{BURST_SHARE, FIRST_RACE_SHARE};
 use crate::machine::{AboveQuota, CpuOrder, Placement};
 use crate::units::{Nanos, ThreadCount};
 use serde::{Deserialize, Serialize};
@@ -129,6 +129,14 @@ impl Options {
     pub(super) fn share_of_bursts(&self, share: f64) -> Nanos {
         let bursts = self.sustained.map_or(1.0, |_| BURST_SHARE);
         self.share(bursts * share)
+    }
+
+    /// The moment at which the first race must have ended.
+    pub(super) fn first_race_end(&self) -> Nanos {
+        self.share_of_bursts(match self.then {
+            After::UnboundRace => FIRST_RACE_SHARE,
+            After::Nothing => 1.0,
+        })
     }
 
     /// The moment at which this share of the time budget is spent.

@@ -67,7 +67,7 @@ impl Tuning {
             Phase::Screening => (
                 match self.screen.stage {
                     ScreenStage::Down(_) | ScreenStage::Up | ScreenStage::Small(_) => Stage::Ladder,
-                    ScreenStage::Dense | ScreenStage::Zoom(_) => Stage::Dense,
+                    ScreenStage::Search => Stage::Dense,
                     ScreenStage::Again | ScreenStage::Narrow(_) | ScreenStage::Finished => {
                         Stage::Narrowing
                     }

@@ -29,6 +29,12 @@ pub struct RaceOutcome {
     pub p_within: f64,
 }
 
+/// A look at the blocks that is due.
+pub(super) struct Look {
+    /// Why there will be no more blocks, if so.
+    pub last: Option<StopReason>,
+}
+
 /// A race between arms; racers are ordered best first.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Race {
@@ -113,8 +119,8 @@ impl Race {
         spent: Nanos,
         rng: &mut Pcg32,
     ) -> Option<RaceOutcome> {
-        let last = self.take(answer, spent, rng)?;
-        let outcome = self.look(last);
+        let Look { last } = self.take(answer, spent, rng)?;
+        let outcome = self.look(last.as_ref());
         if outcome.is_none() {
             self.go_on(rng);
         } else if self.must_be_judged() {
@@ -128,9 +134,8 @@ impl Race {
         self.blocks.must_be_judged(&self.racers)
     }
 
-    /// Takes the answer. If a look at the blocks is due, says whether it is the last one; [`Self::go_on`] follows where
-    /// it decides nothing.
-    pub(super) fn take(&mut self, answer: Answer, spent: Nanos, rng: &mut Pcg32) -> Option<bool> {
+    /// Takes the answer. Says if a look at the blocks is due; [`Self::go_on`] follows where it decides nothing.
+    pub(super) fn take(&mut self, answer: Answer, spent: Nanos, rng: &mut Pcg32) -> Option<Look> {
         let over = spent >= self.deadline;
         if !self.blocks.absorb(answer, self.racers.len(), over, rng) {
             return None;
@@ -141,16 +146,18 @@ impl Race {
         }
         let next = spent + self.blocks.cost(&self.racers, &self.alive);
         let most = LOOKS[LOOKS.len() - 1];
-        let last = over
-            || next > self.limit
-            || self.is_hopeless()
-            || self.is_swamped()
-            || self.blocks.len() >= most;
+        let last = if self.is_hopeless() || self.is_swamped() {
+            Some(StopReason::Contaminated)
+        } else if over || next > self.limit {
+            Some(StopReason::Budget)
+        } else {
+            (self.blocks.len() >= most).then_some(StopReason::Undecided)
+        };
         let mut looks = LOOKS.iter().filter(|look| **look >= self.first_look);
         let due = looks.nth(self.looks as usize).copied().unwrap_or(most);
-        if self.blocks.len() >= due || last {
+        if self.blocks.len() >= due || last.is_some() {
             self.looks = self.looks.saturating_add(1);
-            return Some(last);
+            return Some(Look { last });
         }
         self.go_on(rng);
         None
@@ -180,11 +187,11 @@ impl Race {
         })
     }
 
-    /// Tests what the blocks so far prove; `last`: there will be no more.
-    fn look(&mut self, last: bool) -> Option<RaceOutcome> {
+    /// Tests what the blocks so far prove; `last`: why there will be no more.
+    fn look(&mut self, last: Option<&StopReason>) -> Option<RaceOutcome> {
         let alpha = self.alpha();
         let Some(incumbent) = self.incumbent() else {
-            return last.then(|| self.outcome(0, StopReason::Budget, alpha));
+            return last.map(|why| self.outcome(0, why.clone(), alpha));
         };
         let against: Vec<(usize, Comparison)> = self
             .alive
@@ -197,19 +204,16 @@ impl Race {
             .all(|(_, c)| c.half_width(alpha) - c.mean <= self.eps);
         if proven {
             let back = self.returning(incumbent, alpha);
-            if !back.is_empty() && !last {
+            if back.is_empty() {
+                return Some(self.conclude(incumbent, &against, StopReason::Eps, alpha));
+            }
+            if last.is_none() {
                 self.alive.extend(back);
                 return None;
             }
-            let stop = if back.is_empty() {
-                StopReason::Eps
-            } else {
-                StopReason::Budget
-            };
-            return Some(self.conclude(incumbent, &against, stop, alpha));
         }
-        if last {
-            return Some(self.conclude(incumbent, &against, StopReason::Budget, alpha));
+        if let Some(why) = last {
+            return Some(self.conclude(incumbent, &against, why.clone(), alpha));
         }
         for (i, c) in against {
             if c.lower(alpha) > -DROP {

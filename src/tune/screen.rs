@@ -4,11 +4,12 @@ use super::blocks::{Answer, Racer, Request};
 use super::calibration::Calibration;
 use super::candidates::{grid, physical};
 use super::constants::{
-    EVERY_COUNT, FIRST_AGAIN, LONG_CALLS, NARROW, RETRIES, SCREEN_SHARE, SMALL_SECONDS, ZOOM_ROUNDS,
+    EVERY_COUNT, FIRST_AGAIN, LONG_CALLS, NARROW, RACE_SAMPLES, RETRIES, SCREEN_SHARE,
+    SMALL_SECONDS,
 };
 use super::ladder::{Ladder, Pace, thinned_above};
 use super::screened::Screened;
-use super::spacing::{dense, middles};
+use super::spacing::most_promising;
 use super::{Arm, Options, Sample};
 use crate::machine::Layout;
 use crate::units::{Calls, Nanos, ThreadCount};
@@ -39,10 +40,8 @@ pub(super) enum ScreenStage {
     Up,
     /// 8, 4, 2, 1, for smaller CPU budgets: the place in that list.
     Small(usize),
-    /// Every count in the promising range.
-    Dense,
-    /// Halving gaps: the round.
-    Zoom(u32),
+    /// Every count in the promising range, the most promising first.
+    Search,
     /// What was sampled first, once more: the machine may have become faster since; and what was disturbed.
     Again,
     /// Repeating what is near the best: the pass.
@@ -73,8 +72,10 @@ pub(super) struct Screen {
     pub incomplete: bool,
     /// Samples thrown away.
     pub rejected: u64,
-    /// The moment at which screening must have ended.
+    /// The moment until which it may last in any case …
     end: Nanos,
+    /// … and the one by which the race must have ended: while that leaves time for the race, screening may go on.
+    race_end: Nanos,
     grid: Vec<ThreadCount>,
     /// The arms sampled first, in their order.
     first: Vec<Arm>,
@@ -100,6 +101,7 @@ impl Screen {
             incomplete: false,
             rejected: 0,
             end: context.options.share(SCREEN_SHARE),
+            race_end: context.options.first_race_end(),
             grid,
             first: Vec::new(),
             queue: VecDeque::new(),
@@ -117,6 +119,7 @@ impl Screen {
             incomplete: false,
             rejected: 0,
             end,
+            race_end: end,
             grid: Vec::new(),
             first: Vec::new(),
             queue: racers.iter().map(|racer| racer.arm).collect(),
@@ -198,7 +201,7 @@ impl Screen {
         }
         self.rejected += 1;
         self.known.add_flagged(arm, sample);
-        if tries >= RETRIES || context.spent >= self.end {
+        if tries >= RETRIES || context.spent >= self.ends_at(context.options) {
             return None;
         }
         Some(if tries == 0 {
@@ -210,8 +213,8 @@ impl Screen {
 
     /// Brings the next arm to hand, through as many stages as needed.
     fn proceed(&mut self, context: &mut Context) {
-        if context.spent >= self.end {
-            self.incomplete |= self.is_searching();
+        if context.spent >= self.ends_at(context.options) {
+            self.incomplete |= self.is_searching(context.options);
             self.stage = ScreenStage::Finished;
             self.queue.clear();
         }
@@ -236,14 +239,23 @@ impl Screen {
         });
     }
 
-    /// Are the grid, the counts between, and the first round of halving yet to be done? The stage is the one after
-    /// that of the queue.
-    fn is_searching(&self) -> bool {
+    /// Are there plausible counts yet to be looked at? The stage is the one after that of the queue.
+    fn is_searching(&self, options: &Options) -> bool {
         match self.stage {
-            ScreenStage::Zoom(round) => round <= 1 && !self.queue.is_empty(),
+            ScreenStage::Down(_) | ScreenStage::Up | ScreenStage::Small(_) => true,
+            ScreenStage::Search => most_promising(&self.known, options).is_some(),
             ScreenStage::Again | ScreenStage::Narrow(_) | ScreenStage::Finished => false,
-            _ => true,
         }
+    }
+
+    /// The moment at which it must end, as far as is known how long the samples of a race are.
+    fn ends_at(&self, options: &Options) -> Nanos {
+        let Some(best) = self.known.best() else {
+            return self.end;
+        };
+        let sample = best.exp().max(options.sample.as_secs_f64());
+        let reserve = Nanos::from_secs_f64(RACE_SAMPLES * sample);
+        self.end.max(self.race_end - reserve)
     }
 
     /// The arms that the stage at hand asks for, if any; advances the stage.
@@ -265,26 +277,17 @@ impl Screen {
                 let count = SMALL_COUNTS.get(place).copied().map(ThreadCount::clamped);
                 self.stage = match count {
                     Some(_) => ScreenStage::Small(place + 1),
-                    None => ScreenStage::Dense,
+                    None => ScreenStage::Search,
                 };
                 arms_of(options, count.filter(|n| self.worth_for_later(*n)))
             }
-            ScreenStage::Dense => {
-                self.stage = ScreenStage::Zoom(0);
-                let room = self.end - context.spent;
-                let dense = dense(&self.known, room, options);
-                self.incomplete |= !dense.is_whole;
-                arms_of(options, dense.counts)
-            }
-            ScreenStage::Zoom(round) => {
-                let mut middles = middles(&self.known, options);
-                if middles.is_empty() || round >= ZOOM_ROUNDS {
-                    middles.clear();
-                    self.stage = ScreenStage::Again;
-                } else {
-                    self.stage = ScreenStage::Zoom(round + 1);
-                }
-                arms_of(options, middles)
+            ScreenStage::Search => {
+                let next = most_promising(&self.known, options);
+                self.stage = match next {
+                    Some(_) => ScreenStage::Search,
+                    None => ScreenStage::Again,
+                };
+                arms_of(options, next)
             }
             ScreenStage::Again => {
                 self.stage = ScreenStage::Narrow(0);
@@ -362,8 +365,7 @@ impl Screen {
             }
             ScreenStage::Up => 0.2,
             ScreenStage::Small(_) => 0.25,
-            ScreenStage::Dense => 0.3,
-            ScreenStage::Zoom(round) => 0.3 + 0.05 * f64::from(*round),
+            ScreenStage::Search => 0.3,
             ScreenStage::Again => 0.6,
             ScreenStage::Narrow(pass) => 0.6 + 0.12 * *pass as f64,
             ScreenStage::Finished => 1.0,

@@ -6,7 +6,6 @@ use super::{Arm, Sample};
 use crate::stats::median;
 use crate::units::{Calls, ThreadCount};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
 
 /// Spread of log times where too few repetitions tell it.
 pub(super) const UNKNOWN_SPREAD: f64 = 0.05;
@@ -154,10 +153,13 @@ impl Screened {
 
     /// The counts that have an estimate, ascending, each with it.
     pub fn curve(&self) -> Vec<(ThreadCount, f64)> {
-        let counts: BTreeSet<ThreadCount> = self.arms.iter().map(|s| s.arm.threads).collect();
-        counts
-            .into_iter()
-            .filter_map(|count| Some((count, self.estimate_count(count)?)))
+        let best = self.best();
+        self.arms
+            .chunk_by(|a, b| a.arm.threads == b.arm.threads)
+            .filter_map(|arms| {
+                let estimates = arms.iter().filter_map(|arm| estimate_of(arm, best));
+                Some((arms.first()?.arm.threads, estimates.reduce(f64::min)?))
+            })
             .collect()
     }
 

@@ -1,119 +1,39 @@
-//! Which counts between the known ones deserve a sample.
+//! Which count between the known ones deserves the next sample.
 
 use super::Options;
-use super::constants::{DENSE_RATIO, DENSE_STRIDE};
+use super::constants::{DENSE_RATIO, WIDTH_WORTH};
 use super::screened::Screened;
-use crate::stats::interpolate;
-use crate::units::{Nanos, ThreadCount};
-use std::collections::BTreeSet;
+use crate::units::ThreadCount;
 
-/// What a sample takes beside its calls, as a factor (warm-up, an uneven fit) and in seconds (waking another team).
-const OVERHEAD: (f64, f64) = (1.3, 3e-4);
-
-/// What dense screening takes.
-pub(super) struct Dense {
-    pub counts: Vec<ThreadCount>,
-    /// Is that every count between the neighbours of the good ones?
-    pub is_whole: bool,
-}
-
-/// Every count between the neighbours of the good ones, or as many as `room` holds: half of them evenly spaced, the
-/// others those that the straight lines between known counts promise most of. None where that would leave wide gaps: halving gaps finds as much for
-/// fewer samples.
-pub(super) fn dense(known: &Screened, room: Nanos, options: &Options) -> Dense {
-    let points: Vec<(f64, f64)> = known
-        .curve()
-        .into_iter()
-        .map(|(count, log)| (f64::from(count.get()), log))
-        .collect();
-    let expected = |n: ThreadCount| interpolate(&points, f64::from(n.get())).unwrap_or(0.0);
-    let mut new = between(known, options);
-    let (factor, switch) = OVERHEAD;
-    let cost: f64 = new
-        .iter()
-        .map(|count| {
-            let sample = expected(*count).exp().max(options.sample.as_secs_f64());
-            (sample * factor + switch) * options.arms_at(*count).count() as f64
-        })
-        .sum();
-    if cost <= room.as_secs_f64() {
-        return Dense {
-            counts: new,
-            is_whole: true,
-        };
-    }
-    let stride = (cost / room.as_secs_f64()).ceil();
-    if stride > DENSE_STRIDE {
-        new.clear();
-    } else {
-        let many = new.len() / stride as usize;
-        new = most_promising(&new, many, expected);
-    }
-    Dense {
-        counts: new,
-        is_whole: false,
-    }
-}
-
-/// So many of these counts: half of them evenly spaced, the others those of the least expected log times.
-fn most_promising(
-    counts: &[ThreadCount],
-    many: usize,
-    expected: impl Fn(ThreadCount) -> f64,
-) -> Vec<ThreadCount> {
-    let stride = (2 * counts.len()).div_ceil(many.max(1));
-    let (even, rest): (Vec<_>, Vec<_>) = counts
-        .iter()
-        .enumerate()
-        .partition(|(i, _)| i % stride == 0);
-    let mut rest: Vec<ThreadCount> = rest.into_iter().map(|(_, count)| *count).collect();
-    rest.sort_by(|a, b| expected(*a).total_cmp(&expected(*b)));
-    rest.truncate(many.saturating_sub(even.len()));
-    even.into_iter()
-        .map(|(_, count)| *count)
-        .chain(rest)
-        .collect()
-}
-
-/// The counts between the neighbours of the good ones that are not known yet.
-fn between(known: &Screened, options: &Options) -> Vec<ThreadCount> {
-    let (curve, Some(best)) = (known.curve(), known.best()) else {
-        return Vec::new();
-    };
+/// Of the counts between the neighbours of the good ones that are not known yet, the one that promises most: the middle of
+/// the gap beside the fastest count, unless another is much wider. `None` where all are known.
+///
+/// What lies in a gap is not guessed from the line between its ends: where a library factors the count, neighbours differ
+/// by tens of percent.
+pub(super) fn most_promising(known: &Screened, options: &Options) -> Option<ThreadCount> {
+    let (curve, best) = (known.curve(), known.best()?);
     let good = |(_, log): &(ThreadCount, f64)| *log <= best + DENSE_RATIO.ln();
-    let (Some(first), Some(last)) = (curve.iter().position(good), curve.iter().rposition(good))
-    else {
-        return Vec::new();
-    };
-    let low = curve[first.saturating_sub(1)].0.as_usize();
-    let high = curve[(last + 1).min(curve.len() - 1)].0.as_usize();
-    (low + 1..high)
-        .map(ThreadCount::clamped)
-        .filter(|count| options.arms_at(*count).next().is_some() && !known.has(*count))
-        .collect()
+    let first = curve.iter().position(good)?.saturating_sub(1);
+    let last = (curve.iter().rposition(good)? + 1).min(curve.len() - 1);
+    curve[first..=last]
+        .windows(2)
+        .filter_map(|pair| {
+            let ((a, log_a), (b, log_b)) = (pair[0], pair[1]);
+            let width = f64::from(b.get() - a.get()).log2();
+            let middle = middle(a, b, options)?;
+            Some((log_a.min(log_b) - WIDTH_WORTH * width, middle))
+        })
+        .min_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, count)| count)
 }
 
-/// The middles of the gaps wider than 2 % beside counts near the best.
-pub(super) fn middles(known: &Screened, options: &Options) -> BTreeSet<ThreadCount> {
-    let (curve, Some(best)) = (known.curve(), known.best()) else {
-        return BTreeSet::new();
-    };
-    let near = best + (2.0 * known.spread()).clamp(0.03, 0.12);
-    curve
-        .windows(2)
-        .filter(|pair| {
-            let ((a, log_a), (b, log_b)) = (pair[0], pair[1]);
-            let gap = f64::from(b.get() - a.get());
-            gap > (0.02 * f64::from(b.get())).max(1.0) && log_a.min(log_b) <= near
-        })
-        .filter_map(|pair| {
-            let (a, b) = (pair[0].0, pair[1].0);
-            let middle = ThreadCount::clamped(usize::midpoint(a.as_usize(), b.as_usize()));
-            options
-                .nearest(middle)
-                .filter(|count| a < *count && *count < b)
-        })
-        .collect()
+/// The count nearest to the middle of two, both excluded, that may be tried.
+fn middle(low: ThreadCount, high: ThreadCount, options: &Options) -> Option<ThreadCount> {
+    let middle = u32::midpoint(low.get(), high.get());
+    (low.as_usize() + 1..high.as_usize())
+        .map(ThreadCount::clamped)
+        .filter(|count| options.arms_at(*count).next().is_some())
+        .min_by_key(|count| count.get().abs_diff(middle))
 }
 
 #[cfg(test)]
@@ -122,47 +42,75 @@ mod tests {
     use crate::machine::Placement;
     use crate::tune::{Arm, Interference, Sample};
     use crate::units::Calls;
+    use std::collections::BTreeSet;
 
-    #[test]
-    fn the_stride_follows_from_the_room_until_it_would_be_wide() {
-        let mut known = Screened::default();
-        for count in [1, 11] {
-            let arm = Arm {
-                threads: ThreadCount::clamped(count),
-                placement: Placement::Close,
-            };
-            known.insert(arm, Calls::ONE);
-            let sample = Sample {
-                seconds_per_call: 1.0,
-                calls: Calls::ONE,
-                interference: Interference::None,
-                first_call: None,
-            };
-            known.add_clean(arm, &sample);
+    fn arm(count: u32) -> Arm {
+        Arm {
+            threads: ThreadCount::clamped(count as usize),
+            placement: Placement::Close,
         }
-        let new = |seconds: f64| {
-            let room = Nanos::from_secs_f64(seconds);
-            let dense = dense(&known, room, &Options::counts_only());
-            let mut counts: Vec<u32> = dense.counts.into_iter().map(ThreadCount::get).collect();
-            counts.sort_unstable();
-            (counts, dense.is_whole)
+    }
+
+    fn add(known: &mut Screened, count: u32, seconds: f64) {
+        known.insert(arm(count), Calls::ONE);
+        let sample = Sample {
+            seconds_per_call: seconds,
+            calls: Calls::ONE,
+            interference: Interference::None,
+            first_call: None,
         };
-        // Nine counts of 1.3 s each.
-        assert_eq!(new(12.0), (vec![2, 3, 4, 5, 6, 7, 8, 9, 10], true));
-        // Four of them: every fifth, then the first of those that promise the same.
-        assert_eq!(new(6.0), (vec![2, 3, 4, 7], false));
-        assert_eq!(new(2.9), (vec![], false), "a stride of five");
+        known.add_clean(arm(count), &sample);
+    }
+
+    /// The counts that follow these, in order, where a call takes `seconds(count)`.
+    fn order(first: &[u32], seconds: impl Fn(u32) -> f64, options: &Options) -> Vec<u32> {
+        let mut known = Screened::default();
+        for count in first {
+            add(&mut known, *count, seconds(*count));
+        }
+        let mut order = Vec::new();
+        while let Some(next) = most_promising(&known, options) {
+            order.push(next.get());
+            add(&mut known, next.get(), seconds(next.get()));
+        }
+        order
     }
 
     #[test]
-    fn half_are_evenly_spaced_and_half_promise_most() {
-        let counts: Vec<ThreadCount> = (1..=12).map(ThreadCount::clamped).collect();
-        // The nearer to ten, the faster.
-        let expected = |n: ThreadCount| f64::from(n.get().abs_diff(10));
-        let chosen: Vec<u32> = most_promising(&counts, 6, expected)
-            .into_iter()
-            .map(ThreadCount::get)
-            .collect();
-        assert_eq!(chosen, [1, 5, 9, 10, 11, 8]);
+    fn the_fastest_and_the_widest_gaps_are_halved_first_until_all_of_the_good_range_is_known() {
+        let seconds = |n: u32| match n {
+            0..9 => 8.0,
+            9..17 => 2.0,
+            17 => 1.0,
+            _ => 1.5,
+        };
+        let order = order(&[1, 9, 17, 33], seconds, &Options::counts_only());
+        // Beside the fastest, 17, the gap above is twice as wide as the one below.
+        assert_eq!(order[..2], [25, 13]);
+        // From five downwards nothing is within three times the best, and five is the neighbour of what is.
+        let sampled: BTreeSet<u32> = order.iter().copied().collect();
+        let expected = [5, 7, 8].into_iter().chain(10..17).chain(18..33);
+        assert_eq!(sampled, expected.collect());
+        assert_eq!(order.len(), sampled.len(), "none twice");
+    }
+
+    #[test]
+    fn a_wide_gap_beside_a_slow_count_comes_before_a_narrow_one_beside_a_fast_one() {
+        let first = |slow: f64| {
+            let seconds = |n: u32| if n < 5 { 1.0 } else { slow };
+            order(&[2, 4, 5, 21], seconds, &Options::counts_only())[0]
+        };
+        // Widths of two and sixteen: three doublings of 0.1.
+        assert_eq!(first(0.29_f64.exp()), 13);
+        assert_eq!(first(0.31_f64.exp()), 3);
+    }
+
+    #[test]
+    fn only_what_was_recorded_is_sampled() {
+        let options = Options {
+            only: Some([10, 20, 21].map(arm).into()),
+            ..Options::counts_only()
+        };
+        assert_eq!(order(&[10, 21], |_| 1.0, &options), [20]);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::blocks::{Answer, Racer, Request};
 use super::candidates::physical;
-use super::constants::{FIRST_RACE_SHARE, RACERS_MOST, REPORTED_BLOCKS, SECOND_RACERS};
+use super::constants::{RACERS_MOST, REPORTED_BLOCKS, SECOND_RACERS};
 use super::efficient::Efficient;
 use super::full_load::FullLoad;
 use super::quota_race::QuotaRace;
@@ -295,11 +295,7 @@ impl Tuning {
         if self.front.len() == 1 && !self.is_single() {
             return self.finish();
         }
-        let end = match self.options.then {
-            After::UnboundRace => self.options.share_of_bursts(FIRST_RACE_SHARE),
-            After::Nothing => self.options.share_of_bursts(1.0),
-        };
-        match self.race(self.front.clone(), end) {
+        match self.race(self.front.clone(), self.options.first_race_end()) {
             Some(race) => self.phase = Phase::FirstRace(race),
             None => self.after_first_race(),
         }

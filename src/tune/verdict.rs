@@ -151,9 +151,25 @@ fn around(log: f64, half: f64) -> [f64; 2] {
     [(log - half).exp(), (log + half).exp()]
 }
 
+/// Why something of this time budget ended: that the time was up is told only where none is left.
+pub(super) fn told(stop: StopReason, spent: Nanos, time_budget: Nanos) -> StopReason {
+    match stop {
+        StopReason::Budget if spent < time_budget => StopReason::Short,
+        stop => stop,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_time_was_up_only_where_none_is_left() {
+        let of = |stop, spent| told(stop, Nanos(spent), Nanos(60));
+        assert_eq!(of(StopReason::Budget, 59), StopReason::Short);
+        assert_eq!(of(StopReason::Budget, 60), StopReason::Budget);
+        assert_eq!(of(StopReason::Undecided, 59), StopReason::Undecided);
+    }
 
     #[test]
     fn a_timing_states_an_interval_from_three_samples_on() {

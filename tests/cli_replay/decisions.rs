@@ -99,7 +99,7 @@ fn the_table_ends_with_the_summary_and_the_seed_decides_everything() {
     );
     let last = lines.last().unwrap();
     assert!(
-        last.starts_with("1 workload, 1 conclusive: 1.0000 × the best time in geometric mean (p95 1.0000), 100.00 % within 2 %, 100.00 % within 5 %; "),
+        last.starts_with("1 workload, 1 conclusive, 0 not (0 of these with over a quarter of the time left): 1.0000 × the best time in geometric mean (p95 1.0000), 100.00 % within 2 %, 100.00 % within 5 %; "),
         "{last}"
     );
     assert!(

@@ -131,19 +131,30 @@ fn no_time_at_all_is_a_budget_that_ended() {
     let verdict = decide(&mut Script::new(|_| 1e-3), layout(4, 4), options.clone());
     assert_eq!((verdict.stop, verdict.latency), (StopReason::Budget, None));
     // Enough for one sample.
-    options.time_budget = Nanos(1);
+    options.time_budget = Nanos(10);
     let verdict = decide(&mut Script::new(|_| 1e-3), layout(4, 4), options);
     assert_eq!(verdict.stop, StopReason::Budget);
     assert!(verdict.p_within.abs() < 1e-12);
 }
 
 #[test]
-fn noise_that_never_settles_ends_with_the_budget() {
-    let mut script = Script::new(|place: &Place| 0.02 * jitter(place.sample, 0.8));
-    let verdict = decide(&mut script, layout(4, 4), Options::counts_only());
-    assert_eq!(verdict.stop, StopReason::Budget);
-    assert!(verdict.latency.is_some());
-    assert!(verdict.spent < Nanos::from_secs_f64(61.0));
+fn noise_that_never_settles_ends_with_the_time_or_the_blocks_and_says_which() {
+    let ends = |call: f64| {
+        let mut script = Script::new(|place: &Place| call * jitter(place.sample, 0.8));
+        let verdict = decide(&mut script, layout(4, 4), Options::counts_only());
+        assert!(verdict.latency.is_some());
+        (
+            verdict.stop,
+            script.sizes().len(),
+            verdict.spent.as_secs_f64(),
+        )
+    };
+    let (stop, blocks, seconds) = ends(0.05);
+    assert_eq!(stop, StopReason::Budget);
+    assert!(blocks < 640 && (60.0..60.5).contains(&seconds), "{seconds}");
+    let (stop, blocks, seconds) = ends(0.002);
+    assert_eq!((stop, blocks), (StopReason::Undecided, 640));
+    assert!(seconds < 6.0, "{seconds}");
 }
 
 #[test]

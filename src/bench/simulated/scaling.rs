@@ -77,6 +77,11 @@ impl Scaling {
         }
     }
 
+    /// The same law where a call takes so many seconds on one thread.
+    pub fn of_calls(self, alone: f64) -> Self {
+        Self { alone, ..self }
+    }
+
     pub fn is_static(&self) -> bool {
         self.equal_shares
     }

@@ -46,6 +46,21 @@ pub const TOPOLOGIES: [Topology; 24] = [
     of(1, 6, 2, 4, 6),
 ];
 
+/// From 64 to 256 logical CPUs.
+pub(super) const WIDE: [Topology; 11] = [
+    of(1, 64, 1, 0, 8),
+    of(2, 32, 2, 0, 8),
+    of(2, 64, 1, 0, 8),
+    of(1, 64, 2, 0, 8),
+    of(2, 48, 1, 0, 8),
+    of(2, 48, 2, 0, 24),
+    of(1, 96, 2, 0, 8),
+    of(2, 96, 1, 0, 8),
+    of(2, 64, 2, 0, 16),
+    of(1, 128, 2, 0, 8),
+    of(2, 128, 1, 0, 16),
+];
+
 const fn of(packages: u32, cores: u32, smt: u32, efficiency: u32, llc: u32) -> Topology {
     Topology {
         packages,
