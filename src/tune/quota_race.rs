@@ -9,6 +9,7 @@ use super::constants::{LOOKS, MOST_CALLS, QUOTA_PERIODS};
 use super::race::{Race, RaceOutcome};
 use super::tuning::{Finished, Tuning};
 use super::verdict::{Choice, OneAbove};
+use crate::machine::Placement;
 use crate::units::{Calls, Nanos};
 use rand_pcg::Pcg32;
 use serde::{Deserialize, Serialize};
@@ -57,6 +58,10 @@ impl Tuning {
             return None;
         }
         let winner = self.latency_race()?.winner()?.arm;
+        // Bound threads that are stopped look as if others took their CPUs.
+        if winner.placement != Placement::Unbound {
+            return None;
+        }
         let known = &self.screen.known;
         let paid = self.layout.logical;
         let seconds = known.estimate_count(winner.threads)?.exp();
