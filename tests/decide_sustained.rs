@@ -126,7 +126,7 @@ fn rates(family: Family, sustained: Option<Nanos>) -> [f64; 3] {
 #[test]
 fn after_full_load_what_is_sustained_is_chosen() {
     // Where calls take so long that the time does not hold both races, bursts are what is known, and inconclusive.
-    for (family, least) in [(Family::Wide, 0.99), (Family::All, 0.98)] {
+    for (family, least) in [(Family::Wide, 0.99), (Family::All, 0.97)] {
         let [_, within, wrong] = rates(family, Some(LOAD));
         assert!(within >= least, "{family:?}: {within}");
         assert!(wrong <= 0.005, "{family:?}: {wrong}");

@@ -101,7 +101,11 @@ impl Screen {
             incomplete: false,
             rejected: 0,
             end: context.options.share(SCREEN_SHARE),
-            race_end: context.options.first_race_end(),
+            // What a race under sustained load takes is known only then.
+            race_end: match context.options.sustained {
+                None => context.options.first_race_end(),
+                Some(_) => Nanos::ZERO,
+            },
             grid,
             first: Vec::new(),
             queue: VecDeque::new(),

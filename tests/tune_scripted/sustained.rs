@@ -169,7 +169,7 @@ fn without_time_for_a_race_under_load_bursts_are_no_answer() {
     let verdict = of(Some(LOAD));
     assert_eq!(
         (&verdict.stop, verdict.sustained),
-        (&StopReason::Budget, None)
+        (&StopReason::Short, None)
     );
     assert_eq!(chosen(&verdict), 4);
     // One CPU leaves nothing to choose.
