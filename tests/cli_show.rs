@@ -119,8 +119,8 @@ threads    hot  after 1 ms  after 10 ms
       2  0.900        4.00         55.0
       8   2.50        7.25          210
 
-Measured with the team of libgomp 4.5 (libgomp.so.1.0.0 5f3a9c01) on CPUs 0-7,
-at most 8 at once (affinity); kernel 6.1.0, governor performance.
+Measured with threads of libgomp.so.1.0.0 5f3a9c01 on CPUs 0-7, at most 8 at
+once (affinity); kernel 6.1.0, governor performance.
 A program that pauses so long between its parallel regions pays this for each of
 them: it must be weighed against what the threads save.
 ";

@@ -121,6 +121,7 @@ impl TuneArgs {
         }
         if self.sustained.is_none()
             && self.workloads.is_empty()
+            && !selected.is_empty()
             && let Some(old) = &old
         {
             leave_sustained(old, &mut selected);

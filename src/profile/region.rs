@@ -92,6 +92,9 @@ pub struct RegionConditions {
     /// The file of that runtime with a hash of its bytes; absent where there is none or unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub library: Option<String>,
+    /// How its threads waited for work, as far as variables said; absent where they said nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait: Option<String>,
 }
 
 impl From<&Conditions> for RegionConditions {
@@ -102,6 +105,7 @@ impl From<&Conditions> for RegionConditions {
             budget: conditions.budget.clone(),
             team: conditions.team.clone(),
             library: conditions.library.clone(),
+            wait: conditions.wait.clone(),
         }
     }
 }
@@ -237,6 +241,9 @@ mod tests {
         assert!(changed(&|c| c.budget.cpus = "0-3".parse().unwrap()));
         assert!(changed(&|c| c.team = "rayon".to_owned()));
         assert!(changed(&|c| c.library = Some("libgomp.so 1".to_owned())));
+        assert!(changed(
+            &|c| c.wait = Some("OMP_WAIT_POLICY=passive".to_owned())
+        ));
         assert!(!changed(&|_| {}));
     }
 }

@@ -52,19 +52,15 @@ fn microseconds(us: f64) -> String {
     }
 }
 
-/// Team, library and CPU budget.
+/// Runtime, wait policy and CPU budget.
 fn measured_with(conditions: &RegionConditions) -> String {
-    let library = conditions.library.as_ref();
-    let library = library.map_or_else(String::new, |library| format!(" ({library})"));
+    let runtime = conditions.library.as_ref().unwrap_or(&conditions.team);
+    let wait = conditions.wait.as_ref();
+    let wait = wait.map_or_else(String::new, |wait| format!(" ({wait})"));
     let budget = &conditions.budget;
     let text = format!(
-        "Measured with the team of {}{library} on CPUs {}, at most {} at once ({}); kernel {}, governor {}.",
-        conditions.team,
-        budget.cpus,
-        budget.limit,
-        budget.by,
-        conditions.kernel,
-        conditions.governor
+        "Measured with threads of {runtime}{wait} on CPUs {}, at most {} at once ({}); kernel {}, governor {}.",
+        budget.cpus, budget.limit, budget.by, conditions.kernel, conditions.governor
     );
     plain(&text)
 }
@@ -107,6 +103,7 @@ mod tests {
         };
         let conditions = RegionConditions {
             library: Some("libgomp.so.1.0.0 5f3a9c01".to_owned()),
+            wait: Some("OMP_WAIT_POLICY=passive".to_owned()),
             ..RegionConditions::from(&profile.conditions)
         };
         profile.keep_regions(FreshRegions {
@@ -131,8 +128,8 @@ threads    hot  after 1 ms  after 10 ms
       1  0.002           –        0.300
       8   1.23        9.00         1234
 
-Measured with the team of libgomp 4.5 (libgomp.so.1.0.0 5f3a9c01) on CPUs 0-7,
-at most 8 at once (affinity); kernel 6.1.0, governor performance.
+Measured with threads of libgomp.so.1.0.0 5f3a9c01 (OMP_WAIT_POLICY=passive) on
+CPUs 0-7, at most 8 at once (affinity); kernel 6.1.0, governor performance.
 A program that pauses so long between its parallel regions pays this for each of
 them: it must be weighed against what the threads save.
 ";

@@ -1,6 +1,6 @@
 //! Taking blocks: random order, disturbed samples measured again, disturbed blocks thrown away.
 
-use super::constants::DROPS_IN_A_ROW;
+use super::constants::{DIRTY_SHARE, DROPS_IN_A_ROW, LEAST_BLOCKS};
 use super::screened::Tries;
 use super::{Arm, Bench, BenchError, Sample};
 use crate::machine::Placement;
@@ -127,6 +127,8 @@ pub(super) struct Blocks {
     rows: Vec<Row>,
     /// Is everything known that is known late of these rows?
     is_judged: bool,
+    /// So many rows were thrown away for what became known late.
+    voided: usize,
     rejected: u64,
     /// The racers that were flagged since the last complete block.
     struck: BTreeSet<usize>,
@@ -143,6 +145,7 @@ impl Blocks {
             drops_in_a_row: 0,
             rows: Vec::new(),
             is_judged: false,
+            voided: 0,
             rejected: 0,
             struck: BTreeSet::new(),
             tries: Vec::new(),
@@ -265,6 +268,7 @@ impl Blocks {
             stretches.iter().any(overlaps)
         };
         for row in self.rows.extract_if(.., |row| is_disturbed(row)) {
+            self.voided += 1;
             for (tries, _) in self
                 .tries
                 .iter_mut()
@@ -304,6 +308,12 @@ impl Blocks {
     /// How many of them hold a flagged sample.
     pub fn dirty(&self) -> usize {
         self.rows.iter().filter(|row| row.dirty).count()
+    }
+
+    /// Are so many of them disturbed, or so few left where others were, that nothing may be concluded?
+    pub fn are_dirty(&self) -> bool {
+        self.dirty() as f64 > DIRTY_SHARE * self.len() as f64
+            || self.voided > 0 && self.len() < LEAST_BLOCKS
     }
 
     /// How often this racer was timed and disturbed.
@@ -433,8 +443,13 @@ mod tests {
         let stretches = [(10, 11), (21, 30)].map(|(a, b)| Nanos(a * MS + 1)..Nanos(b * MS));
         assert!(blocks.absorb(Answer::Judged(stretches.to_vec()), 2, false, rng));
         assert_eq!((blocks.len(), blocks.rejected()), (3, 2));
+        assert!(!blocks.are_dirty());
         let tries = blocks.tries(0);
         assert_eq!((tries.samples, tries.flagged, tries.struck), (4, 1, 1));
+        let rest = vec![Nanos::ZERO..Nanos(MS)];
+        assert!(blocks.absorb(Answer::Judged(rest), 2, false, rng));
+        // Two are left, and disturbances are why there are not more.
+        assert!(blocks.len() == 2 && blocks.are_dirty());
         // All of them are known now; the next block is not.
         assert!(!blocks.must_be_judged(&racers));
         blocks.begin(&[0, 1], rng);

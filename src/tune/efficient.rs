@@ -3,7 +3,7 @@
 use super::blocks::{Answer, Blocks, Racer, Request};
 use super::comparison::Comparison;
 use super::constants::{
-    DIRTY_SHARE, EFFICIENT_BLOCKS, EFFICIENT_COUNTS, EFFICIENT_HOPELESS, EFFICIENT_LOSS, LOOKS,
+    EFFICIENT_BLOCKS, EFFICIENT_COUNTS, EFFICIENT_HOPELESS, EFFICIENT_LOSS, LOOKS,
 };
 use crate::units::Nanos;
 use rand_pcg::Pcg32;
@@ -113,7 +113,7 @@ impl Efficient {
         let alpha = self.delta / (look * (look + 1.0));
         let loss = Comparison::of(self.blocks.differences(CHALLENGER, WINNER));
         let blocks = self.blocks.len();
-        let dirty = self.blocks.dirty() as f64 > DIRTY_SHARE * blocks as f64;
+        let dirty = self.blocks.are_dirty();
         if loss.upper(alpha) <= EFFICIENT_LOSS.ln_1p() && !dirty {
             Duel::Taken(loss.mean)
         } else if loss.lower(alpha) > EFFICIENT_HOPELESS || blocks >= EFFICIENT_BLOCKS || over {

@@ -2,9 +2,7 @@
 
 use super::blocks::{Answer, Blocks, Racer, Request};
 use super::comparison::Comparison;
-use super::constants::{
-    DIRTY_BLOCKS, DIRTY_SHARE, DROP, LEAST_BLOCKS, LOOKS, PARSIMONY, PATIENCE, TRIM,
-};
+use super::constants::{DIRTY_BLOCKS, DROP, LEAST_BLOCKS, LOOKS, PARSIMONY, PATIENCE, TRIM};
 use super::screened::Tries;
 use super::{Bench, BenchError, Options};
 use crate::profile::StopReason;
@@ -313,7 +311,7 @@ impl Race {
 
     /// Are so many blocks disturbed that nothing may be concluded from them?
     pub(super) fn is_dirty(&self) -> bool {
-        self.blocks.dirty() as f64 > DIRTY_SHARE * self.blocks.len() as f64
+        self.blocks.are_dirty()
     }
 
     fn threads(&self, racer: usize) -> Option<ThreadCount> {
