@@ -12,6 +12,8 @@ use super::isa::{Isa, Op, Simd};
 
 /// Rows of weights whose products are summed at once: enough loads in flight to use all of a core's bandwidth.
 const TILE: usize = 4;
+/// The processor's own prefetcher follows longer rows by itself, and has hardly begun with shorter ones when they end.
+const SHORT_ROW: usize = 1024;
 
 /// y[i] = weights[i, :] · x for the rows of a row-major matrix.
 pub fn matrix_vector(isa: Isa, weights: &[f32], x: &[f32], y: &mut [f32]) {
@@ -109,9 +111,11 @@ fn tile<S: Simd, const A: usize, const U: usize>(
     let step = U * S::LANES;
     let mut at = 0;
     while at + step <= k {
-        // The next rows of weights, in the order of memory, as the processor's own prefetcher likes it.
-        for line in (0..TILE * step).step_by(LINE) {
-            simd.prefetch(next.wrapping_add(TILE * at + line));
+        if k <= SHORT_ROW {
+            // The next rows of weights, in the order of memory, as the processor's own prefetcher likes it.
+            for line in (0..TILE * step).step_by(LINE) {
+                simd.prefetch(next.wrapping_add(TILE * at + line));
+            }
         }
         for u in 0..U {
             let from = at + u * S::LANES;
