@@ -1,8 +1,9 @@
 //! Taking blocks: random order, disturbed samples measured again, disturbed blocks thrown away.
 
 use super::constants::{DIRTY_SHARE, DROPS_IN_A_ROW, LEAST_BLOCKS};
+use super::request::{Answer, Request};
 use super::screened::Tries;
-use super::{Arm, Bench, BenchError, Sample};
+use super::{Arm, Sample};
 use crate::machine::Placement;
 use crate::units::{Calls, Nanos};
 use rand::seq::SliceRandom;
@@ -18,77 +19,6 @@ pub struct Racer {
     pub arm: Arm,
     /// Calls of one sample.
     pub calls: Calls,
-}
-
-/// What a bench is asked for next.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Request {
-    /// Samples of these arms, in this order.
-    Block(Vec<(Arm, Calls)>),
-    /// A pause.
-    Idle(Nanos),
-    /// What is known only late: when was the machine disturbed?
-    Judge,
-}
-
-impl Request {
-    /// Asks the bench, adds to `spent` what that took, and rejects an answer that is no measurement. After an error
-    /// nothing was spent.
-    pub fn ask(&self, bench: &mut dyn Bench, spent: &mut Nanos) -> Result<Answer, BenchError> {
-        let begin = bench.now();
-        let answer = self.answer(bench)?;
-        let end = bench.now();
-        let before = *spent;
-        *spent += end - begin;
-        Ok(match answer {
-            Given::Samples(samples) => Answer::Samples(samples, before..*spent),
-            Given::Waited => Answer::Waited,
-            Given::Disturbed(stretches) => {
-                let on_our_clock = |at: Nanos| *spent - (end - at);
-                let ours = |at: Range<Nanos>| on_our_clock(at.start)..on_our_clock(at.end);
-                Answer::Judged(stretches.into_iter().map(ours).collect())
-            }
-        })
-    }
-
-    fn answer(&self, bench: &mut dyn Bench) -> Result<Given, BenchError> {
-        let plan = match self {
-            Self::Idle(time) => return bench.idle(*time).map(|()| Given::Waited),
-            Self::Judge => return bench.disturbed().map(Given::Disturbed),
-            Self::Block(plan) => plan,
-        };
-        let samples = bench.block(plan)?;
-        if samples.len() != plan.len() {
-            let text = format!("{} samples for {} arms", samples.len(), plan.len());
-            return Err(BenchError::Nonsense(text));
-        }
-        match samples
-            .iter()
-            .map(|sample| sample.seconds_per_call)
-            .find(|seconds| !(seconds.is_finite() && *seconds > 0.0))
-        {
-            Some(seconds) => Err(BenchError::Nonsense(format!("{seconds} s"))),
-            None => Ok(Given::Samples(samples)),
-        }
-    }
-}
-
-/// What a bench gave, on its own clock.
-enum Given {
-    Samples(Vec<Sample>),
-    Waited,
-    Disturbed(Vec<Range<Nanos>>),
-}
-
-/// What a bench answered. Times are of what is spent on the workload: a bench that takes another's place begins anew.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Answer {
-    /// One sample an entry of the block, in its order, and when they were taken.
-    Samples(Vec<Sample>, Range<Nanos>),
-    /// The pause is over.
-    Waited,
-    /// The machine was disturbed then.
-    Judged(Vec<Range<Nanos>>),
 }
 
 /// One complete block: a log time for each racer that was in it, by the racers' indices.
@@ -127,8 +57,8 @@ pub(super) struct Blocks {
     rows: Vec<Row>,
     /// Is everything known that is known late of these rows?
     is_judged: bool,
-    /// So many rows were thrown away for what became known late.
-    voided: usize,
+    /// The rows that were thrown away for what became known late.
+    voided: Vec<Row>,
     rejected: u64,
     /// The racers that were flagged since the last complete block.
     struck: BTreeSet<usize>,
@@ -145,7 +75,7 @@ impl Blocks {
             drops_in_a_row: 0,
             rows: Vec::new(),
             is_judged: false,
-            voided: 0,
+            voided: Vec::new(),
             rejected: 0,
             struck: BTreeSet::new(),
             tries: Vec::new(),
@@ -268,7 +198,6 @@ impl Blocks {
             stretches.iter().any(overlaps)
         };
         for row in self.rows.extract_if(.., |row| is_disturbed(row)) {
-            self.voided += 1;
             for (tries, _) in self
                 .tries
                 .iter_mut()
@@ -279,6 +208,7 @@ impl Blocks {
                 tries.struck = tries.struck.saturating_add(1);
                 self.rejected += 1;
             }
+            self.voided.push(row);
         }
     }
 
@@ -313,7 +243,7 @@ impl Blocks {
     /// Are so many of them disturbed, or so few left where others were, that nothing may be concluded?
     pub fn are_dirty(&self) -> bool {
         self.dirty() as f64 > DIRTY_SHARE * self.len() as f64
-            || self.voided > 0 && self.len() < LEAST_BLOCKS
+            || !self.voided.is_empty() && self.len() < LEAST_BLOCKS
     }
 
     /// How often this racer was timed and disturbed.
@@ -326,9 +256,16 @@ impl Blocks {
         self.rejected
     }
 
-    /// Log times of one racer, in the order of the blocks.
+    /// Log times of one racer, in the order of the blocks; of those thrown away where there are no others, as a count
+    /// without an alternative has a time, too.
     pub fn logs(&self, racer: usize) -> Vec<f64> {
-        self.rows.iter().filter_map(|row| row.log(racer)).collect()
+        let of = |rows: &[Row]| rows.iter().filter_map(|row| row.log(racer)).collect();
+        let logs: Vec<f64> = of(&self.rows);
+        if logs.is_empty() {
+            of(&self.voided)
+        } else {
+            logs
+        }
     }
 
     /// Log time of `a` less that of `b`, in the blocks that have both.
@@ -399,7 +336,7 @@ fn waiting_time(drops: u32) -> Nanos {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tune::{Arm, Interference};
+    use crate::tune::Interference;
     use crate::units::ThreadCount;
     use rand::SeedableRng;
 
@@ -450,6 +387,10 @@ mod tests {
         assert!(blocks.absorb(Answer::Judged(rest), 2, false, rng));
         // Two are left, and disturbances are why there are not more.
         assert!(blocks.len() == 2 && blocks.are_dirty());
+        let all = vec![Nanos::ZERO..Nanos(100 * MS)];
+        assert!(blocks.absorb(Answer::Judged(all), 2, false, rng));
+        assert_eq!((blocks.len(), blocks.differences(0, 1)), (0, Vec::new()));
+        assert_eq!(blocks.logs(0), [1e-3f64.ln(); 4]);
         // All of them are known now; the next block is not.
         assert!(!blocks.must_be_judged(&racers));
         blocks.begin(&[0, 1], rng);
@@ -462,30 +403,5 @@ mod tests {
         let mut blocks = Blocks::new(&[0, 1], rng);
         assert!(blocks.absorb(at(0), 2, false, rng));
         assert!(!blocks.must_be_judged(&racers(Placement::Close)));
-    }
-
-    #[test]
-    fn times_are_told_on_the_clock_of_what_is_spent() {
-        /// A bench whose clock stands at a second, which was disturbed a moment ago.
-        struct Disturbed;
-        impl Bench for Disturbed {
-            fn block(&mut self, _: &[(Arm, Calls)]) -> Result<Vec<Sample>, BenchError> {
-                Ok(Vec::new())
-            }
-            fn idle(&mut self, _: Nanos) -> Result<(), BenchError> {
-                Ok(())
-            }
-            fn disturbed(&mut self) -> Result<Vec<Range<Nanos>>, BenchError> {
-                Ok(vec![Nanos(990 * MS)..Nanos(998 * MS), Nanos(0)..Nanos(MS)])
-            }
-            fn now(&self) -> Nanos {
-                Nanos(1000 * MS)
-            }
-        }
-        let mut spent = Nanos(300 * MS);
-        let answer = Request::Judge.ask(&mut Disturbed, &mut spent).unwrap();
-        // What was before the workload began counts for nothing.
-        let expected = vec![Nanos(290 * MS)..Nanos(298 * MS), Nanos::ZERO..Nanos::ZERO];
-        assert_eq!((answer, spent), (Answer::Judged(expected), Nanos(300 * MS)));
     }
 }

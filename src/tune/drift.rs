@@ -7,12 +7,13 @@
 //! each of five counts was faster by exactly 5 %, one race took that for more in 2.7, 6.6 and 13.7 % of 1000 runs at
 //! autocorrelation 0, 0.3 and 0.6; two races in 0.1, 0.2 and 1.8 % (`tests/decide_drift/margin.rs`).
 
-use super::blocks::{Answer, Racer, Request};
+use super::blocks::Racer;
 use super::calibration::Calibration;
 use super::constants::{CALIBRATION_SHARE, DRIFT_BLOCKS_WANTED, DRIFT_PAUSE, FIRST_RACE_SHARE};
 use super::finding::{Drift, Finding, Proof};
 use super::lineup::affordable;
 use super::race::{Look, Race};
+use super::request::{Answer, Request};
 use super::verdict::told;
 use super::{Arm, Bench, BenchError, Contenders, Options, Progress, Stage};
 use crate::machine::Placement;

@@ -1,10 +1,11 @@
 //! The search for the fewest threads that lose little: duels of smaller counts with the winner, smallest first.
 
-use super::blocks::{Answer, Blocks, Racer, Request};
+use super::blocks::{Blocks, Racer};
 use super::comparison::Comparison;
 use super::constants::{
     EFFICIENT_BLOCKS, EFFICIENT_COUNTS, EFFICIENT_HOPELESS, EFFICIENT_LOSS, LOOKS,
 };
+use super::request::{Answer, Request};
 use crate::units::Nanos;
 use rand_pcg::Pcg32;
 use serde::{Deserialize, Serialize};

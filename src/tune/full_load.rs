@@ -8,9 +8,9 @@
 //! What it still cannot know: how fast an arm would be that ran alone for minutes in a case that warms up slowly. Heat
 //! that full load left counts against narrow teams, too.
 
-use super::blocks::{Answer, Request};
 use super::calibration::calls_for;
 use super::constants::LOADS;
+use super::request::{Answer, Request};
 use super::{Arm, Sample};
 use crate::units::{Calls, Nanos};
 use serde::{Deserialize, Serialize};

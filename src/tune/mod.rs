@@ -25,6 +25,7 @@ mod options;
 mod progress;
 mod quota_race;
 mod race;
+mod request;
 mod screen;
 mod screened;
 mod spacing;

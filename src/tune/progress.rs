@@ -1,7 +1,7 @@
 //! How far a tuning has come, for whoever waits for it.
 
 use super::Arm;
-use super::blocks::Request;
+use super::request::Request;
 use super::screen::ScreenStage;
 use super::tuning::{Phase, Tuning};
 use crate::units::Nanos;

@@ -4,9 +4,10 @@
 //! one of the same arm goes before each: what the other arm left of the quota, or used up of it, is gone by then.
 
 use super::Arm;
-use super::blocks::{Answer, Racer, Request};
+use super::blocks::Racer;
 use super::constants::{LOOKS, MOST_CALLS, QUOTA_PERIODS};
 use super::race::{Race, RaceOutcome};
+use super::request::{Answer, Request};
 use super::tuning::{Finished, Tuning};
 use super::verdict::{Choice, OneAbove};
 use crate::machine::Placement;

@@ -1,8 +1,9 @@
 //! The race: blocks of the racers that are left, and a sequential test that controls its error.
 
-use super::blocks::{Answer, Blocks, Racer, Request};
+use super::blocks::{Blocks, Racer};
 use super::comparison::Comparison;
 use super::constants::{DIRTY_BLOCKS, DROP, LEAST_BLOCKS, LOOKS, PARSIMONY, PATIENCE, TRIM};
+use super::request::{Answer, Request};
 use super::screened::Tries;
 use super::{Bench, BenchError, Options};
 use crate::profile::StopReason;

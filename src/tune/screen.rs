@@ -1,6 +1,6 @@
 //! Screening: cheap samples of many counts, in stages, each of which fills a queue of arms.
 
-use super::blocks::{Answer, Racer, Request};
+use super::blocks::Racer;
 use super::calibration::Calibration;
 use super::candidates::{grid, physical};
 use super::constants::{
@@ -8,6 +8,7 @@ use super::constants::{
     SMALL_SECONDS,
 };
 use super::ladder::{Ladder, Pace, thinned_above};
+use super::request::{Answer, Request};
 use super::screened::Screened;
 use super::spacing::most_promising;
 use super::{Arm, Options, Sample};

@@ -1,12 +1,13 @@
 //! The whole procedure as a value: screening, the races, the efficient count, one request to the bench at a time.
 
-use super::blocks::{Answer, Racer, Request};
+use super::blocks::Racer;
 use super::candidates::physical;
 use super::constants::{RACERS_MOST, REPORTED_BLOCKS, SECOND_RACERS};
 use super::efficient::Efficient;
 use super::full_load::FullLoad;
 use super::quota_race::QuotaRace;
 use super::race::{Race, RaceOutcome};
+use super::request::{Answer, Request};
 use super::screen::{Context, Screen};
 use super::verdict::Verdict;
 use super::{After, Bench, BenchError, Options, Progress};

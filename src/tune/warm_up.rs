@@ -5,8 +5,8 @@
 //! simulated machines whose clock rises from 40 % with time constants of 10 to 300 ms, screening at once chose a count
 //! 10 to 16 % slower than the best (`tests/decide_cold.rs`).
 
-use super::blocks::{Answer, Request};
 use super::calibration::calls_for;
+use super::request::{Answer, Request};
 use super::{Arm, Bench, BenchError, Options, Sample};
 use crate::stats::median;
 use crate::units::{Calls, Nanos};

@@ -6,9 +6,10 @@ use std::process::Command;
 use threadtune::machine::affinity;
 use threadtune::profile::{Entry, Residency, StopReason};
 
-/// Other tests keep the CPUs busy: an entry may state no count, but then that is the reason it gives.
+/// Other tests keep the CPUs busy: an entry may state no count, but then that is the reason it gives, and not every
+/// sample was disturbed.
 fn counted_unless_contaminated(entry: &Entry) {
-    assert!(entry.latency.is_none() || !entry.curve.is_empty());
+    assert!(!entry.curve.is_empty(), "{:?}", entry.stop);
     assert!(
         entry.latency.is_some() || entry.stop == StopReason::Contaminated,
         "{:?}",
