@@ -65,13 +65,19 @@ impl Bench for Late<'_> {
         self.bench.idle(time)
     }
 
-    fn disturbed(&mut self) -> Result<Vec<Range<Nanos>>, BenchError> {
-        if !self.tells {
-            return Ok(Vec::new());
+    fn settle(&mut self) -> Result<(), BenchError> {
+        if self.tells {
+            self.bench.idle(LEAST - (self.bench.now() - self.since))?;
         }
-        self.bench.idle(LEAST - (self.bench.now() - self.since))?;
+        Ok(())
+    }
+
+    fn disturbed(&mut self) -> Vec<Range<Nanos>> {
+        if !self.tells {
+            return Vec::new();
+        }
         self.close();
-        Ok(std::mem::take(&mut self.disturbed))
+        std::mem::take(&mut self.disturbed)
     }
 
     fn now(&self) -> Nanos {

@@ -45,7 +45,11 @@ impl<B: Bench, F: FnMut(&mut B) -> Result<(), BenchError>> Bench for Apart<B, F>
         self.bench.idle(time)
     }
 
-    fn disturbed(&mut self) -> Result<Vec<Range<Nanos>>, BenchError> {
+    fn settle(&mut self) -> Result<(), BenchError> {
+        self.bench.settle()
+    }
+
+    fn disturbed(&mut self) -> Vec<Range<Nanos>> {
         self.bench.disturbed()
     }
 

@@ -112,7 +112,9 @@ impl Watch {
             others: self.others.filter(|_| !is_bound),
         };
         log::trace!("{counters:?}");
-        judge(&counters, cpus.len(), took)
+        // An unbound team may use more CPUs than it has threads, and is robbed of those that it uses.
+        let busy = (sampled.threads_ran as usize).min(cpus.len());
+        judge(&counters, busy, took)
     }
 
     /// How long until the stretch at hand can be judged.
@@ -274,6 +276,29 @@ mod tests {
         assert_eq!(of(Placement::Close, &told), Interference::None);
         assert_eq!(of(Placement::Close, &silent), Interference::OtherProcesses);
         assert_eq!(of(Placement::Unbound, &told), Interference::OtherProcesses);
+    }
+
+    #[test]
+    fn time_is_stolen_from_as_many_cpus_as_there_are_threads() {
+        let machine = MadeUp::new();
+        machine.set([0, 0], 0);
+        let mut watch = machine.watch();
+        let all = CpuSet::parse_list("0-1").unwrap();
+        let mut of = |threads: u32| {
+            machine.set([0, 0], 0);
+            let mut begun = watch.begin(&all);
+            begun.at -= Duration::from_secs(1);
+            // 40 ms: beyond a tick, 3 % of a CPU's second, 1.5 % of two.
+            let stolen = 40 / reading::tick_ms();
+            let stat = format!("cpu0 0 0 0 0 0 0 0 {stolen}\ncpu1 0 0 0 0 0 0 0 0\n");
+            std::fs::write(machine.root.path().join("proc/stat"), stat).unwrap();
+            let line = format!(r#"{{"durations_ns":[1],"threads_ran":{threads},"elapsed_ns":1}}"#);
+            let sampled: Sampled = serde_json::from_str(&line).unwrap();
+            watch.others = None;
+            watch.end(&begun, &all, Placement::Unbound, &sampled)
+        };
+        assert_eq!(of(1), Interference::Steal);
+        assert_eq!(of(2), Interference::None);
     }
 
     #[test]

@@ -56,11 +56,14 @@ impl Site {
         first.first().copied().unwrap_or(0)
     }
 
-    /// The arm that keeps most CPUs busy, as many as may be used.
-    fn widest(&self) -> Arm {
+    /// The arm that keeps most CPUs busy, as many as may be used; bound where threads can be.
+    fn widest(&self, worker: &Greeting) -> Arm {
         Arm {
             threads: self.layout.logical,
-            placement: Placement::Close,
+            placement: match worker.unbindable {
+                None => Placement::Close,
+                Some(_) => Placement::Unbound,
+            },
         }
     }
 }
@@ -199,7 +202,7 @@ impl Measurer {
             Err(error) => return Ok(Checked::Failed(error.to_string())),
         }
         let rested = self.rested();
-        let widest = self.site.widest();
+        let widest = self.site.widest(self.process.greeting());
         let cpus = |arm| self.site.cpus_of(arm);
         let bench = WorkerBench::new(&mut self.process, &cpus);
         let mut bench = Warmed::new(bench, widest, rested, options);
@@ -226,7 +229,10 @@ impl Measurer {
         let begin = Instant::now();
         let cpus = |arm| self.site.cpus_of(arm);
         let walked = ready(&mut self.process, &self.settings, &mut self.is_apart)
-            .map_err(|error| Unmeasured::Failed(error.to_string()))
+            .map_err(|error| match error {
+                WorkerError::Stopped => Unmeasured::Interrupted,
+                error => Unmeasured::Failed(error.to_string()),
+            })
             .and_then(|process| {
                 let mut timer = WorkerRegions::new(process, &cpus);
                 walk(&mut timer, &self.site.layout, limit)
@@ -321,7 +327,7 @@ impl Measurer {
         let above = self.site.above_quota.filter(|_| self.recorder.is_none());
         options.above_quota = above;
         let rested = self.rested();
-        let widest = self.site.widest();
+        let widest = self.site.widest(self.process.greeting());
         let open = self.open_of(workload);
         let cpus = |arm| self.site.cpus_of(arm);
         let period = above.map(|above| Duration::from_micros(above.period_us));
@@ -354,6 +360,7 @@ impl Measurer {
                 Ok(Step::Progress(progress)) => on_progress(&progress),
                 Ok(Step::Done(verdict)) => return Ok(into_entry(verdict, subject)),
                 Err(BenchError::Interrupted) => {
+                    tuning.put_aside(&mut bench);
                     return Err(Failure::Stopped(Stopped(Some(Box::new(Unfinished {
                         tuning,
                         residency: opened.residency,

@@ -117,7 +117,11 @@ impl Bench for Recorded<'_> {
         self.bench.idle(time)
     }
 
-    fn disturbed(&mut self) -> Result<Vec<Range<Nanos>>, BenchError> {
+    fn settle(&mut self) -> Result<(), BenchError> {
+        self.bench.settle()
+    }
+
+    fn disturbed(&mut self) -> Vec<Range<Nanos>> {
         self.bench.disturbed()
     }
 

@@ -154,15 +154,18 @@ impl Bench for WorkerBench<'_> {
         }
     }
 
-    fn disturbed(&mut self) -> Result<Vec<Range<Nanos>>, BenchError> {
+    fn settle(&mut self) -> Result<(), BenchError> {
         let wait = self.process.watch.until_judged();
-        self.idle(Nanos(wait.as_nanos() as u64))?;
+        self.idle(Nanos(wait.as_nanos() as u64))
+    }
+
+    fn disturbed(&mut self) -> Vec<Range<Nanos>> {
         let since_opened = |at: Instant| Nanos((at - self.opened).as_nanos() as u64);
         let disturbed = self.process.watch.disturbed();
-        Ok(disturbed
+        disturbed
             .into_iter()
             .map(|stretch| since_opened(stretch.start)..since_opened(stretch.end))
-            .collect())
+            .collect()
     }
 
     fn now(&self) -> Nanos {

@@ -81,11 +81,14 @@ pub trait Bench {
     fn block(&mut self, plan: &[(Arm, Calls)]) -> Result<Vec<Sample>, BenchError>;
     /// Waits, to let a disturbance pass.
     fn idle(&mut self, time: Nanos) -> Result<(), BenchError>;
-    /// Waits until it can be told what disturbed everything up to now, and tells the stretches of time that were disturbed
-    /// since this was asked last: of arms that are not bound some of it is known late. Nothing, of a bench that knows all
-    /// of it at once.
-    fn disturbed(&mut self) -> Result<Vec<Range<Nanos>>, BenchError> {
-        Ok(Vec::new())
+    /// Waits until it can be told what disturbed everything up to now: of arms that are not bound some of it is known late.
+    /// A bench that knows all of it at once need not wait.
+    fn settle(&mut self) -> Result<(), BenchError> {
+        Ok(())
+    }
+    /// The stretches of time, on its clock, of which became known since this was asked last that they were disturbed.
+    fn disturbed(&mut self) -> Vec<Range<Nanos>> {
+        Vec::new()
     }
     /// Time since this bench was opened, as far as it counts as spent on the workload.
     fn now(&self) -> Nanos;

@@ -26,7 +26,8 @@ pub struct Racer {
 struct Row {
     logs: Vec<Option<f64>>,
     dirty: bool,
-    taken: Range<Nanos>,
+    /// When, on the bench's clock; absent where another bench has taken its place since, and nothing more becomes known.
+    taken: Option<Range<Nanos>>,
 }
 
 impl Row {
@@ -191,10 +192,23 @@ impl Blocks {
         }
     }
 
+    /// Another bench takes the place of this one, of which this became known at last.
+    pub fn change_bench(&mut self, stretches: &[Range<Nanos>]) {
+        self.void(stretches);
+        for row in &mut self.rows {
+            row.taken = None;
+        }
+        // What was taken of the block at hand is taken again.
+        self.doing = Doing::Block;
+    }
+
     /// Throws away the rows that were taken while the machine was disturbed, as is known now.
     fn void(&mut self, stretches: &[Range<Nanos>]) {
         let is_disturbed = |row: &Row| {
-            let overlaps = |at: &Range<Nanos>| row.taken.start < at.end && at.start < row.taken.end;
+            let Some(taken) = &row.taken else {
+                return false;
+            };
+            let overlaps = |at: &Range<Nanos>| taken.start < at.end && at.start < taken.end;
             stretches.iter().any(overlaps)
         };
         for row in self.rows.extract_if(.., |row| is_disturbed(row)) {
@@ -219,7 +233,11 @@ impl Blocks {
                 *log = Some(sample.seconds_per_call.ln());
             }
         }
-        self.rows.push(Row { logs, dirty, taken });
+        self.rows.push(Row {
+            logs,
+            dirty,
+            taken: Some(taken),
+        });
         for i in &self.order {
             if let Some(tries) = self.tries.get_mut(*i) {
                 tries.blocks = tries.blocks.saturating_add(1);

@@ -79,6 +79,11 @@ impl Tuning {
         if self.has_disturbed_contender() {
             return StopReason::Contaminated;
         }
+        // Whatever the races before say, the count would be that of this one.
+        let is_contaminated = |race: &Finished| race.outcome.stop == StopReason::Contaminated;
+        if self.latency_race().is_some_and(is_contaminated) {
+            return StopReason::Contaminated;
+        }
         let stop_of = |finished: &Option<Finished>| {
             finished
                 .as_ref()

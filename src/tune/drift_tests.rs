@@ -59,8 +59,8 @@ impl Bench for Script<'_> {
         Ok(())
     }
 
-    fn disturbed(&mut self) -> Result<Vec<Range<Nanos>>, BenchError> {
-        Ok(std::mem::take(&mut self.disturbed))
+    fn disturbed(&mut self) -> Vec<Range<Nanos>> {
+        std::mem::take(&mut self.disturbed)
     }
 
     fn now(&self) -> Nanos {
@@ -233,6 +233,22 @@ fn what_others_disturbed_is_measured_again_before_a_loss_is_called_one() {
     assert_eq!(found.verdict, Drift::Lost);
     assert!(script.plans.len() > quiet.plans.len());
     assert!(found.samples > undisturbed.samples);
+}
+
+#[test]
+fn a_count_that_others_made_look_slow_is_not_passed_over() {
+    // Samples of the other count are slow at first, and faster than those of the chosen one from then on.
+    let rule = |threads, before: u64| match (threads, before) {
+        (2, _) => (1e-3, false),
+        (_, 0..9) => (3e-3, false),
+        _ => (5e-4, false),
+    };
+    let misled = check(2, &[1]).run(&mut Script::new(&rule)).unwrap();
+    assert_eq!(misled.verdict, Drift::Holds);
+    let mut script = Script::new(&rule);
+    script.disturbed = vec![Nanos::ZERO..Nanos(60_000_000_000)];
+    let found = check(2, &[1]).run(&mut script).unwrap();
+    assert_eq!(found.verdict, Drift::Lost);
 }
 
 #[test]

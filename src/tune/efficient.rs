@@ -9,6 +9,7 @@ use super::request::{Answer, Request};
 use crate::units::Nanos;
 use rand_pcg::Pcg32;
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
 /// Indices of the two in a duel.
 const CHALLENGER: usize = 0;
@@ -70,6 +71,11 @@ impl Efficient {
     /// What to ask the bench for.
     pub fn request(&self) -> Request {
         self.blocks.request(&self.pair())
+    }
+
+    /// Another bench takes the place of this one, of which this became known at last.
+    pub fn change_bench(&mut self, disturbed: &[Range<Nanos>]) {
+        self.blocks.change_bench(disturbed);
     }
 
     /// Takes the answer; true when the search has ended.

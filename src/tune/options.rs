@@ -122,7 +122,9 @@ impl Options {
             After::UnboundRace => 1,
             After::Nothing => 0,
         };
-        self.delta / f64::from(1 + after_the_first + u8::from(self.sustained.is_some()))
+        let more = [self.sustained.is_some(), self.above_quota.is_some()];
+        let more: u8 = more.into_iter().map(u8::from).sum();
+        self.delta / f64::from(1 + after_the_first + more)
     }
 
     /// The moment at which this share of the time for races of bursts is spent.

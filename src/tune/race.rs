@@ -12,6 +12,7 @@ use crate::units::{Nanos, ThreadCount};
 use rand::SeedableRng;
 use rand_pcg::Pcg32;
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
 /// How a race ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -136,12 +137,16 @@ impl Race {
     /// Takes the answer. Says if a look at the blocks is due; [`Self::go_on`] follows where it decides nothing.
     pub(super) fn take(&mut self, answer: Answer, spent: Nanos, rng: &mut Pcg32) -> Option<Look> {
         let over = spent >= self.deadline;
+        let before = self.blocks.len();
         if !self.blocks.absorb(answer, self.racers.len(), over, rng) {
             return None;
         }
         if self.blocks.is_judged() {
             // The look that called for it is taken again.
             self.looks = self.looks.saturating_sub(1);
+            if self.blocks.len() < before {
+                self.readmit();
+            }
         }
         let next = spent + self.blocks.cost(&self.racers, &self.alive);
         let most = LOOKS[LOOKS.len() - 1];
@@ -160,6 +165,21 @@ impl Race {
         }
         self.go_on(rng);
         None
+    }
+
+    /// All racers are back: what some of them left for was thrown away.
+    fn readmit(&mut self) {
+        self.alive = (0..self.racers.len()).collect();
+    }
+
+    /// Another bench takes the place of this one, of which this became known at last.
+    pub(super) fn change_bench(&mut self, disturbed: &[Range<Nanos>], rng: &mut Pcg32) {
+        let before = self.blocks.len();
+        self.blocks.change_bench(disturbed);
+        if self.blocks.len() < before {
+            self.readmit();
+        }
+        self.go_on(rng);
     }
 
     /// Begins another block.

@@ -169,6 +169,22 @@ impl Tuning {
         self.layout == *layout && self.options == *options
     }
 
+    /// The bench of this tuning goes away: what it tells at last is taken in, so that the tuning can go on with another.
+    pub fn put_aside(&mut self, bench: &mut dyn Bench) {
+        let disturbed = bench.disturbed();
+        match &mut self.phase {
+            Phase::FirstRace(race) | Phase::SecondRace(race) | Phase::SustainedRace(race) => {
+                race.change_bench(&disturbed, &mut self.rng);
+            }
+            Phase::QuotaRace(race) => race.0.change_bench(&disturbed, &mut self.rng),
+            Phase::Efficient(efficient) => efficient.change_bench(&disturbed),
+            Phase::Screening
+            | Phase::UnboundScreening(_)
+            | Phase::LoadedScreening(_)
+            | Phase::Done => {}
+        }
+    }
+
     /// The machine has not worked since the last step, as when a tuning goes on that was put aside: sustained load is
     /// sustained no longer.
     pub fn has_rested(&mut self) {

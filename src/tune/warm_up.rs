@@ -102,11 +102,15 @@ impl<B: Bench> Bench for Warmed<B> {
         Ok(())
     }
 
-    fn disturbed(&mut self) -> Result<Vec<Range<Nanos>>, BenchError> {
+    fn settle(&mut self) -> Result<(), BenchError> {
         let begin = self.bench.now();
-        let disturbed = self.bench.disturbed()?;
+        self.bench.settle()?;
         self.rested += self.bench.now() - begin;
-        Ok(disturbed)
+        Ok(())
+    }
+
+    fn disturbed(&mut self) -> Vec<Range<Nanos>> {
+        self.bench.disturbed()
     }
 
     fn now(&self) -> Nanos {

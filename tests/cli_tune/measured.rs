@@ -3,8 +3,8 @@
 use super::tuned_home::*;
 use std::fs;
 use std::process::Command;
-use threadtune::machine::affinity;
-use threadtune::profile::{Entry, Residency, StopReason};
+use threadtune::machine::{Placement, affinity};
+use threadtune::profile::{CurvePoint, Entry, Residency, StopReason};
 
 /// Other tests keep the CPUs busy: an entry may state no count, but then that is the reason it gives, and not every
 /// sample was disturbed.
@@ -196,4 +196,49 @@ fn who_keeps_the_machine_busy_is_named_before_measuring() {
         warning.contains("other processes use") && warning.contains(" CPUs: "),
         "{stderr}"
     );
+}
+
+#[test]
+fn where_threads_cannot_be_bound_only_unbound_ones_are_timed() {
+    let denied = [
+        "-f",
+        "-o",
+        "/dev/null",
+        "-e",
+        "inject=sched_setaffinity:error=EPERM",
+    ];
+    let probe = Command::new("strace").args(denied).arg("true").output();
+    if !probe.is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped where_threads_cannot_be_bound…: needs strace and the right to trace");
+        return;
+    }
+    let home = Home::new();
+    let mut tune = home.tune(TINY);
+    tune.arg("a");
+    let mut traced = Command::new("strace");
+    traced
+        .args(denied)
+        .arg(tune.get_program())
+        .args(tune.get_args())
+        .env_clear()
+        .envs(
+            tune.get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        );
+    let output = traced.output().unwrap();
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert!(
+        stderr.contains(
+            "threads cannot be bound to CPUs here (Operation not permitted (os error 1))"
+        ),
+        "{stderr}"
+    );
+    let profile = home.profile();
+    let entry = profile.entry("a").unwrap();
+    // Whoever traces is another process, which may disturb all of them.
+    assert!(!matches!(entry.stop, StopReason::Failed(_)), "{stderr}");
+    assert!(entry.samples > 1 && entry.pinned.is_none());
+    let unbound = |point: &CurvePoint| point.placement == Placement::Unbound;
+    assert!(entry.curve.iter().all(unbound), "{:?}", entry.curve);
 }

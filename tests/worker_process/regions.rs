@@ -83,7 +83,7 @@ fn an_order_that_a_worker_does_not_know_is_refused_and_it_goes_on() {
     let orders = "{\"id\":5,\"order\":\"later\",\"threads\":1}\n\
                   {\"id\":6,\"order\":\"regions\"}\n\
                   {\"id\":7,\"order\":\"open\",\"shape\":\"gemm:8x8x8:f32\",\"residency\":\"cache\",\"pool_bytes\":0,\
-                  \"memory_limit_bytes\":1048576}\n";
+                  \"memory_limit_bytes\":1048576,\"first_cpu\":0}\n";
     let mut input = worker.stdin.take().unwrap();
     input.write_all(orders.as_bytes()).unwrap();
     drop(input);
