@@ -7,7 +7,8 @@
 //!   what it waits for and what it says
 //! - `launch`: from profile, CPU budget and environment to assignments and CPUs (`plan`, pure), then `exec`
 //! - `report`: profiles, replays and machines as tables, curves, pictures, JSON and CSV
-//! - `bench`: who gives samples: a worker process, a simulated machine, a recording; and who records them
+//! - `bench`: who gives samples: a worker process, a simulated machine, a recording; who records them, and whether
+//!   something disturbed them (`interference`)
 //! - `worker`: the disposable measuring process: protocol, timing, counters
 //!   - `worker::team`: who runs a parallel region: OpenMP or rayon
 //!   - `worker::kernel`: what is computed; `isa`: the instruction sets that it is compiled for

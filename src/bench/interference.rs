@@ -67,7 +67,10 @@ pub struct Begun {
 impl Watch {
     /// Around the worker with this process id, which may use these CPUs.
     pub fn new(worker: u32, all_cpus: CpuSet) -> Self {
-        let source = Source::new(Path::new("/"), worker, all_cpus);
+        Self::over(Source::new(Path::new("/"), worker, all_cpus))
+    }
+
+    fn over(source: Source) -> Self {
         Self {
             window: Stretch {
                 since: Instant::now(),
@@ -210,17 +213,7 @@ mod tests {
 
         fn watch(&self) -> Watch {
             let cpus = CpuSet::parse_list("0-1").unwrap();
-            let source = Source::new(self.root.path(), 7, cpus);
-            Watch {
-                window: Stretch {
-                    since: Instant::now(),
-                    reading: source.read_all(),
-                },
-                source,
-                before: None,
-                others: None,
-                disturbed: Vec::new(),
-            }
+            Watch::over(Source::new(self.root.path(), 7, cpus))
         }
     }
 
@@ -306,10 +299,7 @@ mod tests {
         let machine = MadeUp::new();
         machine.set([0, 0], 0);
         let source = Source::new(machine.root.path(), 7, CpuSet::parse_list("0-5").unwrap());
-        let mut watch = Watch {
-            source,
-            ..machine.watch()
-        };
+        let mut watch = Watch::over(source);
         assert_eq!(watch.until_judged(), Duration::ZERO);
         assert_eq!(watch.disturbed(), []);
         assert_eq!(watch.others, None);

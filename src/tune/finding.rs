@@ -125,7 +125,8 @@ impl Proof {
             .collect()
     }
 
-    /// At this look, after which there may be no more for this reason; `None`: too little yet. Racers that are proven to gain no more than 5 % leave.
+    /// At this look, after which there may be no more for this reason; `None`: too little yet. Racers that are proven to
+    /// gain no more than 5 % leave.
     pub fn of(race: &mut Race, last: Option<StopReason>) -> Option<Self> {
         let others: Vec<usize> = (1..race.racers().len()).collect();
         let unknown = |stop| Self {
