@@ -7,13 +7,13 @@
 // Vector code is compiled per instruction set, so everything below the dispatch must be inlined there.
 #![allow(clippy::inline_always)]
 
-use super::buffer::LINE;
 use super::isa::{Isa, Op, Simd};
 
-/// Rows of weights whose products are summed at once: enough loads in flight to use all of a core's bandwidth.
+/// Rows of weights whose products are summed at once: enough loads in flight to use all of a core's bandwidth, and enough
+/// sums for their latencies to overlap.
 const TILE: usize = 4;
-/// The processor's own prefetcher follows longer rows by itself, and has hardly begun with shorter ones when they end.
-const SHORT_ROW: usize = 1024;
+/// The same where there is but one row of activations, which has registers to spare.
+const VECTOR_TILE: usize = 8;
 
 /// y[i] = weights[i, :] · x for the rows of a row-major matrix.
 pub fn matrix_vector(isa: Isa, weights: &[f32], x: &[f32], y: &mut [f32]) {
@@ -53,29 +53,30 @@ impl<F: FnMut(usize, usize, f32)> Op for Products<'_, F> {
     fn run<S: Simd>(mut self, simd: S) {
         match self.activations.len() / self.k {
             0 => {}
-            // One row has registers to spare for twice as many sums, whose latencies overlap.
-            1 => self.tiles::<S, 1, 2>(simd),
-            2 => self.tiles::<S, 2, 1>(simd),
-            3 if S::DOT_ROWS >= 3 => self.tiles::<S, 3, 1>(simd),
-            _ if S::DOT_ROWS >= 4 => self.tiles::<S, 4, 1>(simd),
+            1 => self.tiles::<S, 1, VECTOR_TILE>(simd),
+            2 => self.tiles::<S, 2, TILE>(simd),
+            3 if S::DOT_ROWS >= 3 => self.tiles::<S, 3, TILE>(simd),
+            _ if S::DOT_ROWS >= 4 => self.tiles::<S, 4, TILE>(simd),
             // With fewer registers four rows of activations would spill to memory at every step.
-            _ => self.tiles::<S, 2, 1>(simd),
+            _ => self.tiles::<S, 2, TILE>(simd),
         }
     }
 }
 
 impl<F: FnMut(usize, usize, f32)> Products<'_, F> {
-    /// All products, `A` rows of activations at a time, `U` vectors of each at a step.
+    /// All products, `A` rows of activations and `W` rows of weights at a time.
     #[inline(always)]
-    fn tiles<S: Simd, const A: usize, const U: usize>(&mut self, simd: S) {
+    fn tiles<S: Simd, const A: usize, const W: usize>(&mut self, simd: S) {
         let k = self.k;
-        for (block, weights) in self.weights.chunks(TILE * k).enumerate() {
-            let weight_rows = rows::<TILE>(weights, k);
-            for (group, activations) in self.activations.chunks(A * k).enumerate() {
-                let sums = tile::<S, A, U>(simd, weight_rows, rows::<A>(activations, k), k);
-                for (i, sums) in sums.iter().enumerate().take(activations.len() / k) {
-                    for (j, sum) in sums.iter().enumerate().take(weights.len() / k) {
-                        (self.store)(group * A + i, block * TILE + j, *sum);
+        let (weights, activations) = (self.weights.len() / k, self.activations.len() / k);
+        for j in (0..weights).step_by(W) {
+            for i in (0..activations).step_by(A) {
+                let w = rows::<W>(self.weights, k, j);
+                let a = rows::<A>(self.activations, k, i);
+                let sums = tile::<S, A, W>(simd, a, w, k);
+                for (row, sums) in sums.iter().enumerate().take(activations - i) {
+                    for (column, sum) in sums.iter().enumerate().take(weights - j) {
+                        (self.store)(i + row, j + column, *sum);
                     }
                 }
             }
@@ -83,65 +84,58 @@ impl<F: FnMut(usize, usize, f32)> Products<'_, F> {
     }
 }
 
-/// Up to `R` rows; the last one stands in for those that are missing, whose sums nobody stores.
+/// `R` rows of `k` numbers from row `first` on; the last one stands in for those that are missing, whose sums nobody
+/// stores.
 #[inline(always)]
-fn rows<const R: usize>(values: &[f32], k: usize) -> [&[f32]; R] {
+fn rows<const R: usize>(values: &[f32], k: usize, first: usize) -> [&[f32]; R] {
     let last = values.len() / k - 1;
-    std::array::from_fn(|i| {
-        let row = i.min(last);
-        &values[row * k..(row + 1) * k]
-    })
+    let mut rows: [&[f32]; R] = [&[]; R];
+    for (i, row) in rows.iter_mut().enumerate() {
+        let at = (first + i).min(last) * k;
+        *row = &values[at..at + k];
+    }
+    rows
 }
 
 /// `sums[i][j]` = `activations[i]` · `weights[j]`, rows of `k` numbers each.
+// Plain loops: what an array's `map` or an iterator's adapters call is compiled for any processor and is not always
+// inlined, and a call throws all vectors out of their registers.
 #[inline(always)]
-fn tile<S: Simd, const A: usize, const U: usize>(
+fn tile<S: Simd, const A: usize, const W: usize>(
     simd: S,
-    weights: [&[f32]; TILE],
     activations: [&[f32]; A],
+    weights: [&[f32]; W],
     k: usize,
-) -> [[f32; TILE]; A] {
-    assert!(weights.iter().chain(&activations).all(|row| row.len() == k));
-    let (w, a) = (
-        weights.map(<[f32]>::as_ptr),
-        activations.map(<[f32]>::as_ptr),
-    );
-    let next = w[0].wrapping_add(TILE * k);
-    let mut sums = [[[simd.splat(0.0); U]; TILE]; A];
-    let step = U * S::LANES;
-    let mut at = 0;
-    while at + step <= k {
-        if k <= SHORT_ROW {
-            // The next rows of weights, in the order of memory, as the processor's own prefetcher likes it.
-            for line in (0..TILE * step).step_by(LINE) {
-                simd.prefetch(next.wrapping_add(TILE * at + line));
-            }
-        }
-        for u in 0..U {
-            let from = at + u * S::LANES;
-            let mut row = [simd.splat(0.0); TILE];
-            for j in 0..TILE {
-                // SAFETY: `from` + LANES stays within `step` of `at`, so within the `k` of each row.
-                row[j] = unsafe { simd.load(w[j].add(from)) };
-            }
-            for i in 0..A {
-                // SAFETY: as above.
-                let activation = unsafe { simd.load(a[i].add(from)) };
-                for j in 0..TILE {
-                    sums[i][j][u] = simd.mul_add(row[j], activation, sums[i][j][u]);
-                }
-            }
-        }
-        at += step;
+) -> [[f32; W]; A] {
+    for row in activations {
+        assert!(row.len() == k);
     }
-    let mut result = [[0.0; TILE]; A];
+    for row in weights {
+        assert!(row.len() == k);
+    }
+    let whole = k / S::LANES * S::LANES;
+    let mut sums = [[simd.splat(0.0); W]; A];
+    for at in (0..whole).step_by(S::LANES) {
+        let mut column = [simd.splat(0.0); W];
+        for j in 0..W {
+            // SAFETY: `at` + LANES is at most `whole`, so the numbers are within the `k` of each row.
+            column[j] = unsafe { simd.load(weights[j].as_ptr().add(at)) };
+        }
+        for i in 0..A {
+            // SAFETY: as above.
+            let activation = unsafe { simd.load(activations[i].as_ptr().add(at)) };
+            for j in 0..W {
+                sums[i][j] = simd.mul_add(column[j], activation, sums[i][j]);
+            }
+        }
+    }
+    let mut result = [[0.0; W]; A];
     for i in 0..A {
-        for j in 0..TILE {
-            let whole = sums[i][j][1..]
-                .iter()
-                .fold(sums[i][j][0], |sum, more| simd.add(sum, *more));
-            let rest = weights[j][at..].iter().zip(&activations[i][at..]);
-            result[i][j] = simd.sum(whole) + rest.map(|(w, a)| w * a).sum::<f32>();
+        for j in 0..W {
+            result[i][j] = simd.sum(sums[i][j]);
+            for p in whole..k {
+                result[i][j] += weights[j][p] * activations[i][p];
+            }
         }
     }
     result
