@@ -9,12 +9,6 @@
 
 use super::isa::{Isa, Op, Simd};
 
-/// Rows of weights whose products are summed at once: enough loads in flight to use all of a core's bandwidth, and enough
-/// sums for their latencies to overlap.
-const TILE: usize = 4;
-/// The same where there is but one row of activations, which has registers to spare.
-const VECTOR_TILE: usize = 8;
-
 /// y[i] = weights[i, :] · x for the rows of a row-major matrix.
 pub fn matrix_vector(isa: Isa, weights: &[f32], x: &[f32], y: &mut [f32]) {
     products(isa, weights, x, x.len(), |_, j, sum| y[j] = sum);
@@ -51,14 +45,15 @@ impl<F: FnMut(usize, usize, f32)> Op for Products<'_, F> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
+        // Enough rows of weights for their loads to use all of a core's bandwidth, and enough sums for their latencies to
+        // overlap, but no more than stay in registers.
         match self.activations.len() / self.k {
             0 => {}
-            1 => self.tiles::<S, 1, VECTOR_TILE>(simd),
-            2 => self.tiles::<S, 2, TILE>(simd),
-            3 if S::DOT_ROWS >= 3 => self.tiles::<S, 3, TILE>(simd),
-            _ if S::DOT_ROWS >= 4 => self.tiles::<S, 4, TILE>(simd),
-            // With fewer registers four rows of activations would spill to memory at every step.
-            _ => self.tiles::<S, 2, TILE>(simd),
+            1 => self.tiles::<S, 1, 8>(simd),
+            2 => self.tiles::<S, 2, 4>(simd),
+            3 if S::DOT_SUMS >= 16 => self.tiles::<S, 3, 4>(simd),
+            _ if S::DOT_SUMS >= 16 => self.tiles::<S, 4, 4>(simd),
+            _ => self.tiles::<S, 4, 3>(simd),
         }
     }
 }

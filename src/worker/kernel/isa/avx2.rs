@@ -26,7 +26,7 @@ impl Simd for Avx2 {
     const LANES: usize = 8;
     // 12 sums, two vectors of weights, one of an activation: 15 of 16 registers.
     const TILE_ROWS: usize = 6;
-    const DOT_ROWS: usize = 2;
+    const DOT_SUMS: usize = 12;
 
     fn enter<O: Op>(self, op: O) -> O::Output {
         #[inline(never)]

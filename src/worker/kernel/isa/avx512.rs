@@ -28,7 +28,7 @@ impl Simd for Avx512 {
     const LANES: usize = 16;
     // 28 sums, two vectors of weights, one of an activation: 31 of 32 registers.
     const TILE_ROWS: usize = 14;
-    const DOT_ROWS: usize = 4;
+    const DOT_SUMS: usize = 16;
 
     fn enter<O: Op>(self, op: O) -> O::Output {
         #[inline(never)]

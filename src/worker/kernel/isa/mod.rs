@@ -119,8 +119,9 @@ pub trait Simd: Copy {
     /// Rows of the tile that the matrix product keeps in registers, two vectors wide: sums, two vectors of weights and
     /// an activation must fit, at most [`MOST_ROWS`].
     const TILE_ROWS: usize;
-    /// Rows of activations whose products with four rows of weights are summed at once.
-    const DOT_ROWS: usize;
+    /// Sums of products of rows by rows that are kept in registers, beside a vector of a few rows of weights and one of an
+    /// activation.
+    const DOT_SUMS: usize;
 
     /// Runs `op` in a function of its own that is compiled for this level, as [`Isa::run`] does. An innermost loop that
     /// needs all registers must have them to itself: inlined, the compiler moves into it what is computed around it.

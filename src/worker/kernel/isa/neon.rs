@@ -24,7 +24,7 @@ impl Simd for Neon {
     const LANES: usize = 4;
     // 24 sums, two vectors of weights, and activations in what is left of 32 registers.
     const TILE_ROWS: usize = 12;
-    const DOT_ROWS: usize = 4;
+    const DOT_SUMS: usize = 16;
 
     fn enter<O: Op>(self, op: O) -> O::Output {
         #[inline(never)]

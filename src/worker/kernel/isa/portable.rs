@@ -10,7 +10,7 @@ impl Simd for Portable {
     type Vector = [f32; 4];
     const LANES: usize = 4;
     const TILE_ROWS: usize = 4;
-    const DOT_ROWS: usize = 2;
+    const DOT_SUMS: usize = 12;
 
     #[inline(never)]
     fn enter<O: Op>(self, op: O) -> O::Output {

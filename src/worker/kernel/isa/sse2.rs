@@ -23,7 +23,7 @@ impl Simd for Sse2 {
     const LANES: usize = 4;
     // 12 sums, two vectors of weights, an activation and a product: all 16 registers.
     const TILE_ROWS: usize = 6;
-    const DOT_ROWS: usize = 2;
+    const DOT_SUMS: usize = 12;
 
     fn enter<O: Op>(self, op: O) -> O::Output {
         #[inline(never)]
