@@ -116,6 +116,11 @@ impl Options {
             .filter(|arm| self.allows(*arm))
     }
 
+    /// Does no race of the same counts follow the first one?
+    pub(super) fn is_one_race(&self) -> bool {
+        self.then == After::Nothing && self.sustained.is_none()
+    }
+
     /// The error probability of one race.
     pub(super) fn delta_of_a_race(&self) -> f64 {
         let after_the_first = match self.then {

@@ -2,7 +2,9 @@
 
 use super::blocks::{Blocks, Racer};
 use super::comparison::Comparison;
-use super::constants::{DIRTY_BLOCKS, DROP, LEAST_BLOCKS, LOOKS, PARSIMONY, PATIENCE, TRIM};
+use super::constants::{
+    DIRTY_BLOCKS, DROP, LEAST_BLOCKS, LOOKS, PARSIMONY, PATIENCE, RACERS_MOST, TRIM,
+};
 use super::request::{Answer, Request};
 use super::screened::Tries;
 use super::{Bench, BenchError, Options};
@@ -41,6 +43,10 @@ pub struct Race {
     racers: Vec<Racer>,
     /// Indices of the racers still in the race.
     alive: Vec<usize>,
+    /// Indices of those whose turn comes when the others are told apart, the likeliest first.
+    waiting: Vec<usize>,
+    /// The incumbent of the last look.
+    leader: usize,
     blocks: Blocks,
     /// Looks taken.
     looks: u32,
@@ -72,6 +78,8 @@ impl Race {
             blocks: Blocks::new(&alive, rng),
             racers,
             alive,
+            waiting: Vec::new(),
+            leader: 0,
             looks: 0,
             first_look: LOOKS[0],
             delta,
@@ -79,6 +87,15 @@ impl Race {
             deadline,
             limit: deadline + options.share(0.25),
         })
+    }
+
+    /// The same race, in which these follow, a few at a time: nothing is concluded before they were told apart from the best,
+    /// too.
+    pub(super) fn followed_by(mut self, reserve: Vec<Racer>) -> Self {
+        let first = self.racers.len();
+        self.racers.extend(reserve);
+        self.waiting = (first..self.racers.len()).collect();
+        self
     }
 
     /// The same race, looked at from this block on.
@@ -169,7 +186,9 @@ impl Race {
 
     /// All racers are back: what some of them left for was thrown away.
     fn readmit(&mut self) {
-        self.alive = (0..self.racers.len()).collect();
+        self.alive = (0..self.racers.len())
+            .filter(|i| !self.waiting.contains(i))
+            .collect();
     }
 
     /// Another bench takes the place of this one, of which this became known at last.
@@ -210,8 +229,9 @@ impl Race {
     fn look(&mut self, last: Option<&StopReason>) -> Option<RaceOutcome> {
         let alpha = self.alpha();
         let Some(incumbent) = self.incumbent() else {
-            return last.map(|why| self.outcome(0, why.clone(), alpha));
+            return last.map(|why| self.outcome(self.leader, why.clone(), alpha));
         };
+        self.leader = incumbent;
         let against: Vec<(usize, Comparison)> = self
             .alive
             .iter()
@@ -223,10 +243,15 @@ impl Race {
             .all(|(_, c)| c.half_width(alpha) - c.mean <= self.eps);
         if proven {
             let back = self.returning(incumbent, alpha);
-            if back.is_empty() {
+            if back.is_empty() && self.waiting.is_empty() {
                 return Some(self.conclude(incumbent, &against, StopReason::Eps, alpha));
             }
             if last.is_none() {
+                if back.is_empty() {
+                    let few = self.waiting.len().min(RACERS_MOST);
+                    self.alive = self.waiting.drain(..few).collect();
+                    self.alive.push(incumbent);
+                }
                 self.alive.extend(back);
                 return None;
             }
@@ -242,9 +267,10 @@ impl Race {
         None
     }
 
-    /// The level of one comparison at this look: over all looks and racers these sum to `delta`.
+    /// The level of one comparison at this look: over all looks and the racers so far these sum to `delta`.
     pub(super) fn alpha(&self) -> f64 {
-        let others = self.racers.len().saturating_sub(1).max(1) as f64;
+        let entered = self.racers.len().saturating_sub(self.waiting.len());
+        let others = entered.saturating_sub(1).max(1) as f64;
         let look = f64::from(self.looks.max(1));
         self.delta / others / (look * (look + 1.0))
     }
@@ -300,6 +326,7 @@ impl Race {
         let others: Vec<(usize, Comparison)> = (0..self.racers.len())
             .filter(|i| *i != winner)
             .map(|i| (i, self.compare(i, winner)))
+            .filter(|(_, c)| c.standard_error.is_finite())
             .collect();
         let mut ties: Vec<usize> = others
             .iter()

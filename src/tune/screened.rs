@@ -1,7 +1,7 @@
 //! What screening knows: a few samples of many arms, and the estimates that follow from them.
 
 use super::blocks::Racer;
-use super::constants::{DIRTY_SHARE, DISTURBED_SAMPLES, OPTIMISM, RACERS_LEAST};
+use super::constants::{DIRTY_SHARE, DISTURBED_SAMPLES, OPTIMISM, RACERS_LEAST, RESERVE_ERRORS};
 use super::{Arm, Sample};
 use crate::stats::median;
 use crate::units::{Calls, ThreadCount};
@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 pub(super) const UNKNOWN_SPREAD: f64 = 0.05;
 /// Smallest spread believed.
 const LEAST_SPREAD: f64 = 0.003;
+
+/// Standard error of a median, in those of a mean: √(π/2) where samples are normal.
+const MEDIAN_ERROR: f64 = 1.25;
 
 /// The samples of one arm.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -195,9 +198,12 @@ impl Screened {
 
     /// Spread of the log times of one arm, from the differences of successive samples of the good ones.
     pub fn spread(&self) -> f64 {
-        let Some(best) = self.best() else {
-            return UNKNOWN_SPREAD;
-        };
+        self.known_spread().unwrap_or(UNKNOWN_SPREAD)
+    }
+
+    /// The same; `None` where too few were sampled twice.
+    fn known_spread(&self) -> Option<f64> {
+        let best = self.best()?;
         let differences: Vec<f64> = self
             .arms
             .iter()
@@ -205,12 +211,8 @@ impl Screened {
             .flat_map(|s| s.clean.windows(2).take(3))
             .map(|pair| (pair[0] - pair[1]).abs())
             .collect();
-        match median(&differences) {
-            Some(middle) if differences.len() > 2 => {
-                (1.48 * middle / std::f64::consts::SQRT_2).max(LEAST_SPREAD)
-            }
-            _ => UNKNOWN_SPREAD,
-        }
+        let middle = median(&differences).filter(|_| differences.len() > 2)?;
+        Some((1.48 * middle / std::f64::consts::SQRT_2).max(LEAST_SPREAD))
     }
 
     /// The arms that race, best first: those near the best, at least three and at most so many, then the best placement
@@ -257,6 +259,33 @@ impl Screened {
                 calls: s.calls,
             })
             .collect()
+    }
+
+    /// The arms beside these racers that may be better than the best of them by more than `eps`, the likeliest first: where
+    /// samples scatter more than arms differ, a few of each do not tell which are best. None where too few samples tell how
+    /// much they scatter.
+    pub fn reserve(&self, racers: &[Racer], eps: f64) -> Vec<Racer> {
+        let middle = |s: &ArmSamples| median(&s.clean);
+        let is_racer = |s: &&ArmSamples| racers.iter().any(|racer| racer.arm == s.arm);
+        let (raced, others): (Vec<&ArmSamples>, _) = self.arms.iter().partition(is_racer);
+        let best = raced.into_iter().filter_map(middle).reduce(f64::min);
+        let (Some(best), Some(spread)) = (best, self.known_spread()) else {
+            return Vec::new();
+        };
+        let mut reserve: Vec<(f64, &ArmSamples)> = others
+            .into_iter()
+            .filter_map(|s| {
+                let error = MEDIAN_ERROR * spread / (s.clean.len() as f64).sqrt();
+                Some((middle(s)? - RESERVE_ERRORS * error, s))
+            })
+            .filter(|(least, _)| *least <= best - eps)
+            .collect();
+        reserve.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let racer = |(_, s): (f64, &ArmSamples)| Racer {
+            arm: s.arm,
+            calls: s.calls,
+        };
+        reserve.into_iter().map(racer).collect()
     }
 
     /// Seconds that one sample of this arm should take.

@@ -313,7 +313,15 @@ impl Tuning {
             return self.finish();
         }
         match self.race(self.front.clone(), self.options.first_race_end()) {
-            Some(race) => self.phase = Phase::FirstRace(race),
+            Some(race) => {
+                // Where another race follows, what is left out of this one gets its chance there.
+                let reserve = if self.options.is_one_race() {
+                    self.screen.known.reserve(race.racers(), self.options.eps)
+                } else {
+                    Vec::new()
+                };
+                self.phase = Phase::FirstRace(race.followed_by(reserve));
+            }
             None => self.after_first_race(),
         }
     }

@@ -158,6 +158,37 @@ fn noise_that_never_settles_ends_with_the_time_or_the_blocks_and_says_which() {
 }
 
 #[test]
+fn a_count_that_noise_hides_races_after_the_others() {
+    // The choice, counts that raced, the most in one block, and how it ended.
+    let decided = |spread: f64, screened: f64| {
+        let mut script = Script::new(|place: &Place| {
+            let is_screening = place.block == 0;
+            match place.arm.threads.get() {
+                40 if is_screening => screened,
+                40 => 0.95e-3,
+                _ if is_screening => 1e-3 * jitter(place.sample, spread),
+                _ => 1e-3,
+            }
+        });
+        let verdict = decide(&mut script, layout(64, 64), Options::counts_only());
+        let raced = verdict.curve.iter().filter(|timed| timed.raced).count();
+        let most = script.sizes().into_iter().max().unwrap();
+        (
+            verdict.latency.unwrap().arm.threads.get(),
+            raced,
+            most,
+            verdict.stop,
+        )
+    };
+    // Samples that agree leave no doubt: six race, and all CPUs.
+    let (chosen, raced, most, _) = decided(0.0, 1.02e-3);
+    assert!(chosen != 40 && raced == 7 && most == 7, "{chosen}, {raced}");
+    let (chosen, raced, most, stop) = decided(0.1, 0.94e-3);
+    assert_eq!((chosen, stop), (40, StopReason::Separated));
+    assert!(raced > 7 && most <= 7, "{raced}, {most}");
+}
+
+#[test]
 fn without_a_clean_sample_no_count_is_stated() {
     for logical in [1, 4, 16] {
         let mut script = Script::new(|_| 1e-3).flagging(|_| true);
