@@ -76,7 +76,10 @@ fn cases(period_us: u64) -> Vec<Case> {
                 let (machine, quota) = machine(seed);
                 let verdict = tuned(seed, period_us);
                 let within = verdict.latency.expect("a count").arm.threads;
-                let above = verdict.one_above.map(|one| one.choice.arm.threads);
+                let above = verdict
+                    .one_above
+                    .filter(|one| one.won)
+                    .map(|one| one.choice.arm.threads);
                 let seconds = |count: ThreadCount| machine.seconds_under_quota(count);
                 let all = (1..=quota as usize + 1).map(ThreadCount::clamped);
                 let best = all.map(seconds).fold(f64::INFINITY, f64::min);

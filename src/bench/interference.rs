@@ -46,6 +46,8 @@ pub struct Watch {
     before: Option<Stretch>,
     /// What they used in the last one, in CPUs, and whether that is a disturbance.
     others: Option<(f64, bool)>,
+    /// Was a sample since the begin of the stretch at hand judged by what they used?
+    counts_others: bool,
     /// Stretches that they disturbed, of which nobody was told yet.
     disturbed: Vec<Range<Instant>>,
 }
@@ -79,6 +81,7 @@ impl Watch {
             source,
             before: None,
             others: None,
+            counts_others: false,
             disturbed: Vec::new(),
         }
     }
@@ -101,11 +104,12 @@ impl Watch {
     ) -> Interference {
         let now = self.source.read(cpus);
         let took = begun.at.elapsed();
+        let is_bound = placement != Placement::Unbound && !sampled.threads.is_empty();
+        self.counts_others |= !is_bound;
         if self.window.since.elapsed() >= on_cpus(WINDOW, self.source.cpus()) {
             self.close();
         }
         let (throttled_us, throttled_by_others_us) = self.throttled_us(&begun.reading, &now);
-        let is_bound = placement != Placement::Unbound && !sampled.threads.is_empty();
         let counters = Counters {
             threads: is_bound.then(|| threads::shares(&sampled.threads, sampled.elapsed_ns)),
             shares_cpu: sampled.shares_cpu,
@@ -120,16 +124,17 @@ impl Watch {
         judge(&counters, busy, took)
     }
 
-    /// How long until the stretch at hand can be judged.
+    /// How long until the stretch at hand can be judged; no time where no sample needs that.
     pub fn until_judged(&self) -> Duration {
-        if !self.source.counts_each {
+        if !self.source.counts_each || !self.counts_others {
             return Duration::ZERO;
         }
         let least = on_cpus(LEAST_WINDOW, self.source.cpus());
         least.saturating_sub(self.window.since.elapsed())
     }
 
-    /// The stretches of time that other processes disturbed, up to now, since this was asked last.
+    /// The stretches of time, up to now and since this was asked last, in which other processes disturbed samples that are
+    /// judged by that.
     pub fn disturbed(&mut self) -> Vec<Range<Instant>> {
         self.close();
         std::mem::take(&mut self.disturbed)
@@ -165,10 +170,10 @@ impl Watch {
             .counts_each
             .then(|| self.window.reading.others_cpus(&last.reading, took, cpus))
             .map(|others| (others, others_disturb(others, took, cpus)));
-        if self
+        let is_disturbed = self
             .others
-            .is_some_and(|(_, is_disturbance)| is_disturbance)
-        {
+            .is_some_and(|(_, is_disturbance)| is_disturbance);
+        if std::mem::take(&mut self.counts_others) && is_disturbed {
             self.disturbed.push(last.since..self.window.since);
         }
         self.before = Some(last);
@@ -220,6 +225,7 @@ mod tests {
     impl Watch {
         fn begun_a_minute_ago(&mut self) {
             self.window.since -= Duration::from_mins(1);
+            self.counts_others = true;
         }
     }
 
@@ -269,6 +275,19 @@ mod tests {
         assert_eq!(of(Placement::Close, &told), Interference::None);
         assert_eq!(of(Placement::Close, &silent), Interference::OtherProcesses);
         assert_eq!(of(Placement::Unbound, &told), Interference::OtherProcesses);
+        // Late, too; what the threads of a bound team tell is all there is to know of it.
+        for (placement, sampled, is_judged_late) in [
+            (Placement::Close, &told, false),
+            (Placement::Close, &silent, true),
+            (Placement::Unbound, &told, true),
+        ] {
+            let mut watch = machine.watch();
+            let begun = watch.begin(&all);
+            watch.end(&begun, &all, placement, sampled);
+            assert_eq!(watch.until_judged() > Duration::ZERO, is_judged_late);
+            watch.window.since -= Duration::from_mins(1);
+            assert_eq!(watch.disturbed().len(), usize::from(is_judged_late));
+        }
     }
 
     #[test]

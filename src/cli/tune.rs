@@ -112,7 +112,10 @@ impl TuneArgs {
             .context("the profile could not be written, so nothing is measured")?;
         let old = load_to_continue(&path, &around.fingerprint.id)?;
         if self.missing {
-            selected.retain(|workload| old.as_ref().is_none_or(|old| old.lacks(workload)));
+            let lacks = |old: &Profile, workload: &Workload| {
+                old.lacks(workload) || self.sustained.is_some() && !old.is_sustained(workload)
+            };
+            selected.retain(|workload| old.as_ref().is_none_or(|old| lacks(old, workload)));
             let has_regions = old.as_ref().is_some_and(|old| !old.regions.is_empty());
             if selected.is_empty() && has_regions {
                 super::output::print(format!("{} lacks nothing\n", path.display()).as_bytes())?;
@@ -125,7 +128,7 @@ impl TuneArgs {
             && let Some(old) = &old
         {
             leave_sustained(old, &mut selected);
-            if selected.is_empty() {
+            if selected.is_empty() && !old.regions.is_empty() {
                 return Ok(ExitCode::SUCCESS);
             }
         }

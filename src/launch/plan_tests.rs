@@ -98,6 +98,7 @@ fn at_the_quota_of_the_profile_one_thread_more_than_it_pays_is_used() {
         median_us: 90.0,
         ci95_us: [89.0, 91.0],
         speedup: 1.1,
+        won: true,
     });
     let under = |quota: f64| {
         let cpus = Cpus {

@@ -28,7 +28,7 @@ mod tree;
 pub use above_quota::AboveQuota;
 pub use budget::{Beside, Budget, Limit, LimitKind, Reserve};
 pub use cache::{CoreCache, core_caches};
-pub use cgroup::{cpu_limit_files, cpu_stat_files};
+pub use cgroup::{CpuCounts, cpu_counts, cpu_limit_files};
 pub use conditions::{UNKNOWN, bios, cpu_pressure_percent, governor, kernel_release, microcode};
 pub use cpuinfo::CpuInfo;
 pub use fingerprint::Fingerprint;

@@ -228,7 +228,8 @@ fn of_one(entry: &Entry, terms: &Terms) -> Option<Answer> {
 
 /// One thread more than the quota pays, for an unbound program, where that won at this very quota.
 fn above_quota(entry: &Entry, terms: &Terms) -> Option<Answer> {
-    let (known, here) = (entry.above_quota.as_ref()?, terms.above_quota?);
+    let known = entry.above_quota.as_ref().filter(|known| known.won)?;
+    let here = terms.above_quota?;
     let is_same = here.threads == known.threads && here.is_at(known.quota);
     let is_asked = terms.pin.is_none() && terms.objective == Objective::Latency;
     (is_same && is_asked).then_some(Answer {

@@ -78,6 +78,7 @@ fn one_thread_above_a_quota_counts_at_that_quota_only() {
         median_us: 90.0,
         ci95_us: [89.0, 91.0],
         speedup: 1.1,
+        won: true,
     });
     let above = |threads, cpus| {
         Some(AboveQuota {
@@ -86,14 +87,17 @@ fn one_thread_above_a_quota_counts_at_that_quota_only() {
             period_us: 100_000,
         })
     };
-    let of = |names: &[(&str, f64)], terms: &Terms| {
-        let choice = choose(&profile, &mix(names), terms).unwrap();
-        (choice.threads.get(), choice.placement, choice.basis)
-    };
     let terms = |above_quota| Terms {
         above_quota,
         ..unbound(Objective::Latency, 3)
     };
+    let mut lost = profile.clone();
+    lost.workloads[0].above_quota.as_mut().unwrap().won = false;
+    let told = |profile: &Profile, names: &[(&str, f64)], terms: &Terms| {
+        let choice = choose(profile, &mix(names), terms).unwrap();
+        (choice.threads.get(), choice.placement, choice.basis)
+    };
+    let of = |names: &[(&str, f64)], terms: &Terms| told(&profile, names, terms);
     let floor = (3, Placement::Unbound, Basis::Curve);
     let same = terms(above(4, 3.5));
     let upper = (4, Placement::Unbound, Basis::AboveQuota);
@@ -104,6 +108,8 @@ fn one_thread_above_a_quota_counts_at_that_quota_only() {
         ..same.above_quota.unwrap()
     };
     assert_eq!(of(&[MATMUL], &terms(Some(halved))), upper);
+    // What lost, or was left undecided, is known and not used.
+    assert_eq!(told(&lost, &[MATMUL], &same), floor);
     for other in [None, above(4, 3.4), above(4, 3.99), above(5, 4.5)] {
         assert_eq!(of(&[MATMUL], &terms(other)), floor, "{other:?}");
     }

@@ -44,13 +44,19 @@ pub fn curve(entry: &Entry, level: Option<&str>, width: usize) -> String {
         ));
     }
     if let Some(above) = &entry.above_quota {
-        lines.push(format!(
-            "at a quota of {} CPUs alone: {}, {} per call, {:.2}× as fast",
-            above.quota,
+        let (threads, time) = (
             counted(above.threads.as_usize(), "thread"),
             time(above.median_us),
-            above.speedup
-        ));
+        );
+        let (quota, speedup) = (above.quota, above.speedup);
+        lines.push(if above.won {
+            format!("at a quota of {quota} CPUs alone: {threads}, {time} per call, {speedup:.2}× as fast")
+        } else {
+            format!(
+                "not taken at a quota of {quota} CPUs: {threads}, {time} per call, {speedup:.2}× as fast, not proven to be \
+                 better"
+            )
+        });
     }
     lines.extend(defaults(entry));
     lines.extend(speed(entry, level));
@@ -273,9 +279,15 @@ mod tests {
             median_us: 90.0,
             ci95_us: [89.0, 91.0],
             speedup: 1.12,
+            won: true,
         });
         let text = curve(&entry, None, 80);
         let line = "at a quota of 6.5 CPUs alone: 7 threads, 90.0 µs per call, 1.12× as fast";
+        assert!(text.lines().any(|told| told == line), "{text}");
+        let above = entry.above_quota.as_mut().unwrap();
+        (above.won, above.speedup) = (false, 0.94);
+        let text = curve(&entry, None, 80);
+        let line = "not taken at a quota of 6.5 CPUs: 7 threads, 90.0 µs per call, 0.94× as fast, not proven to be better";
         assert!(text.lines().any(|told| told == line), "{text}");
     }
 

@@ -4,7 +4,6 @@ use super::constants::{DIRTY_SHARE, DROPS_IN_A_ROW, LEAST_BLOCKS};
 use super::request::{Answer, Request};
 use super::screened::Tries;
 use super::{Arm, Sample};
-use crate::machine::Placement;
 use crate::units::{Calls, Nanos};
 use rand::seq::SliceRandom;
 use rand_pcg::Pcg32;
@@ -93,15 +92,13 @@ impl Blocks {
         self.is_judged = false;
     }
 
-    /// Something is about to be concluded from blocks of these racers: true where what is known late of arms that are not
-    /// bound must be asked for first. Then the next request does so, and [`Self::absorb`] says when to conclude again.
-    pub fn must_be_judged(&mut self, racers: &[Racer]) -> bool {
-        let is_unbound = |racer: &Racer| racer.arm.placement == Placement::Unbound;
-        let must = !self.is_judged && racers.iter().any(is_unbound);
-        if must {
+    /// Something is about to be concluded from these blocks: true where what is known late of them must be asked for first.
+    /// Then the next request does so, and [`Self::absorb`] says when to conclude again.
+    pub fn must_be_judged(&mut self) -> bool {
+        if !self.is_judged {
             self.doing = Doing::Judge;
         }
-        must
+        !self.is_judged
     }
 
     /// Was the answer that was absorbed last one to what is known late?
@@ -354,17 +351,18 @@ fn waiting_time(drops: u32) -> Nanos {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::Placement;
     use crate::tune::Interference;
     use crate::units::ThreadCount;
     use rand::SeedableRng;
 
     const MS: u64 = 1_000_000;
 
-    fn racers(placement: Placement) -> Vec<Racer> {
+    fn racers() -> Vec<Racer> {
         let racer = |threads| Racer {
             arm: Arm {
                 threads: ThreadCount::clamped(threads),
-                placement,
+                placement: Placement::Unbound,
             },
             calls: Calls::ONE,
         };
@@ -386,13 +384,13 @@ mod tests {
     #[test]
     fn blocks_taken_while_the_machine_was_disturbed_are_thrown_away() {
         let rng = &mut Pcg32::seed_from_u64(1);
-        let racers = racers(Placement::Unbound);
+        let racers = racers();
         let mut blocks = Blocks::new(&[0, 1], rng);
         for begin_ms in [0, 10, 20, 30] {
             assert!(blocks.absorb(at(begin_ms), 2, false, rng));
             blocks.begin(&[0, 1], rng);
         }
-        assert!(blocks.must_be_judged(&racers));
+        assert!(blocks.must_be_judged());
         assert_eq!(blocks.request(&racers), Request::Judge);
         // The end of the second block, and the time between the third and the fourth.
         let stretches = [(10, 11), (21, 30)].map(|(a, b)| Nanos(a * MS + 1)..Nanos(b * MS));
@@ -410,16 +408,8 @@ mod tests {
         assert_eq!((blocks.len(), blocks.differences(0, 1)), (0, Vec::new()));
         assert_eq!(blocks.logs(0), [1e-3f64.ln(); 4]);
         // All of them are known now; the next block is not.
-        assert!(!blocks.must_be_judged(&racers));
+        assert!(!blocks.must_be_judged());
         blocks.begin(&[0, 1], rng);
-        assert!(blocks.must_be_judged(&racers));
-    }
-
-    #[test]
-    fn of_bound_threads_everything_is_known_at_once() {
-        let rng = &mut Pcg32::seed_from_u64(1);
-        let mut blocks = Blocks::new(&[0, 1], rng);
-        assert!(blocks.absorb(at(0), 2, false, rng));
-        assert!(!blocks.must_be_judged(&racers(Placement::Close)));
+        assert!(blocks.must_be_judged());
     }
 }

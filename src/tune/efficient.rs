@@ -98,7 +98,7 @@ impl Efficient {
                 self.blocks.begin(&[CHALLENGER, WINNER], rng);
                 false
             }
-            Duel::Taken(_) if self.blocks.must_be_judged(&self.pair()) => false,
+            Duel::Taken(_) if self.blocks.must_be_judged() => false,
             Duel::Taken(loss) => {
                 self.taken = Some((self.pair()[CHALLENGER], loss));
                 self.close();

@@ -97,6 +97,7 @@ impl Verdict {
                 median_us: micros(one.choice.time.seconds_per_call),
                 ci95_us: one.choice.ci95.map(micros),
                 speedup: decimals(one.speedup, 4),
+                won: one.won,
             }),
             ties: self.ties,
             // A lower bound is never rounded up.

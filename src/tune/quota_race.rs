@@ -96,17 +96,15 @@ impl Tuning {
         Race::new(racers, delta, end, &self.options, &mut self.rng).map(QuotaRace)
     }
 
-    /// The count above the quota, if it won the race: fewer threads win what is nearly a tie.
+    /// The count above the quota, as far as it was raced; fewer threads win what is nearly a tie.
     pub(super) fn one_above(&self) -> Option<OneAbove> {
         let Finished { race, outcome } = self.above.as_ref()?;
-        if outcome.winner != ABOVE || !outcome.stop.is_conclusive() {
-            return None;
-        }
         let arm = race.racers().get(ABOVE)?.arm;
         Some(OneAbove {
             choice: Choice::of(arm, &race.logs(ABOVE))?,
             quota: self.options.above_quota?.cpus,
             speedup: race.compare(WITHIN, ABOVE).mean.exp(),
+            won: outcome.winner == ABOVE && outcome.stop.is_conclusive(),
         })
     }
 }

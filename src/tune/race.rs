@@ -148,7 +148,7 @@ impl Race {
 
     /// Something is about to be concluded: true where what is known late must be asked for first.
     pub(super) fn must_be_judged(&mut self) -> bool {
-        self.blocks.must_be_judged(&self.racers)
+        self.blocks.must_be_judged()
     }
 
     /// Takes the answer. Says if a look at the blocks is due; [`Self::go_on`] follows where it decides nothing.

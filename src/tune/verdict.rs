@@ -90,6 +90,8 @@ pub struct OneAbove {
     pub quota: f64,
     /// The time of `latency` over its time, from paired blocks.
     pub speedup: f64,
+    /// Was it proven to be the better of the two?
+    pub won: bool,
 }
 
 /// One arm that was timed.

@@ -115,6 +115,28 @@ fn bursts_replace_what_is_sustained_only_where_it_is_named() {
         "{stderr}"
     );
     assert_eq!(fs::read_to_string(home.profile_path()).unwrap(), before);
+    // Regions are the machine's: where there are none they are measured all the same.
+    let regions = std::mem::take(&mut profile.regions);
+    assert!(!regions.is_empty());
+    profile.region_conditions = None;
+    save(&home.profile_path(), &profile).unwrap();
+    assert!(home.tune(TINY).output().unwrap().status.success());
+    let after = home.profile();
+    assert_eq!(after.workloads, profile.workloads);
+    assert_eq!(after.regions.len(), regions.len());
+    // What is known from long load is not missing; what is known from bursts alone is.
+    let missing = || {
+        let mut tune = home.tune(TINY);
+        let output = tune.args(["--missing", "--sustained", "1s"]).output();
+        output.unwrap()
+    };
+    assert!(text(&missing().stdout).ends_with("lacks nothing\n"));
+    let mut bursts = after;
+    bursts.workloads[0].sustained_s = None;
+    save(&home.profile_path(), &bursts).unwrap();
+    let stderr = text(&missing().stderr);
+    assert!(stderr.contains("threadtune: 1 workload,"), "{stderr}");
+    save(&home.profile_path(), &profile).unwrap();
 
     let output = home.tune(TINY).arg("a").output().unwrap();
     let stderr = text(&output.stderr);

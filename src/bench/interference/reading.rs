@@ -1,7 +1,7 @@
 //! What the kernel has counted for the CPUs, the control group and the worker.
 
 use super::throttle::{Group, GroupReading};
-use crate::machine::cpu_stat_files;
+use crate::machine::cpu_counts;
 use crate::units::CpuSet;
 use rustix::time::{ClockId, clock_gettime};
 use std::fs;
@@ -48,7 +48,7 @@ impl Source {
         Self {
             stat,
             worker_stat: root.join(format!("proc/{worker}/stat")),
-            groups: cpu_stat_files(root).into_iter().map(Group::of).collect(),
+            groups: cpu_counts(root).into_iter().map(Group).collect(),
             all_cpus,
             counts_each: unlisted.is_empty(),
         }

@@ -3,19 +3,16 @@
 //! A process that has a group to itself uses its quota up by its own threads, and so it would at any time: that is what so
 //! many threads cost. Where others use the group, too, it is their disturbance.
 
+use crate::machine::CpuCounts;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Others that used at most this share of a group's CPU time did not use its quota up.
 const OTHERS_SHARE: f64 = 0.1;
 
 /// A control group that may be throttled.
 #[derive(Debug)]
-pub(super) struct Group {
-    cpu_stat: PathBuf,
-    /// Where version 1 counts the CPU time of the group, if that controller lies in the same place.
-    cpuacct: PathBuf,
-}
+pub(super) struct Group(pub CpuCounts);
 
 /// What a group has counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -27,18 +24,14 @@ pub(super) struct GroupReading {
 }
 
 impl Group {
-    pub fn of(cpu_stat: PathBuf) -> Self {
-        let cpuacct = cpu_stat.with_file_name("cpuacct.usage");
-        Self { cpu_stat, cpuacct }
-    }
-
     pub fn read(&self) -> GroupReading {
         let text = |path: &Path| fs::read_to_string(path).unwrap_or_default();
-        reading(&text(&self.cpu_stat), &text(&self.cpuacct))
+        let usage = self.0.usage.as_deref().map(text);
+        reading(&text(&self.0.stat), usage.as_deref().unwrap_or_default())
     }
 }
 
-/// From `cpu.stat` of version 2 (`throttled_usec`, `usage_usec`), or of version 1 (`throttled_time`, nanoseconds) beside
+/// From `cpu.stat` of version 2 (`throttled_usec`, `usage_usec`), or of version 1 (`throttled_time`, nanoseconds) and
 /// `cpuacct.usage` (nanoseconds).
 fn reading(cpu_stat: &str, cpuacct: &str) -> GroupReading {
     let field = |name: &str| {
