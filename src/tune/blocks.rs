@@ -1,9 +1,9 @@
 //! Taking blocks: random order, disturbed samples measured again, disturbed blocks thrown away.
 
-use super::constants::{DIRTY_SHARE, DROPS_IN_A_ROW, LEAST_BLOCKS};
+use super::constants::{DIRTY_SHARE, LEAST_BLOCKS};
 use super::request::{Answer, Request};
 use super::screened::Tries;
-use super::{Arm, Sample};
+use super::{Arm, Patience, Sample};
 use crate::units::{Calls, Nanos};
 use rand::seq::SliceRandom;
 use rand_pcg::Pcg32;
@@ -53,6 +53,7 @@ enum Doing {
 pub(super) struct Blocks {
     order: Vec<usize>,
     doing: Doing,
+    patience: Patience,
     drops_in_a_row: u32,
     rows: Vec<Row>,
     /// Is everything known that is known late of these rows?
@@ -68,10 +69,11 @@ pub(super) struct Blocks {
 
 impl Blocks {
     /// No blocks yet; the first is of these racers.
-    pub fn new(alive: &[usize], rng: &mut Pcg32) -> Self {
+    pub fn new(alive: &[usize], patience: Patience, rng: &mut Pcg32) -> Self {
         let mut blocks = Self {
             order: Vec::new(),
             doing: Doing::Block,
+            patience,
             drops_in_a_row: 0,
             rows: Vec::new(),
             is_judged: false,
@@ -159,7 +161,7 @@ impl Blocks {
         }
         if flagged > 0 {
             self.drops_in_a_row = self.drops_in_a_row.saturating_add(1);
-            if self.drops_in_a_row <= DROPS_IN_A_ROW && !over {
+            if self.drops_in_a_row <= self.patience.drops_in_a_row() && !over {
                 self.rejected += samples.len() as u64;
                 self.doing = Doing::Wait;
                 return false;
@@ -385,7 +387,7 @@ mod tests {
     fn blocks_taken_while_the_machine_was_disturbed_are_thrown_away() {
         let rng = &mut Pcg32::seed_from_u64(1);
         let racers = racers();
-        let mut blocks = Blocks::new(&[0, 1], rng);
+        let mut blocks = Blocks::new(&[0, 1], Patience::Long, rng);
         for begin_ms in [0, 10, 20, 30] {
             assert!(blocks.absorb(at(begin_ms), 2, false, rng));
             blocks.begin(&[0, 1], rng);

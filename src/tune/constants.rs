@@ -91,7 +91,9 @@ pub(super) const DISTURBED_SAMPLES: f64 = 2.0 / 3.0;
 /// Of an arm that is disturbed so often, so many flagged samples are waited through before the race is given up: seven
 /// seconds or so, as waits grow. Neighbours that stay longer are taken to stay. With fewer, more of the simulated
 /// machines whose neighbours come and go get no count.
-pub(super) const PATIENCE: u32 = 40;
+pub(super) const FLAGGED_WAITED_THROUGH: u32 = 40;
+/// The same where there is little patience: a second or so.
+pub(super) const FEW_FLAGGED_WAITED_THROUGH: u32 = 12;
 /// A race with a larger share of dirty blocks is contaminated.
 pub(super) const DIRTY_SHARE: f64 = 0.25;
 /// After so many dirty blocks, when they are most of all, the race is given up: each took many seconds of waiting, and
@@ -102,6 +104,8 @@ pub(super) const DIRTY_BLOCKS: usize = 3;
 pub(super) const REPORTED_BLOCKS: usize = 10;
 /// So many disturbed blocks in a row are thrown away before one is taken as it is.
 pub(super) const DROPS_IN_A_ROW: u32 = 8;
+/// The same where there is little patience: the waits between them are 0.3 s in all.
+pub(super) const FEW_DROPS_IN_A_ROW: u32 = 4;
 /// Most counts tried as the efficient one.
 pub(super) const EFFICIENT_COUNTS: usize = 8;
 /// Most blocks for one of them.

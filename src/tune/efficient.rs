@@ -1,5 +1,6 @@
 //! The search for the fewest threads that lose little: duels of smaller counts with the winner, smallest first.
 
+use super::Patience;
 use super::blocks::{Blocks, Racer};
 use super::comparison::Comparison;
 use super::constants::{
@@ -53,7 +54,7 @@ impl Efficient {
             challengers,
             winner,
             at: 0,
-            blocks: Blocks::new(&[CHALLENGER, WINNER], rng),
+            blocks: Blocks::new(&[CHALLENGER, WINNER], Patience::Long, rng),
             looks: 0,
             deadline,
             past: Vec::new(),
@@ -108,7 +109,7 @@ impl Efficient {
                 self.close();
                 self.at += 1;
                 self.looks = 0;
-                self.blocks = Blocks::new(&[CHALLENGER, WINNER], rng);
+                self.blocks = Blocks::new(&[CHALLENGER, WINNER], Patience::Long, rng);
                 over || self.at >= self.challengers.len()
             }
         }

@@ -43,7 +43,7 @@ pub use drift::{DriftCheck, DriftStep};
 pub use entry::{Subject, failed_entry};
 pub use expectation::{expected_seconds, nominal_call_seconds, nominal_opening_seconds};
 pub use finding::{Drift, Finding};
-pub use options::{After, Options, Placements};
+pub use options::{After, Options, Patience, Placements};
 pub use progress::{Progress, Stage};
 pub use race::{Race, RaceOutcome};
 pub use tuning::{Step, Tuning};

@@ -1,7 +1,10 @@
 //! What a caller decides about a tuning.
 
 use super::Arm;
-use super::constants::{BURST_SHARE, FIRST_RACE_SHARE};
+use super::constants::{
+    BURST_SHARE, DROPS_IN_A_ROW, FEW_DROPS_IN_A_ROW, FEW_FLAGGED_WAITED_THROUGH, FIRST_RACE_SHARE,
+    FLAGGED_WAITED_THROUGH,
+};
 use crate::machine::{AboveQuota, CpuOrder, Placement};
 use crate::units::{Nanos, ThreadCount};
 use serde::{Deserialize, Serialize};
@@ -30,6 +33,9 @@ pub struct Options {
     /// The count just above a CPU quota, which races against the winner at last.
     #[serde(default)]
     pub above_quota: Option<AboveQuota>,
+    /// For how long disturbances are waited through.
+    #[serde(default)]
+    pub patience: Patience,
     /// Is the fewest threads within 5 % looked for?
     pub efficient: bool,
     /// The only arms that may be tried (a recording may lack some); every arm of the budget where absent.
@@ -48,6 +54,7 @@ impl Default for Options {
             then: After::UnboundRace,
             sustained: None,
             above_quota: None,
+            patience: Patience::Long,
             efficient: true,
             only: None,
         }
@@ -160,6 +167,35 @@ pub enum After {
     UnboundRace,
     /// Nothing: the winner of the only race is the answer.
     Nothing,
+}
+
+/// For how long disturbances are waited through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Patience {
+    /// For seconds: most neighbours that come go again.
+    #[default]
+    Long,
+    /// For tenths of a second: they have just stayed through the tuning of another workload.
+    Short,
+}
+
+impl Patience {
+    /// So many disturbed blocks in a row are thrown away before one is taken as it is.
+    pub(super) fn drops_in_a_row(self) -> u32 {
+        match self {
+            Self::Long => DROPS_IN_A_ROW,
+            Self::Short => FEW_DROPS_IN_A_ROW,
+        }
+    }
+
+    /// So many flagged samples of an arm that is nearly always disturbed are waited through before a race is given up.
+    pub(super) fn flagged(self) -> u32 {
+        match self {
+            Self::Long => FLAGGED_WAITED_THROUGH,
+            Self::Short => FEW_FLAGGED_WAITED_THROUGH,
+        }
+    }
 }
 
 /// Which placements compete at a count.

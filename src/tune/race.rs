@@ -2,12 +2,10 @@
 
 use super::blocks::{Blocks, Racer};
 use super::comparison::Comparison;
-use super::constants::{
-    DIRTY_BLOCKS, DROP, LEAST_BLOCKS, LOOKS, PARSIMONY, PATIENCE, RACERS_MOST, TRIM,
-};
+use super::constants::{DIRTY_BLOCKS, DROP, LEAST_BLOCKS, LOOKS, PARSIMONY, RACERS_MOST, TRIM};
 use super::request::{Answer, Request};
 use super::screened::Tries;
-use super::{Bench, BenchError, Options};
+use super::{Bench, BenchError, Options, Patience};
 use crate::profile::StopReason;
 use crate::stats::trimmed_mean;
 use crate::units::{Nanos, ThreadCount};
@@ -54,6 +52,7 @@ pub struct Race {
     first_look: usize,
     delta: f64,
     eps: f64,
+    patience: Patience,
     /// The moment after which no block is begun.
     deadline: Nanos,
     /// The moment after which no block may be expected to end.
@@ -75,7 +74,7 @@ impl Race {
         }
         let alive: Vec<usize> = (0..racers.len()).collect();
         Some(Self {
-            blocks: Blocks::new(&alive, rng),
+            blocks: Blocks::new(&alive, options.patience, rng),
             racers,
             alive,
             waiting: Vec::new(),
@@ -84,6 +83,7 @@ impl Race {
             first_look: LOOKS[0],
             delta,
             eps: options.eps,
+            patience: options.patience,
             deadline,
             limit: deadline + options.share(0.25),
         })
@@ -221,7 +221,7 @@ impl Race {
     fn is_hopeless(&self) -> bool {
         self.alive.iter().any(|racer| {
             let tries = self.tries(*racer);
-            tries.is_hopeless() && tries.flagged >= PATIENCE
+            tries.is_hopeless() && tries.flagged >= self.patience.flagged()
         })
     }
 

@@ -4,7 +4,7 @@ use super::script::{Asked, Place, Script, chosen, count, decide, jitter, layout,
 use std::collections::BTreeMap;
 use threadtune::machine::Placement;
 use threadtune::profile::StopReason;
-use threadtune::tune::{Options, Verdict};
+use threadtune::tune::{Options, Patience, Verdict};
 use threadtune::units::Nanos;
 
 #[test]
@@ -295,6 +295,27 @@ fn disturbed_blocks_are_followed_by_growing_pauses_then_taken_as_they_are() {
         StopReason::Separated,
         "one dirty block of five"
     );
+}
+
+#[test]
+fn with_little_patience_a_lasting_disturbance_costs_a_second() {
+    // From the race on one of the two is always disturbed.
+    let waited_ms = |patience: Patience| {
+        let mut script = Script::new(table(&[1.2e-3, 1e-3]))
+            .flagging(|place| place.block > 0 && place.arm.threads.get() == 2);
+        let options = Options {
+            patience,
+            ..Options::counts_only()
+        };
+        let verdict = decide(&mut script, layout(2, 2), options);
+        assert_eq!(verdict.stop, StopReason::Contaminated);
+        script.pauses_ms()
+    };
+    let short = waited_ms(Patience::Short);
+    assert_eq!(short, [40, 80, 160, 320, 40, 80, 160, 320]);
+    let long = waited_ms(Patience::Long);
+    assert_eq!(long[..9], [40, 80, 160, 320, 640, 1000, 1000, 1000, 40]);
+    assert!(long.iter().sum::<u64>() > 8000, "{long:?}");
 }
 
 #[test]

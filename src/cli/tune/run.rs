@@ -6,7 +6,7 @@ use crate::bench::{Measurer, Stopped, Tuned};
 use crate::cli::logging::PROGRESS;
 use crate::profile::{Entry, Profile, RegionConditions, StopReason, save_now};
 use crate::report::{counted, profile_table};
-use crate::tune::{Allowance, Options};
+use crate::tune::{Allowance, Options, Patience};
 use crate::units::Nanos;
 use crate::workload::Workload;
 use std::fmt::Write as _;
@@ -63,6 +63,7 @@ impl<'a> Run<'a> {
             let tuning = run.saturating_sub(self.allowance.sustained);
             self.begun.checked_add(Duration::from_nanos(tuning.0))
         });
+        let mut patience = Patience::Long;
         for (i, workload) in selected.iter().enumerate() {
             if stop.is_set() {
                 return Ok(false);
@@ -75,6 +76,7 @@ impl<'a> Run<'a> {
             display.begin(i, &workload.name);
             let options = Options {
                 time_budget,
+                patience,
                 ..options.clone()
             };
             let tuned = measurer.tune(workload, options, until, None, &mut |progress| {
@@ -83,6 +85,11 @@ impl<'a> Run<'a> {
             match tuned {
                 Ok(tuned) => {
                     display.finished(&tuned.entry);
+                    // Whoever stayed through all of that is likely to stay.
+                    patience = match tuned.entry.stop {
+                        StopReason::Contaminated => Patience::Short,
+                        _ => Patience::Long,
+                    };
                     self.keep(tuned, begin.elapsed())?;
                 }
                 Err(Stopped(_)) => return Ok(false),
