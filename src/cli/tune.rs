@@ -147,14 +147,12 @@ impl TuneArgs {
         };
         let site = around.site();
         let allowance = self.allowance();
-        let pool_bytes = site.pool_bytes.min(site.memory_limit_bytes);
-        let forecast = Forecast::of(
-            &selected,
-            old.as_ref(),
-            &site.layout,
-            pool_bytes,
-            &allowance,
-        );
+        let place = forecast::Place {
+            layout: &site.layout,
+            pool_bytes: site.pool_bytes.min(site.memory_limit_bytes),
+            above_quota: site.above_quota,
+        };
+        let forecast = Forecast::of(&selected, old.as_ref(), &place, &allowance);
         let mut measurer = Measurer::start(settings, site)?;
         if let Some(path) = &self.record {
             measurer.record_to(record::begin(path, &around)?);

@@ -3,6 +3,8 @@
 //! An order of magnitude for whoever waits: what a tuning really takes depends on the noise of the machine and on how
 //! close the best counts are to each other, which nobody knows before.
 
+use super::constants::{LOOKS, QUOTA_PERIODS};
+use crate::machine::AboveQuota;
 use crate::units::ThreadCount;
 
 /// Seconds of the tuning of a call of `UNIT_MS` on one logical CPU.
@@ -38,6 +40,13 @@ pub fn expected_seconds(logical: ThreadCount, call_seconds: f64) -> f64 {
     }
     let cpus = f64::from(logical.get());
     SCALE_SECONDS * cpus.powf(CPUS_POWER) * (call_seconds * 1e3 + SAMPLE_MS).powf(CALL_POWER)
+}
+
+/// The seconds that the race of the winner with the count above a quota takes where its first look decides: two arms,
+/// samples of some periods with a lead of one before each.
+pub fn expected_quota_race_seconds(above: &AboveQuota) -> f64 {
+    let period = above.period_us as f64 / 1e6;
+    2.0 * f64::from(QUOTA_PERIODS + 1) * period * LOOKS[0] as f64
 }
 
 /// About how long the fastest call takes, in seconds, on so many physical cores, from what it computes and moves.

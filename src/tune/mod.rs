@@ -41,7 +41,9 @@ pub use candidates::grid;
 pub use contenders::{Contenders, contenders};
 pub use drift::{DriftCheck, DriftStep};
 pub use entry::{Subject, failed_entry};
-pub use expectation::{expected_seconds, nominal_call_seconds, nominal_opening_seconds};
+pub use expectation::{
+    expected_quota_race_seconds, expected_seconds, nominal_call_seconds, nominal_opening_seconds,
+};
 pub use finding::{Drift, Finding};
 pub use options::{After, Options, Patience, Placements};
 pub use progress::{Progress, Stage};

@@ -189,6 +189,30 @@ fn a_count_that_noise_hides_races_after_the_others() {
 }
 
 #[test]
+fn a_disturbed_race_states_no_count_although_one_before_it_did_not_decide() {
+    // Bound, noise never settles; unbound, the larger team is always disturbed.
+    let decided = |is_disturbed: bool| {
+        let is_unbound = |place: &Place| place.arm.placement == Placement::Unbound;
+        let mut script = Script::new(move |place: &Place| {
+            if is_unbound(place) {
+                1e-3 / f64::from(place.arm.threads.get())
+            } else {
+                2e-3 * jitter(place.sample, 0.8)
+            }
+        })
+        .flagging(move |place| is_disturbed && is_unbound(place) && place.arm.threads.get() == 2);
+        let verdict = decide(&mut script, layout(2, 2), Options::default());
+        (
+            verdict.stop,
+            verdict.latency.map(|choice| choice.arm.threads.get()),
+            verdict.pinned.is_some(),
+        )
+    };
+    assert_eq!(decided(false), (StopReason::Undecided, Some(2), true));
+    assert_eq!(decided(true), (StopReason::Contaminated, None, false));
+}
+
+#[test]
 fn without_a_clean_sample_no_count_is_stated() {
     for logical in [1, 4, 16] {
         let mut script = Script::new(|_| 1e-3).flagging(|_| true);

@@ -2,8 +2,8 @@
 
 use super::script::{Script, chosen, decide, jitter, layout, table};
 use threadtune::machine::Placement;
-use threadtune::profile::Residency;
-use threadtune::tune::{Arm, BenchError, Options, Stage, Step, Subject, Tuning, Verdict};
+use threadtune::profile::{Residency, StopReason};
+use threadtune::tune::{Arm, Bench, BenchError, Options, Stage, Step, Subject, Tuning, Verdict};
 use threadtune::units::{CpuSet, Nanos};
 
 fn noisy() -> Script<'static> {
@@ -68,6 +68,30 @@ fn a_tuning_resumes_from_its_serialised_form_after_every_step() {
         Stage::Efficient,
     ];
     assert_eq!(stages, expected);
+}
+
+#[test]
+fn what_a_bench_tells_at_last_of_disturbances_is_not_lost_with_it() {
+    // Put aside after so many blocks of the race; what was thrown away by the end.
+    let rejected = |blocks: usize, is_disturbed: bool| {
+        let times = table(&[2e-3, 1e-3]);
+        let mut script = Script::new(&times);
+        let mut tuning = Tuning::new(layout(2, 2), Options::counts_only());
+        while script.sizes().len() < blocks {
+            assert!(matches!(tuning.step(&mut script), Ok(Step::Progress(_))));
+        }
+        if is_disturbed {
+            script.disturbed = vec![Nanos::ZERO..script.now()];
+        }
+        tuning.put_aside(&mut script);
+        assert!(script.disturbed.is_empty());
+        let verdict = tuning.run(&mut Script::new(&times)).unwrap();
+        assert_eq!(verdict.stop, StopReason::Separated);
+        verdict.rejected
+    };
+    assert_eq!(rejected(3, false), 0);
+    // Two samples a block.
+    assert_eq!(rejected(3, true), 6);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A bench that follows a script, and what the tests on it share.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use threadtune::machine::Layout;
 use threadtune::tune::{Arm, Bench, BenchError, Interference, Options, Sample, Tuning, Verdict};
 use threadtune::units::{Calls, Nanos, ThreadCount};
@@ -25,6 +26,8 @@ pub struct Script<'a> {
     flagged: Box<dyn Fn(&Place) -> bool + 'a>,
     /// Requests (by number) that end in an error.
     pub errors: BTreeMap<usize, BenchError>,
+    /// What it tells late of the stretches of time that were disturbed.
+    pub disturbed: Vec<Range<Nanos>>,
     pub asked: Vec<Asked>,
     requests: usize,
     blocks: usize,
@@ -38,6 +41,7 @@ impl<'a> Script<'a> {
             seconds: Box::new(seconds),
             flagged: Box::new(|_| false),
             errors: BTreeMap::new(),
+            disturbed: Vec::new(),
             asked: Vec::new(),
             requests: 0,
             blocks: 0,
@@ -129,6 +133,10 @@ impl Bench for Script<'_> {
         self.asked.push(Asked::Idle(time.0));
         self.clock += time;
         Ok(())
+    }
+
+    fn disturbed(&mut self) -> Vec<Range<Nanos>> {
+        std::mem::take(&mut self.disturbed)
     }
 
     fn now(&self) -> Nanos {

@@ -1,14 +1,28 @@
 //! What a run will probably take, for the line that is printed before it starts.
 
 use super::duration::rough;
-use crate::machine::Layout;
+use crate::machine::{AboveQuota, Layout};
 use crate::profile::Profile;
 use crate::report::counted;
-use crate::tune::{Allowance, expected_seconds, nominal_call_seconds, nominal_opening_seconds};
+use crate::tune::{
+    Allowance, expected_quota_race_seconds, expected_seconds, nominal_call_seconds,
+    nominal_opening_seconds,
+};
 use crate::units::Nanos;
 use crate::workload::{Residency, Workload};
 use std::fmt;
 use std::time::Duration;
+
+/// Where it will run.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// The CPUs.
+    pub layout: &'a Layout,
+    /// Weights in memory rotate over so many bytes.
+    pub pool_bytes: u64,
+    /// The count just above the CPU quota, where it is no whole number.
+    pub above_quota: Option<AboveQuota>,
+}
 
 /// How long a run will take, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -21,15 +35,14 @@ pub struct Forecast {
 }
 
 impl Forecast {
-    /// Of these workloads, on CPUs of this layout; weights in memory rotate over `pool_bytes`.
+    /// Of these workloads.
     ///
     /// What took so long in an earlier run is expected to do so again; without one, the length of a call is guessed
     /// from what it computes and moves.
     pub fn of(
         selected: &[Workload],
         earlier: Option<&Profile>,
-        layout: &Layout,
-        pool_bytes: u64,
+        on: &Place,
         allowance: &Allowance,
     ) -> Self {
         let limit = allowance.workload.as_secs_f64();
@@ -38,9 +51,9 @@ impl Forecast {
         for workload in selected {
             let opening = nominal_opening_seconds(match workload.residency {
                 Residency::Cache => workload.shape.bytes(),
-                Residency::Memory => workload.shape.bytes().saturating_add(pool_bytes),
+                Residency::Memory => workload.shape.bytes().saturating_add(on.pool_bytes),
             });
-            expected += opening + tuning_seconds(workload, earlier, layout).min(limit) + load;
+            expected += opening + tuning_seconds(workload, earlier, on).min(limit) + load;
             most += opening + limit + load;
         }
         let cap = allowance.run.map_or(f64::INFINITY, Nanos::as_secs_f64);
@@ -54,7 +67,12 @@ impl Forecast {
 }
 
 /// What the tuning of a workload is expected to take, in seconds, if nothing limits it.
-fn tuning_seconds(workload: &Workload, earlier: Option<&Profile>, layout: &Layout) -> f64 {
+fn tuning_seconds(workload: &Workload, earlier: Option<&Profile>, on: &Place) -> f64 {
+    let layout = on.layout;
+    let quota_race = on
+        .above_quota
+        .as_ref()
+        .map_or(0.0, expected_quota_race_seconds);
     let known = earlier.and_then(|profile| {
         let entry = profile.entry(&workload.name)?;
         let latency = entry.latency.as_ref()?;
@@ -62,13 +80,13 @@ fn tuning_seconds(workload: &Workload, earlier: Option<&Profile>, layout: &Layou
     });
     match known {
         Some((profile, entry, latency)) if profile.is_cut_short(&entry.name) => {
-            expected_seconds(layout.logical, latency.median_us / 1e6)
+            expected_seconds(layout.logical, latency.median_us / 1e6) + quota_race
         }
         Some((_, entry, _)) => entry.seconds,
         None => {
             let shape = &workload.shape;
             let call = nominal_call_seconds(layout.physical, shape.flops(), shape.bytes());
-            expected_seconds(layout.logical, call)
+            expected_seconds(layout.logical, call) + quota_race
         }
     }
 }
@@ -113,6 +131,14 @@ mod tests {
         }
     }
 
+    fn on(layout: &Layout, pool_bytes: u64) -> Place<'_> {
+        Place {
+            layout,
+            pool_bytes,
+            above_quota: None,
+        }
+    }
+
     fn allowance(run: Option<u64>) -> Allowance {
         Allowance {
             run: run.map(|seconds| Nanos(seconds * SECOND)),
@@ -135,14 +161,15 @@ mod tests {
     fn what_was_measured_before_takes_as_long_again() {
         let mut profile = made_up();
         let matmul = workload("matmul-256");
-        let seconds = |profile: &Profile| tuning_seconds(&matmul, Some(profile), &layout(8));
+        let seconds =
+            |profile: &Profile| tuning_seconds(&matmul, Some(profile), &on(&layout(8), 0));
         assert_eq!(seconds(&profile), 2.5);
         // What was cut short did not take what it needs.
         profile.set_cut_short("matmul-256", true, &[]);
         let by_call = expected_seconds(ThreadCount::clamped(8), 101e-6);
         assert!((seconds(&profile) - by_call).abs() < 1e-9);
         // An entry of another shape, or without a count, tells nothing.
-        let unknown = tuning_seconds(&matmul, None, &layout(8));
+        let unknown = tuning_seconds(&matmul, None, &on(&layout(8), 0));
         profile.set_cut_short("matmul-256", false, &[]);
         profile.workloads[0].shape = "gemm:1x1x1:f32".to_owned();
         assert_eq!(seconds(&profile), unknown);
@@ -157,7 +184,13 @@ mod tests {
         let line = |names: &[&str], run| {
             let selected: Vec<Workload> = names.iter().map(|name| workload(name)).collect();
             let profile = made_up();
-            Forecast::of(&selected, Some(&profile), &layout(8), 0, &allowance(run)).to_string()
+            Forecast::of(
+                &selected,
+                Some(&profile),
+                &on(&layout(8), 0),
+                &allowance(run),
+            )
+            .to_string()
         };
         assert_eq!(
             line(&["matmul-256"], None),
@@ -182,7 +215,7 @@ mod tests {
                 sustained: Nanos(30 * SECOND),
                 ..allowance(run)
             };
-            Forecast::of(&two, Some(&profile), &layout(8), 0, &allowance).to_string()
+            Forecast::of(&two, Some(&profile), &on(&layout(8), 0), &allowance).to_string()
         };
         assert_eq!(
             line(None),
@@ -197,14 +230,36 @@ mod tests {
     #[test]
     fn filling_a_pool_takes_time_and_the_limit_of_a_workload_holds() {
         let gemv = [workload("gemv-2048x2048")];
-        let of = |pool| Forecast::of(&gemv, None, &layout(8), pool, &allowance(None));
+        let of = |pool| Forecast::of(&gemv, None, &on(&layout(8), pool), &allowance(None));
         assert!((of(2_000_000_000).expected - of(0).expected - 2.0).abs() < 1e-9);
         assert!((of(2_000_000_000).most - of(0).most - 2.0).abs() < 1e-9);
         let huge = [Workload {
             shape: "gemm:16384x16384x16384:f32".parse().unwrap(),
             ..workload("matmul-256")
         }];
-        let forecast = Forecast::of(&huge, None, &layout(64), 0, &allowance(None));
+        let forecast = Forecast::of(&huge, None, &on(&layout(64), 0), &allowance(None));
         assert!(forecast.expected >= 60.0 && forecast.expected == forecast.most);
+    }
+
+    #[test]
+    fn a_race_above_a_quota_takes_samples_of_periods() {
+        let one = layout(1);
+        let quota = |above_quota| Place {
+            above_quota,
+            ..on(&one, 0)
+        };
+        let above = AboveQuota {
+            threads: ThreadCount::clamped(2),
+            cpus: 1.5,
+            period_us: 100_000,
+        };
+        let matmul = [workload("matmul-256")];
+        let of = |above, earlier| Forecast::of(&matmul, earlier, &quota(above), &allowance(None));
+        let more = of(Some(above), None).expected - of(None, None).expected;
+        assert!((more - 6.0).abs() < 1e-9, "{more}");
+        // What it took before holds that.
+        let known = made_up();
+        let [with, without] = [Some(above), None].map(|above| of(above, Some(&known)).expected);
+        assert_eq!(with, without);
     }
 }
