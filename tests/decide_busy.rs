@@ -7,7 +7,7 @@ use std::thread;
 use threadtune::bench::simulated::{Machine, SimulatedBench};
 use threadtune::machine::Placement;
 use threadtune::profile::StopReason;
-use threadtune::tune::{Arm, Options, Tuning, Warmed};
+use threadtune::tune::{Arm, Options, Patience, Tuning, Warmed};
 use threadtune::units::Nanos;
 
 /// Seeds of the gates; those below 50 000 are for development.
@@ -21,14 +21,15 @@ struct Case {
     stop: StopReason,
 }
 
-/// What is stated on the machine of this seed while others use this share of its CPUs, one at least, and so many of the
-/// samples that they disturb are flagged.
-fn decide(seed: u64, share: f64, sensitivity: f64) -> Case {
+/// What is stated on the machine of this seed while others use this share of its CPUs, one at least, so many of the samples
+/// that they disturb are flagged, and there is so much patience.
+fn decide(seed: u64, share: f64, sensitivity: f64, patience: Patience) -> Case {
     let machine = Machine::generate(seed);
     let cpus = (share * f64::from(machine.topology.logical())).max(1.0) as u32;
     let machine = machine.with_neighbours(cpus);
     let options = Options {
         seed,
+        patience,
         ..Options::counts_only()
     };
     let layout = machine.layout();
@@ -48,9 +49,11 @@ fn decide(seed: u64, share: f64, sensitivity: f64) -> Case {
     }
 }
 
-fn decide_all(share: f64, sensitivity: f64) -> Vec<Case> {
+fn decide_all(share: f64, sensitivity: f64, patience: Patience) -> Vec<Case> {
     let of = |seeds: std::ops::Range<u64>| -> Vec<Case> {
-        seeds.map(|seed| decide(seed, share, sensitivity)).collect()
+        seeds
+            .map(|seed| decide(seed, share, sensitivity, patience))
+            .collect()
     };
     let middle = u64::midpoint(GATE.start, GATE.end);
     thread::scope(|scope| {
@@ -68,13 +71,19 @@ fn is_wrong(case: &Case) -> bool {
 
 #[test]
 fn on_a_busy_machine_no_wrong_count_is_called_conclusive() {
-    for share in [0.0, 0.25, 0.5] {
-        let cases = decide_all(share, 0.95);
+    for (share, patience) in [
+        (0.0, Patience::Long),
+        (0.25, Patience::Long),
+        (0.5, Patience::Long),
+        (0.0, Patience::Short),
+        (0.25, Patience::Short),
+    ] {
+        let cases = decide_all(share, 0.95, patience);
         let count = |is: &dyn Fn(&Case) -> bool| cases.iter().filter(|case| is(case)).count();
         let conclusive = count(&|case| case.stop.is_conclusive());
         let wrong: Vec<&Case> = cases.iter().filter(|case| is_wrong(case)).collect();
         println!(
-            "neighbours on {share} of the CPUs, one at least: {} cases, stated {}, conclusive {conclusive}, of these wrong {}",
+            "neighbours on {share} of the CPUs, one at least, {patience:?} patience: {} cases, stated {}, conclusive {conclusive}, of these wrong {}",
             cases.len(),
             count(&|case| case.loss.is_some()),
             wrong.len(),
@@ -91,7 +100,7 @@ fn on_a_busy_machine_no_wrong_count_is_called_conclusive() {
 #[test]
 fn the_flag_matters() {
     let wrong = [0.0, 0.5, 0.95].map(|sensitivity| {
-        let cases = decide_all(0.0, sensitivity);
+        let cases = decide_all(0.0, sensitivity, Patience::Long);
         let wrong = cases.iter().filter(|case| is_wrong(case)).count();
         println!(
             "{sensitivity} of disturbed samples flagged: {wrong} of {} wrong",

@@ -136,7 +136,9 @@ impl Watch {
     /// The stretches of time, up to now and since this was asked last, in which other processes disturbed samples that are
     /// judged by that.
     pub fn disturbed(&mut self) -> Vec<Range<Instant>> {
-        self.close();
+        if self.counts_others {
+            self.close();
+        }
         std::mem::take(&mut self.disturbed)
     }
 

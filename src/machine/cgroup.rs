@@ -74,13 +74,18 @@ pub fn cpu_counts(root: &Path) -> Vec<CpuCounts> {
     const USAGE: &str = "cpuacct.usage";
     let groups = Cgroups::read(&Tree::new(root));
     // This controller may be mounted by itself, and its groups be others.
-    let accounts = groups.groups("cpuacct");
-    let accounts: Vec<&Group> = accounts.iter().flatten().collect();
+    let accounts: Vec<(String, PathBuf)> = groups
+        .groups("cpuacct")
+        .into_iter()
+        .flatten()
+        .filter(|group| group.version == Version::V1)
+        .map(|group| (group.path.clone(), root.join(group.file(USAGE))))
+        .filter(|(_, file)| file.exists())
+        .collect();
     let usage = |of: &Group| {
-        let whole = || accounts.iter().find(|group| group.path == "/");
-        let account = accounts.iter().find(|group| group.path == of.path);
-        let file = account.or_else(whole)?.file(USAGE);
-        Some(root.join(file)).filter(|path| path.exists())
+        let account = |path: &str| accounts.iter().find(|(known, _)| known == path);
+        let found = account(&of.path).or_else(|| account("/"))?;
+        Some(found.1.clone())
     };
     let groups = groups.groups("cpu");
     groups
@@ -440,6 +445,13 @@ mod tests {
                 "{other}"
             );
         }
+        // systemd mounts a hierarchy of version 2 beside those of version 1, in which a group has the same name.
+        let unified = || "1 1 0:1 / /cg/unified rw - cgroup2 cgroup2 rw\n".to_owned();
+        let own = "2:cpuacct:/a\n1:cpu:/a\n0::/a\n";
+        assert_eq!(
+            counts(unified() + &apart(), own),
+            of("cg/cpuacct/a/cpuacct.usage")
+        );
         let together = mount("cpu,cpuacct", "/");
         let beside = (
             "cg/cpu,cpuacct/a/cpu.stat".to_owned(),

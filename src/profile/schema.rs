@@ -225,7 +225,7 @@ pub struct Entry {
     /// profiles of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_cores: Option<DefaultChoice>,
-    /// The count just above the CPU quota, where it won a race against `latency`: it holds at that quota alone.
+    /// The count just above the CPU quota, where it raced against `latency`: it holds at that quota alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub above_quota: Option<AboveQuotaChoice>,
     /// How fast the kernel is with one thread; absent where that was not timed.

@@ -287,6 +287,8 @@ mod tests {
         let above = entry.above_quota.as_mut().unwrap();
         (above.won, above.speedup) = (false, 0.94);
         let text = curve(&entry, None, 80);
+        let json = crate::report::entry_json(&entry).unwrap();
+        assert!(json.contains("\"won\": false"), "{json}");
         let line = "not taken at a quota of 6.5 CPUs: 7 threads, 90.0 µs per call, 0.94× as fast, not proven to be better";
         assert!(text.lines().any(|told| told == line), "{text}");
     }

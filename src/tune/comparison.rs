@@ -60,6 +60,20 @@ impl Comparison {
         }
     }
 
+    /// Did they meet often enough to tell anything?
+    pub fn is_known(&self) -> bool {
+        self.standard_error.is_finite()
+    }
+
+    /// Of the first arm of this one with the second of `next`, whose first is this one's second: both errors add up.
+    pub fn then(self, next: Self) -> Self {
+        Self {
+            mean: self.mean + next.mean,
+            standard_error: self.standard_error.hypot(next.standard_error),
+            freedom: self.freedom.min(next.freedom),
+        }
+    }
+
     /// Distance from the mean to a one-sided bound at level `alpha`.
     pub fn half_width(&self, alpha: f64) -> f64 {
         if self.standard_error.is_finite() {
@@ -109,6 +123,19 @@ mod tests {
         let plain = (12.0_f64 / 7.0 / 20.0).sqrt();
         assert!((seven.standard_error / plain - (1.4_f64 / 0.6).sqrt()).abs() < 1e-9);
         assert!((eight.standard_error / (2.0_f64 / 30.0).sqrt() - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn over_a_third_arm_the_errors_add_up() {
+        let known = |mean, standard_error, freedom| Comparison {
+            mean,
+            standard_error,
+            freedom,
+        };
+        let both = known(0.1, 0.03, 9.0).then(known(-0.04, 0.04, 5.0));
+        assert!((both.mean - 0.06).abs() < 1e-12 && (both.standard_error - 0.05).abs() < 1e-12);
+        assert!(both.is_known() && (both.freedom - 5.0).abs() < 1e-12);
+        assert!(!both.then(Comparison::NOTHING).is_known());
     }
 
     #[test]

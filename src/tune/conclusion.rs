@@ -1,6 +1,7 @@
 //! What the finished parts of a tuning say together.
 
 use super::blocks::Racer;
+use super::comparison::Comparison;
 use super::constants::NARROW;
 use super::efficient::Efficient;
 use super::screen::Screen;
@@ -225,15 +226,15 @@ impl Tuning {
             })
     }
 
-    /// So many threads against the winner, in the blocks that both were in; if there are none, as screened.
+    /// So many threads against the winner, in the blocks that both were in; if there are too few, as screened.
     fn baseline(&self, latency: &Choice, threads: ThreadCount) -> Option<Baseline> {
         let finished = self.latency_race()?;
-        let speedup = match finished.place_of(threads) {
-            Some(all) if all == finished.outcome.winner => 1.0,
-            Some(all) => {
-                let paired = finished.race.compare(all, finished.outcome.winner);
-                Some(paired.mean.exp()).filter(|_| paired.standard_error.is_finite())?
-            }
+        let winner = finished.outcome.winner;
+        let place = finished.place_of(threads);
+        let paired = place.map(|all| finished.race.compare(all, winner));
+        let speedup = match paired.filter(Comparison::is_known) {
+            _ if place == Some(winner) => 1.0,
+            Some(paired) => paired.mean.exp(),
             None => {
                 let screens = self.screens().take(self.telling(latency.arm));
                 let arms = screens.flat_map(|screen| screen.known.arms());

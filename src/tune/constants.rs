@@ -104,7 +104,7 @@ pub(super) const DIRTY_BLOCKS: usize = 3;
 pub(super) const REPORTED_BLOCKS: usize = 10;
 /// So many disturbed blocks in a row are thrown away before one is taken as it is.
 pub(super) const DROPS_IN_A_ROW: u32 = 8;
-/// The same where there is little patience: the waits between them are 0.3 s in all.
+/// The same where there is little patience: the waits between them are 0.6 s in all.
 pub(super) const FEW_DROPS_IN_A_ROW: u32 = 4;
 /// Most counts tried as the efficient one.
 pub(super) const EFFICIENT_COUNTS: usize = 8;

@@ -9,8 +9,9 @@ use super::constants::{LOOKS, MOST_CALLS, QUOTA_PERIODS};
 use super::race::{Race, RaceOutcome};
 use super::request::{Answer, Request};
 use super::tuning::{Finished, Tuning};
-use super::verdict::{Choice, OneAbove};
+use super::verdict::{Choice, OneAbove, Timing};
 use crate::machine::Placement;
+use crate::profile::StopReason;
 use crate::units::{Calls, Nanos};
 use rand_pcg::Pcg32;
 use serde::{Deserialize, Serialize};
@@ -99,11 +100,22 @@ impl Tuning {
     /// The count above the quota, as far as it was raced; fewer threads win what is nearly a tie.
     pub(super) fn one_above(&self) -> Option<OneAbove> {
         let Finished { race, outcome } = self.above.as_ref()?;
+        if outcome.stop == StopReason::Contaminated {
+            return None;
+        }
         let arm = race.racers().get(ABOVE)?.arm;
+        let choice = Choice::of(arm, &race.logs(ABOVE))?;
+        let paired = race.compare(WITHIN, ABOVE);
         Some(OneAbove {
-            choice: Choice::of(arm, &race.logs(ABOVE))?,
+            speedup: if paired.is_known() {
+                paired.mean.exp()
+            } else {
+                // Too few blocks to pair.
+                let within = Timing::of(&race.logs(WITHIN))?;
+                within.seconds_per_call / choice.time.seconds_per_call
+            },
+            choice,
             quota: self.options.above_quota?.cpus,
-            speedup: race.compare(WITHIN, ABOVE).mean.exp(),
             won: outcome.winner == ABOVE && outcome.stop.is_conclusive(),
         })
     }

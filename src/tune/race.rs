@@ -2,7 +2,7 @@
 
 use super::blocks::{Blocks, Racer};
 use super::comparison::Comparison;
-use super::constants::{DIRTY_BLOCKS, DROP, LEAST_BLOCKS, LOOKS, PARSIMONY, RACERS_MOST, TRIM};
+use super::constants::{DIRTY_BLOCKS, DROP, LEAST_BLOCKS, LOOKS, PARSIMONY, TRIM};
 use super::request::{Answer, Request};
 use super::screened::Tries;
 use super::{Bench, BenchError, Options, Patience};
@@ -25,7 +25,7 @@ pub struct RaceOutcome {
     pub blocks: usize,
     /// Indices of all racers that could not be told from the winner, the winner included.
     pub ties: Vec<usize>,
-    /// Lower bound of the probability that the winner is within eps of every racer.
+    /// Lower bound of the probability that the winner is within eps of every racer that was in a block.
     pub p_within: f64,
 }
 
@@ -43,6 +43,9 @@ pub struct Race {
     alive: Vec<usize>,
     /// Indices of those whose turn comes when the others are told apart, the likeliest first.
     waiting: Vec<usize>,
+    /// The first of those that entered last, and how many may enter at once.
+    entered_last: usize,
+    at_once: usize,
     /// The incumbent of the last look.
     leader: usize,
     blocks: Blocks,
@@ -78,6 +81,8 @@ impl Race {
             racers,
             alive,
             waiting: Vec::new(),
+            entered_last: 0,
+            at_once: 0,
             leader: 0,
             looks: 0,
             first_look: LOOKS[0],
@@ -93,6 +98,8 @@ impl Race {
     /// too.
     pub(super) fn followed_by(mut self, reserve: Vec<Racer>) -> Self {
         let first = self.racers.len();
+        // With the one that they are to beat a block is no longer than those before.
+        self.at_once = first.saturating_sub(1).max(1);
         self.racers.extend(reserve);
         self.waiting = (first..self.racers.len()).collect();
         self
@@ -184,11 +191,17 @@ impl Race {
         None
     }
 
-    /// All racers are back: what some of them left for was thrown away.
+    /// All that entered last are back, and the one that they are to beat: what some of them left for was thrown away.
     fn readmit(&mut self) {
-        self.alive = (0..self.racers.len())
-            .filter(|i| !self.waiting.contains(i))
-            .collect();
+        self.alive = (self.entered_last..self.entered()).collect();
+        if self.leader < self.entered_last {
+            self.alive.push(self.leader);
+        }
+    }
+
+    /// How many have entered: those that wait are the last.
+    fn entered(&self) -> usize {
+        self.racers.len().saturating_sub(self.waiting.len())
     }
 
     /// Another bench takes the place of this one, of which this became known at last.
@@ -248,9 +261,12 @@ impl Race {
             }
             if last.is_none() {
                 if back.is_empty() {
-                    let few = self.waiting.len().min(RACERS_MOST);
+                    let smaller = self.fewer_threads(incumbent, &against, alpha);
+                    let few = self.waiting.len().min(self.at_once);
+                    self.entered_last = self.entered();
                     self.alive = self.waiting.drain(..few).collect();
                     self.alive.push(incumbent);
+                    self.alive.extend(smaller);
                 }
                 self.alive.extend(back);
                 return None;
@@ -269,8 +285,7 @@ impl Race {
 
     /// The level of one comparison at this look: over all looks and the racers so far these sum to `delta`.
     pub(super) fn alpha(&self) -> f64 {
-        let entered = self.racers.len().saturating_sub(self.waiting.len());
-        let others = entered.saturating_sub(1).max(1) as f64;
+        let others = self.entered().saturating_sub(1).max(1) as f64;
         let look = f64::from(self.looks.max(1));
         self.delta / others / (look * (look + 1.0))
     }
@@ -287,13 +302,14 @@ impl Race {
             .map(|(i, _)| i)
     }
 
-    /// Racers that left, and now look better than the incumbent and are not proven within eps of it.
+    /// Racers that left, and now look better than the incumbent and are not proven within eps of it, or of which nothing is
+    /// known against it.
     fn returning(&self, incumbent: usize, alpha: f64) -> Vec<usize> {
-        (0..self.racers.len())
+        (0..self.entered())
             .filter(|i| !self.alive.contains(i))
             .filter(|i| {
                 let c = self.compare(*i, incumbent);
-                c.mean < 0.0 && c.half_width(alpha) - c.mean > self.eps
+                !c.is_known() || c.mean < 0.0 && c.half_width(alpha) - c.mean > self.eps
             })
             .collect()
     }
@@ -306,27 +322,34 @@ impl Race {
         stop: StopReason,
         alpha: f64,
     ) -> RaceOutcome {
-        let smaller = against
-            .iter()
-            .filter(|(i, c)| {
-                self.threads(*i) < self.threads(incumbent)
-                    && c.mean <= PARSIMONY
-                    && self
-                        .alive
-                        .iter()
-                        .filter(|j| *j != i)
-                        .all(|j| self.compare(*i, *j).upper(alpha) <= self.eps)
-            })
-            .map(|(i, _)| *i)
-            .min_by_key(|i| self.threads(*i));
+        let smaller = self.fewer_threads(incumbent, against, alpha);
         self.outcome(smaller.unwrap_or(incumbent), stop, alpha)
     }
 
+    /// The fewest threads below the incumbent's that tie with it, and are proven within eps of all that are in the race.
+    fn fewer_threads(
+        &self,
+        incumbent: usize,
+        against: &[(usize, Comparison)],
+        alpha: f64,
+    ) -> Option<usize> {
+        let is_proven = |i: usize| {
+            let mut others = self.alive.iter().filter(|j| **j != i);
+            others.all(|j| self.compare(i, *j).upper(alpha) <= self.eps)
+        };
+        against
+            .iter()
+            .filter(|(i, c)| {
+                self.threads(*i) < self.threads(incumbent) && c.mean <= PARSIMONY && is_proven(*i)
+            })
+            .map(|(i, _)| *i)
+            .min_by_key(|i| self.threads(*i))
+    }
+
     fn outcome(&self, winner: usize, stop: StopReason, alpha: f64) -> RaceOutcome {
-        let others: Vec<(usize, Comparison)> = (0..self.racers.len())
+        let others: Vec<(usize, Comparison)> = (0..self.entered())
             .filter(|i| *i != winner)
             .map(|i| (i, self.compare(i, winner)))
-            .filter(|(_, c)| c.standard_error.is_finite())
             .collect();
         let mut ties: Vec<usize> = others
             .iter()
@@ -366,9 +389,20 @@ impl Race {
         self.racers.get(racer).map(|racer| racer.arm.threads)
     }
 
-    /// How much slower racer `a` is than racer `b`.
+    /// How much slower racer `a` is than racer `b`: from blocks that both were in, or where one entered later, over the racer
+    /// that met both and tells most.
     pub(super) fn compare(&self, a: usize, b: usize) -> Comparison {
-        Comparison::of(self.blocks.differences(a, b))
+        let met = |a: usize, b: usize| Comparison::of(self.blocks.differences(a, b));
+        let direct = met(a, b);
+        if direct.is_known() || self.entered_last == 0 {
+            return direct;
+        }
+        (0..self.entered())
+            .filter(|between| *between != a && *between != b)
+            .map(|between| met(a, between).then(met(between, b)))
+            .filter(Comparison::is_known)
+            .min_by(|x, y| x.standard_error.total_cmp(&y.standard_error))
+            .unwrap_or(direct)
     }
 
     /// The racers, in the order given.

@@ -314,7 +314,7 @@ impl Tuning {
         }
         match self.race(self.front.clone(), self.options.first_race_end()) {
             Some(race) => {
-                // Where another race follows, what is left out of this one gets its chance there.
+                // Where another race follows, what is left out of this one gets its chance there, if not to be `pinned`.
                 let reserve = if self.options.is_one_race() {
                     self.screen.known.reserve(race.racers(), self.options.eps)
                 } else {

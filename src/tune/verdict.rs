@@ -26,7 +26,7 @@ pub struct Verdict {
     pub default: Option<Baseline>,
     /// The same of all physical cores; absent where they are as many.
     pub default_cores: Option<Baseline>,
-    /// The count just above the CPU quota, where it won the race against `latency`.
+    /// The count just above the CPU quota, where it raced against `latency`.
     pub one_above: Option<OneAbove>,
     /// Counts that could not be told from `latency`, itself included, ascending.
     pub ties: Vec<ThreadCount>,
@@ -81,7 +81,7 @@ pub struct Baseline {
     pub speedup: f64,
 }
 
-/// A count above a CPU quota that is faster than those within it.
+/// A count above a CPU quota.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct OneAbove {
     /// The count, timed while the quota stopped it.

@@ -4,8 +4,8 @@ use super::script::{Asked, Place, Script, chosen, count, decide, jitter, layout,
 use std::collections::BTreeMap;
 use threadtune::machine::Placement;
 use threadtune::profile::StopReason;
-use threadtune::tune::{Options, Patience, Verdict};
-use threadtune::units::Nanos;
+use threadtune::tune::{Arm, Options, Patience, Race, Racer, Verdict};
+use threadtune::units::{Calls, Nanos};
 
 #[test]
 fn screening_starts_at_the_physical_cores_goes_down_then_up() {
@@ -159,20 +159,28 @@ fn noise_that_never_settles_ends_with_the_time_or_the_blocks_and_says_which() {
 
 #[test]
 fn a_count_that_noise_hides_races_after_the_others() {
+    let times = |threads: u32| if threads == 40 { 0.95e-3 } else { 1e-3 };
     // The choice, counts that raced, the most in one block, and how it ended.
     let decided = |spread: f64, screened: f64| {
         let mut script = Script::new(|place: &Place| {
             let is_screening = place.block == 0;
             match place.arm.threads.get() {
                 40 if is_screening => screened,
-                40 => 0.95e-3,
                 _ if is_screening => 1e-3 * jitter(place.sample, spread),
-                _ => 1e-3,
+                threads => times(threads),
             }
         });
         let verdict = decide(&mut script, layout(64, 64), Options::counts_only());
         let raced = verdict.curve.iter().filter(|timed| timed.raced).count();
         let most = script.sizes().into_iter().max().unwrap();
+        // All CPUs raced with those that left before the winner came: they are compared over one that met both.
+        let default = verdict.default.unwrap();
+        let expected = 1e-3 / times(verdict.latency.unwrap().arm.threads.get());
+        assert_eq!(default.threads, count(64));
+        assert!(
+            (default.speedup / expected - 1.0).abs() < 0.01,
+            "{default:?}"
+        );
         (
             verdict.latency.unwrap().arm.threads.get(),
             raced,
@@ -186,6 +194,27 @@ fn a_count_that_noise_hides_races_after_the_others() {
     let (chosen, raced, most, stop) = decided(0.1, 0.94e-3);
     assert_eq!((chosen, stop), (40, StopReason::Separated));
     assert!(raced > 7 && most <= 7, "{raced}, {most}");
+}
+
+#[test]
+fn a_race_that_ends_after_two_blocks_proves_nothing() {
+    let racer = |threads| Racer {
+        arm: Arm {
+            threads: count(threads),
+            placement: Placement::Close,
+        },
+        calls: Calls::ONE,
+    };
+    let options = Options {
+        time_budget: Nanos(5_000_000_000),
+        ..Options::default()
+    };
+    let mut script = Script::new(table(&[2.0, 1.0]));
+    let outcome = Race::run(vec![racer(1), racer(2)], &options, &mut script);
+    let outcome = outcome.unwrap().unwrap();
+    assert_eq!((outcome.blocks, outcome.ties), (2, vec![0, 1]));
+    assert_eq!(outcome.stop, StopReason::Budget);
+    assert!(outcome.p_within.abs() < 1e-12, "{}", outcome.p_within);
 }
 
 #[test]

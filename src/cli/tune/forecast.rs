@@ -82,7 +82,8 @@ fn tuning_seconds(workload: &Workload, earlier: Option<&Profile>, on: &Place) ->
         Some((profile, entry, latency)) if profile.is_cut_short(&entry.name) => {
             expected_seconds(layout.logical, latency.median_us / 1e6) + quota_race
         }
-        Some((_, entry, _)) => entry.seconds,
+        Some((_, entry, _)) if entry.above_quota.is_some() => entry.seconds,
+        Some((_, entry, _)) => entry.seconds + quota_race,
         None => {
             let shape = &workload.shape;
             let call = nominal_call_seconds(layout.physical, shape.flops(), shape.bytes());
@@ -112,7 +113,7 @@ impl fmt::Display for Forecast {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::parse;
+    use crate::profile::{AboveQuotaChoice, parse};
     use crate::units::ThreadCount;
     use crate::workload::Catalog;
     use std::path::Path;
@@ -254,12 +255,23 @@ mod tests {
             period_us: 100_000,
         };
         let matmul = [workload("matmul-256")];
-        let of = |above, earlier| Forecast::of(&matmul, earlier, &quota(above), &allowance(None));
-        let more = of(Some(above), None).expected - of(None, None).expected;
-        assert!((more - 6.0).abs() < 1e-9, "{more}");
-        // What it took before holds that.
-        let known = made_up();
-        let [with, without] = [Some(above), None].map(|above| of(above, Some(&known)).expected);
-        assert_eq!(with, without);
+        let more = |earlier: Option<&Profile>| {
+            let [with, without] = [Some(above), None]
+                .map(|above| Forecast::of(&matmul, earlier, &quota(above), &allowance(None)));
+            with.expected - without.expected
+        };
+        assert!((more(None) - 6.0).abs() < 1e-9);
+        // What it took before holds that where it raced so.
+        let mut known = made_up();
+        assert!((more(Some(&known)) - 6.0).abs() < 1e-9);
+        known.workloads[0].above_quota = Some(AboveQuotaChoice {
+            quota: 1.5,
+            threads: above.threads,
+            median_us: 90.0,
+            ci95_us: [89.0, 91.0],
+            speedup: 0.9,
+            won: false,
+        });
+        assert!(more(Some(&known)).abs() < 1e-9);
     }
 }
