@@ -53,7 +53,10 @@ impl Tuning {
                 + self.efficient.as_ref().map_or(0, Efficient::rejected),
             spent: self.spent,
             first_call: self.first_call,
-            sustained: self.options.sustained.filter(|_| self.sustained.is_some()),
+            sustained: self
+                .options
+                .sustained
+                .filter(|_| self.sustained.is_some() && latency.is_some()),
             curve: self.curve(),
             latency,
         }
