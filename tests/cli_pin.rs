@@ -2,6 +2,7 @@
 
 mod launch_home;
 mod made_up;
+mod unbindable;
 
 use launch_home::{Home, fallback, mine, text};
 use made_up::TEXT;
@@ -9,6 +10,7 @@ use std::process::{Command, Output};
 use threadtune::cli::this_machine::ThisMachine;
 use threadtune::machine::{CpuOrder, Placement};
 use threadtune::units::{CpuSet, ThreadCount};
+use unbindable::{can_be_denied, denied};
 
 /// The workload of the made-up profile whose verdict is one thread; here it gets another pinned one.
 const WORKLOAD: &str = "gemm-bf16-64";
@@ -351,34 +353,15 @@ fn json_has_the_pin_or_null() {
 
 #[test]
 fn a_system_call_that_fails_leaves_the_program_unpinned() {
-    let denied = [
-        "-f",
-        "-o",
-        "/dev/null",
-        "-e",
-        "inject=sched_setaffinity:error=EPERM",
-    ];
-    let probe = Command::new("strace").args(denied).arg("true").output();
-    if !probe.is_ok_and(|output| output.status.success()) {
-        eprintln!(
-            "skipped a_system_call_that_fails_leaves_the_program_unpinned: needs strace and the right to trace"
-        );
+    if !can_be_denied("a_system_call_that_fails_leaves_the_program_unpinned") {
         return;
     }
     let last = allowed().0.last().unwrap().to_string();
     let home = home(1, "close", &last);
     let traced = |options: &[&str]| {
-        let launch = pin(&home);
-        let mut command = Command::new("strace");
-        command
-            .args(denied)
-            .arg(launch.get_program())
-            .args(launch.get_args())
-            .args(options)
-            .args(["--", "sh", "-c", SCRIPT])
-            .env_clear()
-            .envs(launch.get_envs().filter_map(|(k, v)| Some((k, v?))));
-        command.output().unwrap()
+        let mut launch = pin(&home);
+        launch.args(options).args(["--", "sh", "-c", SCRIPT]);
+        denied(&launch).output().unwrap()
     };
     let failure = format!("cannot pin to CPUs {last}: Operation not permitted (os error 1)");
     let output = traced(&[]);

@@ -8,3 +8,5 @@ mod refused;
 mod sustained;
 #[path = "../tuned_home/mod.rs"]
 mod tuned_home;
+#[path = "../unbindable/mod.rs"]
+mod unbindable;

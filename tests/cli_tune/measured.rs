@@ -1,6 +1,7 @@
 //! What is measured, and what is said about it.
 
 use super::tuned_home::*;
+use super::unbindable::{can_be_denied, denied};
 use std::fs;
 use std::process::Command;
 use threadtune::machine::{Placement, affinity};
@@ -200,32 +201,13 @@ fn who_keeps_the_machine_busy_is_named_before_measuring() {
 
 #[test]
 fn where_threads_cannot_be_bound_only_unbound_ones_are_timed() {
-    let denied = [
-        "-f",
-        "-o",
-        "/dev/null",
-        "-e",
-        "inject=sched_setaffinity:error=EPERM",
-    ];
-    let probe = Command::new("strace").args(denied).arg("true").output();
-    if !probe.is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped where_threads_cannot_be_bound…: needs strace and the right to trace");
+    if !can_be_denied("where_threads_cannot_be_bound_only_unbound_ones_are_timed") {
         return;
     }
     let home = Home::new();
     let mut tune = home.tune(TINY);
     tune.arg("a");
-    let mut traced = Command::new("strace");
-    traced
-        .args(denied)
-        .arg(tune.get_program())
-        .args(tune.get_args())
-        .env_clear()
-        .envs(
-            tune.get_envs()
-                .filter_map(|(name, value)| Some((name, value?))),
-        );
-    let output = traced.output().unwrap();
+    let output = denied(&tune).output().unwrap();
     let stderr = text(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{stderr}");
     assert!(

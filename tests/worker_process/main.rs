@@ -18,6 +18,8 @@ use threadtune::workload::{Level, Residency};
 
 mod regions;
 mod teams;
+#[path = "../unbindable/mod.rs"]
+mod unbindable;
 
 const GREETING: &str = r#"echo '{"threadtune_worker":2,"team":"none"}'"#;
 

@@ -1,5 +1,6 @@
 //! What a real worker's team does between arms, and where it may not bind threads.
 
+use super::unbindable::{DENIED, can_be_denied};
 use super::{open, program, settings};
 use std::fs;
 use std::time::Duration;
@@ -119,15 +120,11 @@ fn data_is_first_touched_on_the_cpu_that_is_asked_for() {
 
 #[test]
 fn a_worker_whose_threads_cannot_be_bound_times_unbound_ones() {
-    const DENIED: &str = "strace -f -o /dev/null -e inject=sched_setaffinity:error=EPERM ";
-    let mut probe = std::process::Command::new("sh");
-    let probe = probe.args(["-c", &format!("{DENIED} true")]).output();
-    if !probe.is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped a_worker_whose_threads_cannot_be_bound…: needs strace");
+    if !can_be_denied("a_worker_whose_threads_cannot_be_bound_times_unbound_ones") {
         return;
     }
     let directory = tempfile::tempdir().unwrap();
-    let (mut worker, _) = real_with_pid(&directory, DENIED);
+    let (mut worker, _) = real_with_pid(&directory, &format!("{DENIED} "));
     let why = worker.greeting().unbindable.as_deref();
     assert_eq!(why, Some("Operation not permitted (os error 1)"));
     assert_eq!(worker.open(&open()).unwrap().first_cpu, None);
