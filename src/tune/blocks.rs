@@ -247,6 +247,11 @@ impl Blocks {
         self.struck.clear();
     }
 
+    /// For how long disturbances are waited through.
+    pub fn patience(&self) -> Patience {
+        self.patience
+    }
+
     /// How many blocks are complete.
     pub fn len(&self) -> usize {
         self.rows.len()

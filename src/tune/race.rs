@@ -1,11 +1,15 @@
 //! The race: blocks of the racers that are left, and a sequential test that controls its error.
 
+mod outcome;
+
+pub use outcome::RaceOutcome;
+
 use super::blocks::{Blocks, Racer};
 use super::comparison::Comparison;
-use super::constants::{DIRTY_BLOCKS, DROP, LEAST_BLOCKS, LOOKS, PARSIMONY, TRIM};
+use super::constants::{DIRTY_BLOCKS, DROP, LEAST_BLOCKS, LOOKS, TRIM};
 use super::request::{Answer, Request};
 use super::screened::Tries;
-use super::{Bench, BenchError, Options, Patience};
+use super::{Bench, BenchError, Options};
 use crate::profile::StopReason;
 use crate::stats::trimmed_mean;
 use crate::units::{Nanos, ThreadCount};
@@ -13,21 +17,6 @@ use rand::SeedableRng;
 use rand_pcg::Pcg32;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
-
-/// How a race ended.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct RaceOutcome {
-    /// Index of the winner among the racers.
-    pub winner: usize,
-    /// Why the race stopped.
-    pub stop: StopReason,
-    /// Complete blocks.
-    pub blocks: usize,
-    /// Indices of all racers that could not be told from the winner, the winner included.
-    pub ties: Vec<usize>,
-    /// Lower bound of the probability that the winner is within eps of every racer that was in a block.
-    pub p_within: f64,
-}
 
 /// A look at the blocks that is due.
 pub(super) struct Look {
@@ -55,7 +44,6 @@ pub struct Race {
     first_look: usize,
     delta: f64,
     eps: f64,
-    patience: Patience,
     /// The moment after which no block is begun.
     deadline: Nanos,
     /// The moment after which no block may be expected to end.
@@ -88,7 +76,6 @@ impl Race {
             first_look: LOOKS[0],
             delta,
             eps: options.eps,
-            patience: options.patience,
             deadline,
             limit: deadline + options.share(0.25),
         })
@@ -234,7 +221,7 @@ impl Race {
     fn is_hopeless(&self) -> bool {
         self.alive.iter().any(|racer| {
             let tries = self.tries(*racer);
-            tries.is_hopeless() && tries.flagged >= self.patience.flagged()
+            tries.is_hopeless() && tries.flagged >= self.blocks.patience().flagged()
         })
     }
 
@@ -312,72 +299,6 @@ impl Race {
                 !c.is_known() || c.mean < 0.0 && c.half_width(alpha) - c.mean > self.eps
             })
             .collect()
-    }
-
-    /// The fewest threads that tie with the incumbent take its place.
-    fn conclude(
-        &self,
-        incumbent: usize,
-        against: &[(usize, Comparison)],
-        stop: StopReason,
-        alpha: f64,
-    ) -> RaceOutcome {
-        let smaller = self.fewer_threads(incumbent, against, alpha);
-        self.outcome(smaller.unwrap_or(incumbent), stop, alpha)
-    }
-
-    /// The fewest threads below the incumbent's that tie with it, and are proven within eps of all that are in the race.
-    fn fewer_threads(
-        &self,
-        incumbent: usize,
-        against: &[(usize, Comparison)],
-        alpha: f64,
-    ) -> Option<usize> {
-        let is_proven = |i: usize| {
-            let mut others = self.alive.iter().filter(|j| **j != i);
-            others.all(|j| self.compare(i, *j).upper(alpha) <= self.eps)
-        };
-        against
-            .iter()
-            .filter(|(i, c)| {
-                self.threads(*i) < self.threads(incumbent) && c.mean <= PARSIMONY && is_proven(*i)
-            })
-            .map(|(i, _)| *i)
-            .min_by_key(|i| self.threads(*i))
-    }
-
-    fn outcome(&self, winner: usize, stop: StopReason, alpha: f64) -> RaceOutcome {
-        let others: Vec<(usize, Comparison)> = (0..self.entered())
-            .filter(|i| *i != winner)
-            .map(|i| (i, self.compare(i, winner)))
-            .collect();
-        let mut ties: Vec<usize> = others
-            .iter()
-            .filter(|(_, c)| c.lower(alpha) <= 0.0)
-            .map(|(i, _)| *i)
-            .collect();
-        let blocks = self.blocks.len();
-        let stop = if self.is_dirty() {
-            StopReason::Contaminated
-        } else if stop == StopReason::Eps && ties.is_empty() {
-            StopReason::Separated
-        } else {
-            stop
-        };
-        ties.push(winner);
-        ties.sort_unstable();
-        // The winner misses if it is slower than any other by more than eps.
-        let missed: f64 = others
-            .iter()
-            .map(|(i, _)| self.compare(winner, *i).probability_above(self.eps))
-            .sum();
-        RaceOutcome {
-            winner,
-            stop,
-            blocks,
-            ties,
-            p_within: (1.0 - missed).max(0.0),
-        }
     }
 
     /// Are so many blocks disturbed that nothing may be concluded from them?
