@@ -326,22 +326,9 @@ pub struct AboveQuotaChoice {
     pub ci95_us: [f64; 2],
     /// The time of `latency` divided by this time.
     pub speedup: f64,
-    /// Was it proven to be the better of the two? It is used only then.
-    #[serde(default = "won_unless_said", skip_serializing_if = "is_true")]
+    /// Was it proven to be the better of the two? It is used only then. Absent, and no, in profiles whose kernels are older.
+    #[serde(default)]
     pub won: bool,
-}
-
-/// Before the loser was recorded, too, there were winners alone.
-const fn won_unless_said() -> bool {
-    true
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde passes a reference"
-)]
-const fn is_true(value: &bool) -> bool {
-    *value
 }
 
 /// How fast a kernel is, in the unit of what bounds it: one of the two.
