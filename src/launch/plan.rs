@@ -214,7 +214,7 @@ fn remarks(choice: &Choice) -> Vec<String> {
     if !choice.unknown.is_empty() {
         let names = choice.unknown.join("`, `");
         remarks.push(format!(
-            "the profile has no timing of `{names}` (`threadtune show` lists what it has); using {}",
+            "the profile states no count for `{names}` (`threadtune show` lists what it has); using {}",
             reason(choice)
         ));
     }
@@ -317,7 +317,7 @@ fn arguments(
     unknown.dedup();
     if !unknown.is_empty() {
         warnings.push(format!(
-            "the profile has no timing of `{}`, which an argument names: the default mix's count was put in",
+            "the profile states no count for `{}`, which an argument names: the default mix's count was put in",
             unknown.join("`, `")
         ));
     }

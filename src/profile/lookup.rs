@@ -91,7 +91,7 @@ pub struct Choice {
     pub inconclusive: Vec<String>,
     /// Those of them that are to be measured again, and why.
     pub doubtful: Vec<(String, Doubt)>,
-    /// Names asked for that the profile does not hold, or holds without a timing.
+    /// Names asked for that the profile does not hold, or holds without a count.
     pub unknown: Vec<String>,
 }
 
@@ -101,7 +101,7 @@ pub fn choose(profile: &Profile, wanted: &[Weighted], terms: &Terms) -> Option<C
     let mut unknown = Vec::new();
     let mut mix: Vec<(&Entry, f64)> = Vec::new();
     for Weighted { name, weight } in wanted {
-        match profile.entry(name).filter(|entry| is_timed(entry)) {
+        match profile.entry(name).filter(|entry| states_count(entry)) {
             Some(entry) => mix.push((entry, *weight)),
             None => unknown.push(name.clone()),
         }
@@ -148,15 +148,17 @@ pub fn choose(profile: &Profile, wanted: &[Weighted], terms: &Terms) -> Option<C
     })
 }
 
-fn is_timed(entry: &Entry) -> bool {
-    entry.latency.is_some() || !entry.curve.is_empty()
+/// Where no count is stated the curve must not stand in for one: of a disturbed workload few threads have most of the clean
+/// samples, whatever is best.
+fn states_count(entry: &Entry) -> bool {
+    entry.latency.is_some()
 }
 
 fn default_mix(profile: &Profile) -> Vec<(&Entry, f64)> {
     profile
         .workloads
         .iter()
-        .filter(|entry| is_timed(entry) && entry.shape.split(':').any(|part| part == "f32"))
+        .filter(|entry| states_count(entry) && entry.shape.split(':').any(|part| part == "f32"))
         .map(|entry| (entry, 1.0))
         .collect()
 }

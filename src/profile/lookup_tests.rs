@@ -1,7 +1,7 @@
 //! Choices from a made-up profile whose curves are no simple valleys.
 
 use super::*;
-use crate::profile::{AboveQuotaChoice, parse};
+use crate::profile::{AboveQuotaChoice, StopReason, parse};
 use std::path::Path;
 
 fn profile() -> Profile {
@@ -171,7 +171,7 @@ fn a_mix_takes_the_least_weighted_relative_time() {
 }
 
 #[test]
-fn the_default_mix_is_all_f32_workloads_that_were_timed() {
+fn the_default_mix_is_all_f32_workloads_that_state_a_count() {
     let choice = choose(&profile(), &[], &unbound(Objective::Latency, 8)).unwrap();
     assert_eq!(
         choice.workloads,
@@ -183,7 +183,26 @@ fn the_default_mix_is_all_f32_workloads_that_were_timed() {
 }
 
 #[test]
-fn a_name_without_a_timing_gives_the_default_mix_and_is_reported() {
+fn a_curve_is_no_substitute_for_a_count_that_is_not_stated() {
+    let mut profile = profile();
+    profile.workloads[1].latency = None;
+    profile.workloads[1].stop = StopReason::Contaminated;
+    assert!(profile.workloads[1].curve.len() > 2);
+    let terms = unbound(Objective::Latency, 8);
+    let choice = choose(&profile, &mix(&[GEMV]), &terms).unwrap();
+    assert_eq!(choice.unknown, ["gemv-2048x2048"]);
+    assert_eq!(choice.workloads, ["matmul-256", "llama3.2-1b/decode"]);
+    profile.workloads.retain(|entry| entry.latency.is_none());
+    assert!(!profile.workloads.is_empty());
+    for limit in [1, 8] {
+        let terms = unbound(Objective::Latency, limit);
+        assert_eq!(choose(&profile, &mix(&[GEMV]), &terms), None);
+        assert_eq!(choose(&profile, &[], &terms), None);
+    }
+}
+
+#[test]
+fn a_name_without_a_count_gives_the_default_mix_and_is_reported() {
     for name in ["no-such-thing", "softmax-512x512"] {
         let wanted = mix(&[(name, 1.0)]);
         let choice = choose(&profile(), &wanted, &unbound(Objective::Latency, 8)).unwrap();
@@ -243,7 +262,8 @@ fn a_profile_without_timings_has_no_answer() {
 fn close_stands_in_before_spread_for_an_unbound_program() {
     let mut profile = profile();
     let entry = &mut profile.workloads[1];
-    entry.latency = None;
+    // The verdict does not fit, so that the curve decides.
+    entry.latency.as_mut().unwrap().threads = count(16);
     entry.curve.retain(|point| {
         point.placement != Placement::Unbound && [2, 4].contains(&point.threads.get())
     });
