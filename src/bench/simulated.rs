@@ -7,12 +7,14 @@ mod disturbance;
 mod placed;
 mod power;
 mod quota;
+mod regimes;
 mod sawtooth;
 mod scaling;
 mod topology;
 mod variate;
 
 pub use disturbance::{Disturbance, NoiseKind};
+pub use regimes::RegimeKind;
 pub use topology::{TOPOLOGIES, Topology};
 
 use crate::machine::{Layout, Placement};
@@ -140,6 +142,17 @@ impl Machine {
         }
     }
 
+    /// The same machine with hidden regimes of this seed, which last for 1 to 60 s and change what the counts take
+    /// differently, and with processes that differ from each other by up to 10 %.
+    #[must_use]
+    pub fn with_regimes(self, seed: u64) -> Self {
+        let mut rng = Pcg64::seed_from_u64(seed ^ 0x4E61_3E50_0000_0000);
+        Self {
+            disturbance: self.disturbance.with_regimes(&mut rng),
+            ..self
+        }
+    }
+
     /// The numbers from which candidates follow.
     pub fn layout(&self) -> Layout {
         self.topology.layout()
@@ -173,6 +186,20 @@ impl Machine {
     pub fn sustained_seconds(&self, count: ThreadCount) -> f64 {
         let clock = self.disturbance.sustained_clock(f64::from(count.get()));
         self.true_seconds(count) / clock
+    }
+
+    /// The true seconds a call of threads placed close on average over all hidden regimes.
+    pub fn long_run_seconds(&self, count: ThreadCount) -> f64 {
+        self.true_seconds(count) * self.disturbance.long_run(f64::from(count.get()))
+    }
+
+    /// How much slower a count is than the fastest on average over all hidden regimes, as a ratio.
+    pub fn long_run_loss(&self, count: ThreadCount) -> f64 {
+        let all = (1..=self.times.len()).map(ThreadCount::clamped);
+        let best = all
+            .map(|n| self.long_run_seconds(n))
+            .fold(f64::INFINITY, f64::min);
+        self.long_run_seconds(count) / best - 1.0
     }
 
     /// The true seconds a call of threads placed close under the quota, what they are stopped included.
@@ -230,6 +257,12 @@ impl<'a> SimulatedBench<'a> {
         self.sensitivity = sensitivity;
         self.false_alarm = false_alarm;
         self
+    }
+
+    /// Another process measures from now on, on the same machine at the same time.
+    pub fn renew(&mut self) {
+        self.awake = None;
+        self.state.renew(&self.machine.disturbance, &mut self.rng);
     }
 
     /// One sample, as the worker takes it: wakes the team where the count changed, then times `calls` calls; their

@@ -2,6 +2,7 @@
 
 use super::power::PowerLimit;
 use super::quota::{Quota, Used};
+use super::regimes::{Regime, RegimeKind, Regimes};
 use super::topology::Topology;
 use super::variate::{exponential, normal, ten_to, uniform};
 use super::{SWITCH, WARM_UP};
@@ -89,6 +90,7 @@ pub struct Disturbance {
     cold_clock: Option<ColdClock>,
     power_limit: Option<PowerLimit>,
     quota: Option<Quota>,
+    regimes: Option<Regimes>,
     /// Probability that a sample is slow for no reason, and by how much.
     pub(super) slow_chance: f64,
     pub(super) slow_by: f64,
@@ -166,6 +168,7 @@ impl Disturbance {
             cold_clock: None,
             power_limit: None,
             quota: None,
+            regimes: None,
             equal_shares,
             logical: f64::from(topology.logical()),
             physical: f64::from(topology.physical()),
@@ -190,6 +193,7 @@ impl Disturbance {
             cold_clock: None,
             power_limit: None,
             quota: None,
+            regimes: None,
             slow_chance: 0.0,
             slow_by: 0.0,
             equal_shares: false,
@@ -228,6 +232,26 @@ impl Disturbance {
             quota: Some(Quota { cpus, period }),
             ..self
         }
+    }
+
+    /// The same noise on a machine with hidden regimes, drawn at random.
+    #[must_use]
+    pub(super) fn with_regimes(self, rng: &mut Pcg64) -> Self {
+        Self {
+            regimes: Some(Regimes::draw(rng)),
+            ..self
+        }
+    }
+
+    /// What makes the hidden regimes, where there are some.
+    pub fn regimes(&self) -> Option<RegimeKind> {
+        self.regimes.map(|regimes| regimes.kind)
+    }
+
+    /// How much slower so many threads are on average over all regimes.
+    pub(super) fn long_run(&self, threads: f64) -> f64 {
+        let regimes = self.regimes.as_ref();
+        regimes.map_or(1.0, |regimes| regimes.long_run(threads / self.logical))
     }
 
     /// The quota, where there is one.
@@ -283,6 +307,7 @@ pub(super) struct State {
     power: f64,
     /// How much of the present period's quota is used up.
     used: Used,
+    regime: Option<Regime>,
     /// Are the neighbours here, and until when do they stay or stay away?
     busy: bool,
     until: f64,
@@ -297,11 +322,22 @@ impl State {
             clock: noise.cold_clock.map_or(1.0, |clock| clock.share),
             power: 0.0,
             used: Used::default(),
+            regime: noise
+                .regimes
+                .as_ref()
+                .map(|regimes| Regime::draw(regimes, rng)),
             busy: false,
             until: match &noise.neighbours {
                 Some(neighbours) => exponential(neighbours.stay[1], rng),
                 None => f64::INFINITY,
             },
+        }
+    }
+
+    /// Another process measures from now on.
+    pub fn renew(&mut self, noise: &Disturbance, rng: &mut Pcg64) {
+        if let (Some(regimes), Some(regime)) = (&noise.regimes, &mut self.regime) {
+            regime.renew(regimes, rng);
         }
     }
 
@@ -344,6 +380,9 @@ impl State {
             let chance = share + (now - share) * (-seconds * rate).exp();
             self.slow = rng.random::<f64>() < chance;
         }
+        if let (Some(regimes), Some(regime)) = (&noise.regimes, &mut self.regime) {
+            regime.pass(regimes, self.time, rng);
+        }
         if let Some(neighbours) = &noise.neighbours {
             while self.time > self.until {
                 self.busy = !self.busy;
@@ -362,6 +401,9 @@ impl State {
         let mut factor = ((0.5 + 0.5 * share) * (self.wander + settled)).exp() / self.clock;
         if let Some(limit) = &noise.power_limit {
             factor /= limit.clock(self.power, share);
+        }
+        if let (Some(regimes), Some(regime)) = (&noise.regimes, &self.regime) {
+            factor *= regime.factor(regimes, share);
         }
         if let (true, Some(two)) = (self.slow, &noise.two_speeds) {
             factor *= 1.0 + two.slower * (0.7 + 0.3 * share);
