@@ -40,7 +40,7 @@ pub struct Site {
 
 impl Site {
     /// The CPUs of an arm's threads: one each, in order, where they are bound; else all of them.
-    fn cpus_of(&self, arm: Arm) -> Vec<u32> {
+    pub(super) fn cpus_of(&self, arm: Arm) -> Vec<u32> {
         self.order.cpus_for(arm.placement, arm.threads)
     }
 
@@ -56,8 +56,19 @@ impl Site {
         first.first().copied().unwrap_or(0)
     }
 
+    /// What a worker is told to prepare for a workload.
+    pub(super) fn open_of(&self, workload: &Workload) -> Open {
+        Open {
+            shape: workload.shape,
+            residency: workload.residency,
+            pool_bytes: self.pool_bytes,
+            memory_limit_bytes: self.memory_limit_bytes,
+            first_cpu: self.first_cpu(),
+        }
+    }
+
     /// The arm that keeps most CPUs busy, as many as may be used; bound where threads can be.
-    fn widest(&self, worker: &Greeting) -> Arm {
+    pub(super) fn widest(&self, worker: &Greeting) -> Arm {
         Arm {
             threads: self.layout.logical,
             placement: match worker.unbindable {
@@ -265,7 +276,7 @@ impl Measurer {
 
     /// Has a worker prepare a workload, a new one if the last one broke.
     fn open(&mut self, workload: &Workload) -> Result<Opened, WorkerError> {
-        let open = self.open_of(workload);
+        let open = self.site.open_of(workload);
         let opened = ready(&mut self.process, &self.settings, &mut self.is_apart)?.open(&open)?;
         if opened.residency == Residency::Cache && workload.residency == Residency::Memory {
             let name = &workload.name;
@@ -282,17 +293,6 @@ impl Measurer {
             }
         }
         Ok(opened)
-    }
-
-    /// What a worker is told to prepare for a workload.
-    fn open_of(&self, workload: &Workload) -> Open {
-        Open {
-            shape: workload.shape,
-            residency: workload.residency,
-            pool_bytes: self.site.pool_bytes,
-            memory_limit_bytes: self.site.memory_limit_bytes,
-            first_cpu: self.site.first_cpu(),
-        }
     }
 
     fn verdict(
@@ -328,7 +328,7 @@ impl Measurer {
         options.above_quota = above;
         let rested = self.rested();
         let widest = self.site.widest(self.process.greeting());
-        let open = self.open_of(workload);
+        let open = self.site.open_of(workload);
         let cpus = |arm| self.site.cpus_of(arm);
         let period = above.map(|above| Duration::from_micros(above.period_us));
         let bench = WorkerBench::new(&mut self.process, &cpus).under_quota(period);

@@ -8,9 +8,11 @@ mod recorded;
 mod recorder;
 mod recording;
 mod regions;
+mod repeated;
 mod replay;
 pub mod simulated;
 mod surroundings;
+mod visitor;
 mod worker;
 mod worker_bench;
 mod worker_regions;
@@ -24,8 +26,10 @@ pub use recording::{
 pub use regions::{
     QUICK_REGIONS_LIMIT, REGIONS_LIMIT, RegionRequest, RegionTimer, Unmeasured, walk,
 };
+pub use repeated::{Answer, Repeated, Visits};
 pub use replay::{ReplayOptions, Replayed, Score, replay};
 pub use surroundings::{Surroundings, SurroundingsError, clock_record};
+pub use visitor::Visitor;
 pub use worker::{MayGoOn, WorkerError, WorkerProcess, WorkerSettings};
 pub use worker_bench::WorkerBench;
 pub use worker_regions::WorkerRegions;

@@ -3,13 +3,17 @@
 mod budget;
 mod configuration;
 mod daemon;
+mod duration;
 mod generate;
 pub mod launch;
 pub mod logging;
 mod machine;
+mod measuring;
 mod output;
+mod repeat;
 mod replay;
 mod show;
+mod signals;
 mod status;
 pub mod this_machine;
 mod tune;
@@ -60,6 +64,9 @@ pub enum Command {
     Machine(machine::MachineArgs),
     /// Decide from recorded measurements instead of the machine.
     Replay(replay::ReplayArgs),
+    /// Tune workloads again and again, and show how well the answers agree.
+    #[command(hide = true)]
+    Repeat(repeat::RepeatArgs),
     /// Write man pages or shell completions.
     Generate(generate::GenerateArgs),
     /// The measuring process; started by `tune` and `daemon`, not by hand.
@@ -79,6 +86,7 @@ impl Command {
             Self::Budget(args) => args.run(),
             Self::Machine(args) => args.run(),
             Self::Replay(args) => args.run(),
+            Self::Repeat(args) => args.run(),
             Self::Generate(args) => args.run(),
             Self::Worker(args) => args.run(),
         }

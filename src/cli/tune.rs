@@ -1,29 +1,26 @@
 //! `threadtune tune`: measures this machine and writes its profile after every workload.
 
-mod duration;
 mod forecast;
 mod progress;
 mod record;
 mod run;
-mod signals;
 
-use super::configuration;
 use super::logging::PROGRESS;
-use crate::bench::{
-    MayGoOn, Measurer, QUICK_REGIONS_LIMIT, REGIONS_LIMIT, Surroundings, WorkerSettings,
-};
+use super::measuring::{selection, worker_settings};
+use super::signals::StopRequest;
+use super::{configuration, duration};
+use crate::bench::{Measurer, QUICK_REGIONS_LIMIT, REGIONS_LIMIT, Surroundings};
 use crate::machine::LoadWatch;
 use crate::profile::{Directories, Profile, check_writable, load_to_continue};
 use crate::tune::{Allowance, Options};
 use crate::units::Nanos;
 use crate::worker::team::TeamChoice;
-use crate::workload::{Catalog, Level, Workload};
+use crate::workload::{Level, Workload};
 use anyhow::{Context as _, anyhow};
 use clap::Args;
 use forecast::Forecast;
 use run::Run;
-use signals::StopRequest;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -86,22 +83,10 @@ pub struct TuneArgs {
 impl TuneArgs {
     /// Runs the subcommand.
     pub fn run(&self) -> anyhow::Result<ExitCode> {
-        let catalog = match catalog(self.catalog.as_deref()) {
-            Ok(catalog) => catalog,
-            Err(error) => {
-                log::error!("{error:#}");
-                return Ok(ExitCode::from(2));
-            }
-        };
-        let mut selected = match catalog.select(&self.workloads, self.quick) {
-            Ok(selected) => selected,
-            Err(unknown) => {
-                log::error!(
-                    "{unknown} (the catalogue holds {})",
-                    catalog.names().join(", ")
-                );
-                return Ok(ExitCode::from(2));
-            }
+        let Some((catalog, mut selected)) =
+            selection(self.catalog.as_deref(), &self.workloads, self.quick)
+        else {
+            return Ok(ExitCode::from(2));
         };
         let Some(configuration) = configuration::sound() else {
             return Ok(ExitCode::from(2));
@@ -138,17 +123,8 @@ impl TuneArgs {
         }
         let stop = StopRequest::register()?;
         warn_of_busy_machine();
-        let settings = WorkerSettings {
-            // Still there when an upgrade has replaced the file.
-            program: PathBuf::from("/proc/self/exe"),
-            team: self.team,
-            isa_cap: self.isa,
-            trusted_libraries: false,
-            memory_limit: None,
-            environment: around.worker_environment(),
-            deadline: Duration::from_secs(self.deadline),
-            may_go_on: MayGoOn::until(stop.flag()),
-        };
+        let deadline = Duration::from_secs(self.deadline);
+        let settings = worker_settings(&around, self.team, self.isa, deadline, &stop);
         let site = around.site();
         let allowance = self.allowance();
         let place = forecast::Place {
@@ -274,17 +250,6 @@ fn leave_sustained(old: &Profile, selected: &mut Vec<Workload>) {
              `threadtune tune --sustained 30s {names}` does so, and without --sustained in bursts"
         );
     }
-}
-
-/// The catalogue of this file, or the one built in.
-fn catalog(file: Option<&Path>) -> anyhow::Result<Catalog> {
-    let Some(path) = file else {
-        return Ok(Catalog::embedded());
-    };
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("cannot read the catalogue {}", path.display()))?;
-    Catalog::parse(&text)
-        .with_context(|| format!("the catalogue {} cannot be used", path.display()))
 }
 
 /// What other processes use now is lost to the measurement: the user should know before, not after.

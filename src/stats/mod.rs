@@ -1,10 +1,12 @@
-//! Robust statistics of short series: order statistics, trimmed means, autocorrelation, Student's t. Pure functions.
+//! Robust statistics of short series: order statistics, trimmed means, autocorrelation, Student's t, components of variance. Pure functions.
 
+mod components;
 mod order;
 mod series;
 mod student;
 mod trimmed;
 
+pub use components::{Components, variance_components};
 pub use order::{geometric_mean, median, quantile};
 pub use series::{average_pairs, clipped_lag1};
 pub use student::{upper_quantile, upper_tail};

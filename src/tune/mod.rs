@@ -32,6 +32,7 @@ mod spacing;
 mod sustained;
 mod tuning;
 mod verdict;
+mod visit;
 mod warm_up;
 
 pub use allowance::Allowance;
@@ -50,4 +51,5 @@ pub use progress::{Progress, Stage};
 pub use race::{Race, RaceOutcome};
 pub use tuning::{Step, Tuning};
 pub use verdict::{Baseline, Choice, FewestThreads, OneAbove, Timed, Timing, Verdict};
+pub use visit::visit;
 pub use warm_up::Warmed;

@@ -1,6 +1,6 @@
 //! What a run will probably take, for the line that is printed before it starts.
 
-use super::duration::rough;
+use crate::cli::duration::rough;
 use crate::machine::{AboveQuota, Layout};
 use crate::profile::Profile;
 use crate::report::counted;

@@ -1,9 +1,9 @@
 //! One run: measures one workload after another and then what regions cost, saves after each, and says how it ended.
 
 use super::progress::Display;
-use super::signals::StopRequest;
 use crate::bench::{Measurer, Stopped, Tuned};
 use crate::cli::logging::PROGRESS;
+use crate::cli::signals::StopRequest;
 use crate::profile::{Entry, Profile, RegionConditions, StopReason, save_now};
 use crate::report::{counted, profile_table};
 use crate::tune::{Allowance, Options, Patience};

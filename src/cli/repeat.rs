@@ -1,0 +1,270 @@
+//! `threadtune repeat`: tunes workloads again and again, and shows how well the answers agree.
+
+use super::logging::PROGRESS;
+use super::measuring::{selection, worker_settings};
+use super::signals::StopRequest;
+use super::{configuration, duration};
+use crate::bench::{
+    Answer, Measurer, Repeated, Site, Stopped, Surroundings, Visitor, Visits, WorkerError,
+    WorkerSettings,
+};
+use crate::profile::Entry;
+use crate::report::{repeated_json, repeated_text, time};
+use crate::tune::{BenchError, Options, contenders};
+use crate::units::{Nanos, ThreadCount};
+use crate::worker::team::TeamChoice;
+use crate::workload::{Level, Workload};
+use clap::Args;
+use rand::SeedableRng as _;
+use rand_pcg::Pcg32;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// Processes that stay alive and are visited in turn.
+const PROCESSES: usize = 3;
+/// Blocks of a visit.
+const BLOCKS: usize = 8;
+
+/// Tune workloads again and again, and show how well the answers agree. No profile is written.
+///
+/// Each tuning has a worker of its own. After each of them three workers that stay alive time the count that the first
+/// tuning chose against another one, which tells what time, and what a process, does to the difference.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 a workload could not be measured, 2 wrong usage, 130 stopped by Ctrl-C"
+)]
+pub struct RepeatArgs {
+    /// How often.
+    #[arg(value_name = "N", value_parser = clap::value_parser!(u32).range(2..=10_000))]
+    times: u32,
+    /// Workloads of the catalogue; all of its quick ones where none is named.
+    workloads: Vec<String>,
+    /// Another catalogue than the one built in.
+    #[arg(long, value_name = "FILE")]
+    catalog: Option<PathBuf>,
+    /// Whose threads to measure: auto (OpenMP where it loads), openmp or rayon.
+    #[arg(long, default_value_t = TeamChoice::Auto)]
+    team: TeamChoice,
+    /// Run kernels of no higher instruction set than this.
+    #[arg(long, value_name = "LEVEL", hide = true)]
+    isa: Option<Level>,
+    /// Seed of the order of measurements; each tuning has one of its own.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// About the most time for one tuning.
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = duration::limit)]
+    workload_budget: Duration,
+    /// Give a tuning up when its worker does not answer for so many seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86400))]
+    deadline: u64,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+impl RepeatArgs {
+    /// Runs the subcommand.
+    pub fn run(&self) -> anyhow::Result<ExitCode> {
+        let is_quick = self.workloads.is_empty();
+        let Some((_, selected)) = selection(self.catalog.as_deref(), &self.workloads, is_quick)
+        else {
+            return Ok(ExitCode::from(2));
+        };
+        let Some(configuration) = configuration::sound() else {
+            return Ok(ExitCode::from(2));
+        };
+        let around = Surroundings::read(&configuration, self.team)?;
+        let stop = StopRequest::register()?;
+        let deadline = Duration::from_secs(self.deadline);
+        let settings = worker_settings(&around, self.team, self.isa, deadline, &stop);
+        let mut all = Vec::new();
+        let mut is_failed = false;
+        for workload in &selected {
+            let begin = Instant::now();
+            let mut repetition = Repetition::new(self, &settings, around.site(), workload);
+            let ended = repetition.run();
+            is_failed |= matches!(ended, Err(Ended::Failed));
+            all.push(repetition.into_repeated(begin.elapsed()));
+            if matches!(ended, Err(Ended::Stopped)) {
+                break;
+            }
+        }
+        let text = if self.json {
+            repeated_json(&all)?
+        } else {
+            all.iter().map(repeated_text).collect::<Vec<_>>().join("\n")
+        };
+        super::output::print(text.as_bytes())?;
+        Ok(if stop.is_set() {
+            stop.exit_code()
+        } else if is_failed {
+            ExitCode::FAILURE
+        } else {
+            ExitCode::SUCCESS
+        })
+    }
+}
+
+/// Why a workload is not tuned as often as was asked for.
+enum Ended {
+    Stopped,
+    Failed,
+}
+
+impl From<Stopped> for Ended {
+    fn from(_: Stopped) -> Self {
+        Self::Stopped
+    }
+}
+
+/// One workload, again and again.
+struct Repetition<'a> {
+    args: &'a RepeatArgs,
+    settings: &'a WorkerSettings,
+    site: Site,
+    workload: &'a Workload,
+    options: Options,
+    rng: Pcg32,
+    answers: Vec<Answer>,
+    visitors: Vec<Visitor>,
+    visits: Option<Visits>,
+    /// When something ran last.
+    busy_until: Instant,
+}
+
+impl<'a> Repetition<'a> {
+    fn new(
+        args: &'a RepeatArgs,
+        settings: &'a WorkerSettings,
+        mut site: Site,
+        workload: &'a Workload,
+    ) -> Self {
+        // All processes hold their data at once.
+        site.memory_limit_bytes /= PROCESSES as u64 + 1;
+        Self {
+            args,
+            settings,
+            site,
+            workload,
+            options: Options {
+                time_budget: Nanos(args.workload_budget.as_nanos() as u64),
+                ..Options::default()
+            },
+            rng: Pcg32::seed_from_u64(args.seed),
+            answers: Vec::new(),
+            visitors: Vec::new(),
+            visits: None,
+            busy_until: Instant::now(),
+        }
+    }
+
+    fn into_repeated(self, took: Duration) -> Repeated {
+        Repeated {
+            name: self.workload.name.clone(),
+            answers: self.answers,
+            visits: self.visits,
+            seconds: took.as_secs_f64(),
+        }
+    }
+
+    fn run(&mut self) -> Result<(), Ended> {
+        for number in 0..self.args.times {
+            let entry = self.tune(number)?;
+            self.say(number, &entry);
+            let answer = Answer::from(&entry);
+            let is_failed = matches!(answer.stop, crate::profile::StopReason::Failed(_));
+            self.answers.push(answer);
+            if is_failed {
+                return Err(Ended::Failed);
+            }
+            if number == 0 {
+                self.begin_visits(&entry)?;
+            }
+            self.visit()?;
+        }
+        Ok(())
+    }
+
+    /// A tuning with a worker of its own.
+    fn tune(&mut self, number: u32) -> Result<Entry, Ended> {
+        let options = Options {
+            seed: self.args.seed.wrapping_add(u64::from(number)),
+            ..self.options.clone()
+        };
+        let mut measurer = Measurer::start(self.settings.clone(), self.site.clone())
+            .map_err(|error| said(&self.workload.name, &error))?;
+        let tuned = measurer.tune(self.workload, options, None, None, &mut |_| {})?;
+        self.busy_until = Instant::now();
+        Ok(tuned.entry)
+    }
+
+    /// Starts the processes that are visited from now on, if there are two counts to compare.
+    fn begin_visits(&mut self, entry: &Entry) -> Result<(), Ended> {
+        let Some(contenders) = contenders(entry, self.site.layout.logical) else {
+            return Ok(());
+        };
+        let Some(other) = contenders.others.first() else {
+            return Ok(());
+        };
+        for _ in 0..PROCESSES {
+            let visitor = Visitor::start(self.settings, self.site.clone(), self.workload)
+                .map_err(|error| said(&self.workload.name, &error))?;
+            self.visitors.push(visitor);
+        }
+        self.visits = Some(Visits {
+            counts: [contenders.chosen, *other],
+            processes: PROCESSES,
+            rounds: Vec::new(),
+        });
+        Ok(())
+    }
+
+    /// Visits each of them.
+    fn visit(&mut self) -> Result<(), Ended> {
+        let Some(visits) = &mut self.visits else {
+            return Ok(());
+        };
+        let counts: [ThreadCount; 2] = visits.counts;
+        let mut round = Vec::new();
+        for visitor in &mut self.visitors {
+            let rested = Nanos(self.busy_until.elapsed().as_nanos() as u64);
+            let blocks = visitor.visit(counts, BLOCKS, rested, &self.options, &mut self.rng);
+            self.busy_until = Instant::now();
+            round.push(blocks.map_err(|error| match error {
+                BenchError::Interrupted => Ended::Stopped,
+                error => {
+                    log::error!("{}: {error}", self.workload.name);
+                    Ended::Failed
+                }
+            })?);
+        }
+        visits.rounds.push(round);
+        Ok(())
+    }
+
+    fn say(&self, number: u32, entry: &Entry) {
+        let answer = match &entry.latency {
+            Some(latency) => format!("{}, {} a call", latency.threads, time(latency.median_us)),
+            None => "no count stated".to_owned(),
+        };
+        log::info!(
+            target: PROGRESS,
+            "{} [{}/{}]: {answer} ({}, {:.1} s)",
+            self.workload.name,
+            number + 1,
+            self.args.times,
+            entry.stop,
+            entry.seconds
+        );
+    }
+}
+
+/// Why a worker could not be started, told; unless the user stopped it.
+fn said(name: &str, error: &WorkerError) -> Ended {
+    if matches!(error, WorkerError::Stopped) {
+        return Ended::Stopped;
+    }
+    log::error!("{name}: {error}");
+    Ended::Failed
+}
