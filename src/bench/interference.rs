@@ -86,6 +86,18 @@ impl Watch {
         }
     }
 
+    /// What others did up to now disturbs nothing of what follows: nothing was measured meanwhile.
+    pub fn forget(&mut self) {
+        self.window = Stretch {
+            since: Instant::now(),
+            reading: self.source.read_all(),
+        };
+        self.before = None;
+        self.others = None;
+        self.counts_others = false;
+        self.disturbed.clear();
+    }
+
     /// Before a sample on these CPUs.
     pub fn begin(&self, cpus: &CpuSet) -> Begun {
         Begun {
@@ -252,6 +264,25 @@ mod tests {
         assert_eq!(watch.disturbed(), []);
         // Of so short a time nothing is known.
         assert_eq!(watch.disturbed(), []);
+    }
+
+    #[test]
+    fn what_others_did_while_nothing_was_measured_is_forgotten() {
+        let machine = MadeUp::new();
+        machine.set([0, 0], 0);
+        let mut watch = machine.watch();
+        watch.begun_a_minute_ago();
+        watch.close();
+        watch.begun_a_minute_ago();
+        assert!(
+            watch
+                .others
+                .is_some_and(|(_, is_disturbance)| is_disturbance)
+        );
+        watch.forget();
+        assert_eq!((watch.others, watch.disturbed()), (None, Vec::new()));
+        assert!(watch.window.since.elapsed() < Duration::from_secs(30));
+        assert_eq!(watch.until_judged(), Duration::ZERO);
     }
 
     #[test]

@@ -27,6 +27,7 @@ pub struct WorkerBench<'a> {
 impl<'a> WorkerBench<'a> {
     /// The workload that was opened last.
     pub fn new(process: &'a mut WorkerProcess, cpus: &'a dyn Fn(Arm) -> Vec<u32>) -> Self {
+        process.watch.forget();
         Self {
             process,
             cpus,
