@@ -6,6 +6,7 @@ use rustix::process::{Pid, Signal};
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -20,14 +21,20 @@ pub const TINY: &str = "[[workload]]\nname = \"a\"\nshape = \"gemm:8x8x8:f32\"\n
 pub const LONG_THEN_TINY: &str = "[[workload]]\nname = \"long\"\nshape = \"gemm:8192x4096x8192:f32\"\nresidency = \"cache\"\n\
                               [[workload]]\nname = \"tiny\"\nshape = \"gemm:8x8x8:f32\"\nresidency = \"cache\"\n";
 
+/// Whoever measures at the moment: tunings side by side disturb each other until nothing can be stated.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// As long as it lives no other test of this binary has one.
 pub struct Home {
     pub directory: TempDir,
+    _turn: MutexGuard<'static, ()>,
 }
 
 impl Home {
     pub fn new() -> Self {
         Self {
             directory: tempfile::tempdir().unwrap(),
+            _turn: TURN.lock().unwrap_or_else(PoisonError::into_inner),
         }
     }
 
