@@ -190,7 +190,7 @@ fn whatever_lies_in_the_profiles_place_the_program_starts() {
     }
     let empty = &TEXT[..TEXT.find("\n[[workload]]").unwrap()];
     home.write(&mine(empty).replace("entries = 5", "entries = 0"));
-    one_warning("the profile holds no timing");
+    one_warning("the profile states no count");
 }
 
 #[test]

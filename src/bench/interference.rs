@@ -274,12 +274,10 @@ mod tests {
         watch.begun_a_minute_ago();
         watch.close();
         watch.begun_a_minute_ago();
-        assert!(
-            watch
-                .others
-                .is_some_and(|(_, is_disturbance)| is_disturbance)
-        );
+        assert!(watch.others.is_some_and(|(_, disturbs)| disturbs));
+        assert!(watch.disturbed.len() == 1 && watch.counts_others && watch.before.is_some());
         watch.forget();
+        assert!(watch.before.is_none());
         assert_eq!((watch.others, watch.disturbed()), (None, Vec::new()));
         assert!(watch.window.since.elapsed() < Duration::from_secs(30));
         assert_eq!(watch.until_judged(), Duration::ZERO);

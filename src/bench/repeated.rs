@@ -64,9 +64,9 @@ pub struct Repeated {
     pub name: String,
     /// One answer a tuning.
     pub answers: Vec<Answer>,
-    /// What was timed between the tunings; absent where there is only one count, or the memory holds no two processes.
+    /// What was timed between the tunings; absent where there is only one count, or none was ever stated.
     pub visits: Option<Visits>,
-    /// From the first tuning's begin to the last one's end.
+    /// From the first tuning's begin to the last visit's end.
     pub seconds: f64,
 }
 

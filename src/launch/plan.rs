@@ -131,7 +131,7 @@ pub fn plan(
     let answer =
         profile.and_then(|profile| answer(profile, &wanted, request.objective, cpus, bound));
     if profile.is_some() && answer.is_none() {
-        warnings.push("the profile holds no timing; run `threadtune tune`".to_owned());
+        warnings.push("the profile states no count; run `threadtune tune`".to_owned());
     }
     let (threads, reason) = match &answer {
         Some(choice) => {

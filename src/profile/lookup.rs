@@ -96,7 +96,7 @@ pub struct Choice {
 }
 
 /// The choice for some workloads, or for the default mix (every f32 workload, equal weights) if none is named or
-/// known. Nothing comes back from a profile that has timed nothing of the kind.
+/// known. Nothing comes back from a profile that states no count of the kind.
 pub fn choose(profile: &Profile, wanted: &[Weighted], terms: &Terms) -> Option<Choice> {
     let mut unknown = Vec::new();
     let mut mix: Vec<(&Entry, f64)> = Vec::new();

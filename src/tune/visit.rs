@@ -6,9 +6,10 @@ use super::{Arm, Bench, BenchError};
 use crate::units::{Calls, Nanos};
 use rand::seq::SliceRandom;
 use rand_pcg::Pcg32;
+use std::ops::Range;
 
 /// Times both arms in so many blocks, in an order drawn for each, by samples of this length; log time of the first less
-/// that of the second for each block in which neither sample was disturbed. Another block comes before them and does not
+/// that of the second for each block that nothing disturbed, as far as is known when all are taken. Another block comes before them and does not
 /// count: it finds the caches as others left them.
 pub fn visit(
     bench: &mut dyn Bench,
@@ -21,11 +22,12 @@ pub fn visit(
         calibrate(bench, arms[0], sample)?,
         calibrate(bench, arms[1], sample)?,
     ];
-    let mut differences = Vec::with_capacity(blocks);
+    let mut taken: Vec<(Range<Nanos>, f64)> = Vec::with_capacity(blocks);
     for number in 0..=blocks {
         let mut order = [0, 1];
         order.shuffle(rng);
         let plan = order.map(|i| (arms[i], calls[i]));
+        let begin = bench.now();
         let samples = samples(bench, plan.to_vec())?;
         if number == 0 || samples.iter().any(|(_, is_flagged)| *is_flagged) {
             continue;
@@ -35,9 +37,22 @@ pub fn visit(
             at.and_then(|at| samples.get(at))
                 .map(|(seconds, _)| seconds.ln())
         };
-        differences.extend(log(0).zip(log(1)).map(|(a, b)| a - b));
+        if let (Some(first), Some(second)) = (log(0), log(1)) {
+            taken.push((begin..bench.now(), first - second));
+        }
     }
-    Ok(differences)
+    // What others did is known late.
+    bench.settle()?;
+    let disturbed = bench.disturbed();
+    let is_clean = |at: &Range<Nanos>| {
+        let overlaps = |other: &Range<Nanos>| at.start < other.end && other.start < at.end;
+        !disturbed.iter().any(overlaps)
+    };
+    taken.retain(|(at, _)| is_clean(at));
+    Ok(taken
+        .into_iter()
+        .map(|(_, difference)| difference)
+        .collect())
 }
 
 /// How many calls of this arm make a sample.
@@ -76,11 +91,14 @@ mod tests {
     use crate::units::ThreadCount;
     use rand::SeedableRng as _;
 
-    /// Calls of two threads take 4 µs, of one 8 µs; every third block is disturbed and four times as slow.
+    /// Calls of two threads take 4 µs, of one 8 µs; every third block is disturbed and four times as slow. Each block takes
+    /// a second, and of the last two it tells late that they were disturbed.
     #[derive(Default)]
     struct Halving {
         plans: Vec<Vec<(u32, u32)>>,
     }
+
+    const SECOND: u64 = 1_000_000_000;
 
     impl Bench for Halving {
         fn block(&mut self, plan: &[(Arm, Calls)]) -> Result<Vec<Sample>, BenchError> {
@@ -109,8 +127,13 @@ mod tests {
             Ok(())
         }
 
+        fn disturbed(&mut self) -> Vec<Range<Nanos>> {
+            let end = self.now();
+            vec![Nanos(end.0 - 2 * SECOND)..end]
+        }
+
         fn now(&self) -> Nanos {
-            Nanos::ZERO
+            Nanos(self.plans.len() as u64 * SECOND)
         }
     }
 
@@ -123,8 +146,8 @@ mod tests {
         let mut bench = Halving::default();
         let rng = &mut Pcg32::seed_from_u64(3);
         let found = visit(&mut bench, [arm(2), arm(1)], 9, Nanos(1_000_000), rng).unwrap();
-        // Of ten blocks the first counts as little as the three that were disturbed.
-        assert_eq!(found.len(), 6);
+        // Of ten blocks the first does not count, nor the three that were disturbed, nor the last of all.
+        assert_eq!(found.len(), 5);
         assert!(found.iter().all(|d| (d + 2.0_f64.ln()).abs() < 1e-12));
         // One call, a tenth of a sample, and then whole ones in either order.
         assert_eq!(bench.plans[..2], [vec![(2, 1)], vec![(2, 25)]]);
