@@ -41,11 +41,11 @@ step "a crash at rest"
 # Has systemd started it again?
 is_restarted() { [ "$(property NRestarts)" -gt "$restarts" ] && is_active && [ "$(property MainPID)" != "$pid" ]; }
 restarts=$(property NRestarts)
-cp "$(profile)" before.toml
+undisturbed >before.toml
 kill -KILL "$pid"
 within 60 "a restart" is_restarted
 within 60 "rest" is_idle
-cmp before.toml "$(profile)" || fail "the profile has changed"
+undisturbed | cmp before.toml - || fail "the profile has changed"
 as_nobody threadtune status >/dev/null || fail "no status for users"
 
 step "a crash in the middle of tuning"

@@ -86,6 +86,16 @@ holds() {
   ! grep -q '^stop = "failed' "$(profile)" || fail "$(grep '^stop = "failed' "$(profile)")"
   parses
 }
+# What the profile says of the workloads that were not disturbed: the others are measured again whenever there is a chance.
+undisturbed() {
+  awk '
+    function tell() { if (text != "" && text !~ /\nstop = "contaminated"/) printf "%s", text; text = "" }
+    /^\[\[workload\]\]/ { tell(); inside = 1 }
+    /^\[\[region\]\]|^\[region_conditions/ { tell(); inside = 0 }
+    inside { text = text $0 "\n" }
+    END { tell() }
+  ' "$(profile)"
+}
 parses() { threadtune show --profile "$(profile)" --json >/dev/null || fail "the profile cannot be read"; }
 
 # Nothing of the service runs any more, as a child of whatever process.
