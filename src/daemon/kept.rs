@@ -1,7 +1,9 @@
 //! The profile that the daemon keeps, and putting in what was found out.
 
+mod given_up;
 mod survey;
 
+pub use given_up::GivenUp;
 pub use survey::Request;
 
 use super::schedule::Task;

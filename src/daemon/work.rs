@@ -4,7 +4,7 @@ mod outcome;
 
 use super::complaint::Complaint;
 use super::events::Waker;
-use super::kept::{Kept, Request};
+use super::kept::{GivenUp, Kept, Request};
 use super::measuring::{Assignment, Kind, Measuring, Report, watch_others};
 use super::published::Machine;
 use super::schedule::{Event, Load, Task};
@@ -15,7 +15,6 @@ use crate::configuration::Configuration;
 use crate::machine::OthersWatch;
 use crate::tune::Options;
 use crate::units::Nanos;
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant, SystemTime};
 
 /// A daemon that is killed while it measures forgets no more than what it spent in this time.
@@ -39,7 +38,7 @@ pub struct Work {
     /// While there is something to do.
     kept: Option<Kept>,
     /// Workloads that failed, and are not tried again before somebody asks or the next check.
-    given_up: BTreeSet<String>,
+    given_up: GivenUp,
     /// While the load is watched.
     watch: Option<OthersWatch>,
     at_work: Option<AtWork>,
@@ -81,7 +80,7 @@ impl Work {
             waker,
             deadline,
             kept: None,
-            given_up: BTreeSet::new(),
+            given_up: GivenUp::default(),
             watch: None,
             at_work: None,
             told_of_survey: None,
@@ -177,10 +176,8 @@ impl Work {
                 });
                 self.workloads = kept.workloads();
                 let is_tuned = |name: &str| tasks.contains(&Task::Tune(name.to_owned()));
-                if self.unfinished.retain(&kept.begun(), is_tuned) {
-                    // What failed on a machine of one CPU less, say, need not fail on this one.
-                    self.given_up.clear();
-                }
+                self.unfinished.retain(&kept.begun(), is_tuned);
+                self.given_up.settle(kept.begun());
                 log::info!("{}: {}", kept.path().display(), plan(&tasks));
                 self.told_of_survey = None;
                 if check && !tasks.iter().any(Task::is_check) {

@@ -1,6 +1,6 @@
 //! What there is to do for the profile: machine, catalogue and profile compared.
 
-use super::{BACKEND, Kept};
+use super::{BACKEND, GivenUp, Kept};
 use crate::bench::Surroundings;
 use crate::configuration::Configuration;
 use crate::daemon::schedule::Task;
@@ -30,7 +30,7 @@ pub struct Request<'a> {
     /// Sentinels are due, and what failed is tried again.
     pub check: bool,
     /// Otherwise these workloads are left out.
-    pub given_up: &'a BTreeSet<String>,
+    pub given_up: &'a GivenUp,
     /// Was the profile before kept when these tasks began to be done?
     pub has_previous: bool,
 }
@@ -129,12 +129,13 @@ impl Kept {
     }
 
     /// The workloads whose count is to be chosen, by priority.
-    fn to_tune(&self, check: bool, given_up: &BTreeSet<String>) -> Vec<String> {
+    fn to_tune(&self, check: bool, given_up: &GivenUp) -> Vec<String> {
+        let begun = self.begun();
         let is_due = |workload: &Workload| {
             let entry = self.profile.entry(&workload.name);
             let was_disturbed = entry.is_some_and(|entry| entry.stop == StopReason::Contaminated);
             if self.profile.lacks(workload) {
-                check || !given_up.contains(&workload.name)
+                check || !given_up.holds(&begun, &workload.name)
             } else {
                 check && was_disturbed
             }

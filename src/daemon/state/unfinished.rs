@@ -74,16 +74,13 @@ impl UnfinishedTunings {
         serde_json::from_str(json).ok()
     }
 
-    /// Forgets what was begun under other circumstances, and those of workloads that are not to be tuned any more. Were
-    /// the circumstances others?
-    pub fn retain(&mut self, begun: &Begun, is_due: impl Fn(&str) -> bool) -> bool {
-        let is_other = self.begun.as_ref() != Some(begun);
-        if is_other {
+    /// Forgets what was begun under other circumstances, and those of workloads that are not to be tuned any more.
+    pub fn retain(&mut self, begun: &Begun, is_due: impl Fn(&str) -> bool) {
+        if self.begun.as_ref() != Some(begun) {
             self.tunings.clear();
             self.begun = Some(begun.clone());
         }
         self.tunings.retain(|(name, _, _)| is_due(name));
-        is_other
     }
 
     /// The one of this workload.

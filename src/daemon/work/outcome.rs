@@ -81,7 +81,7 @@ impl Work {
     fn tuned(&mut self, tuned: Tuned, greeting: &Greeting, spent: Duration, cpu: Nanos) -> Event {
         let entry = &tuned.entry;
         if entry.latency.is_none() {
-            self.given_up.insert(entry.name.clone());
+            self.given_up.add(entry.name.clone());
         }
         let Some(kept) = &mut self.kept else {
             return Event::PutAside { cpu };
