@@ -1,9 +1,9 @@
 //! `threadtune repeat`: tunes workloads again and again, and shows how well the answers agree.
 
+use super::configuration;
 use super::logging::PROGRESS;
-use super::measuring::{selection, worker_settings};
+use super::measuring::MeasuringArgs;
 use super::signals::StopRequest;
-use super::{configuration, duration};
 use crate::bench::{
     Answer, Measurer, Repeated, Site, Stopped, Surroundings, Visitor, Visits, WorkerError,
     WorkerSettings,
@@ -12,12 +12,10 @@ use crate::profile::Entry;
 use crate::report::{repeated_json, repeated_text, time};
 use crate::tune::{BenchError, Options, contenders};
 use crate::units::{Nanos, ThreadCount};
-use crate::worker::team::TeamChoice;
-use crate::workload::{Level, Workload};
+use crate::workload::Workload;
 use clap::Args;
 use rand::SeedableRng as _;
 use rand_pcg::Pcg32;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -41,24 +39,8 @@ pub struct RepeatArgs {
     times: u32,
     /// Workloads of the catalogue; all of its quick ones where none is named.
     workloads: Vec<String>,
-    /// Another catalogue than the one built in.
-    #[arg(long, value_name = "FILE")]
-    catalog: Option<PathBuf>,
-    /// Whose threads to measure: auto (OpenMP where it loads), openmp or rayon.
-    #[arg(long, default_value_t = TeamChoice::Auto)]
-    team: TeamChoice,
-    /// Run kernels of no higher instruction set than this.
-    #[arg(long, value_name = "LEVEL", hide = true)]
-    isa: Option<Level>,
-    /// Seed of the order of measurements; each tuning has one of its own.
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
-    /// About the most time for one tuning.
-    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = duration::limit)]
-    workload_budget: Duration,
-    /// Give a tuning up when its worker does not answer for so many seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86400))]
-    deadline: u64,
+    #[command(flatten)]
+    measuring: MeasuringArgs,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -68,17 +50,15 @@ impl RepeatArgs {
     /// Runs the subcommand.
     pub fn run(&self) -> anyhow::Result<ExitCode> {
         let is_quick = self.workloads.is_empty();
-        let Some((_, selected)) = selection(self.catalog.as_deref(), &self.workloads, is_quick)
-        else {
+        let Some((_, selected)) = self.measuring.selection(&self.workloads, is_quick) else {
             return Ok(ExitCode::from(2));
         };
         let Some(configuration) = configuration::sound() else {
             return Ok(ExitCode::from(2));
         };
-        let around = Surroundings::read(&configuration, self.team)?;
+        let around = Surroundings::read(&configuration, self.measuring.team)?;
         let stop = StopRequest::register()?;
-        let deadline = Duration::from_secs(self.deadline);
-        let settings = worker_settings(&around, self.team, self.isa, deadline, &stop);
+        let settings = self.measuring.worker_settings(&around, &stop);
         let mut all = Vec::new();
         let mut is_failed = false;
         for workload in &selected {
@@ -149,10 +129,10 @@ impl<'a> Repetition<'a> {
             site,
             workload,
             options: Options {
-                time_budget: Nanos(args.workload_budget.as_nanos() as u64),
+                time_budget: args.measuring.time_budget(),
                 ..Options::default()
             },
-            rng: Pcg32::seed_from_u64(args.seed),
+            rng: Pcg32::seed_from_u64(args.measuring.seed),
             answers: Vec::new(),
             visitors: Vec::new(),
             visits: None,
@@ -190,7 +170,7 @@ impl<'a> Repetition<'a> {
     /// A tuning with a worker of its own.
     fn tune(&mut self, number: u32) -> Result<Entry, Ended> {
         let options = Options {
-            seed: self.args.seed.wrapping_add(u64::from(number)),
+            seed: self.args.measuring.seed.wrapping_add(u64::from(number)),
             ..self.options.clone()
         };
         let mut measurer = Measurer::start(self.settings.clone(), self.site.clone())

@@ -6,7 +6,7 @@ mod record;
 mod run;
 
 use super::logging::PROGRESS;
-use super::measuring::{selection, worker_settings};
+use super::measuring::MeasuringArgs;
 use super::signals::StopRequest;
 use super::{configuration, duration};
 use crate::bench::{Measurer, QUICK_REGIONS_LIMIT, REGIONS_LIMIT, Surroundings};
@@ -15,7 +15,7 @@ use crate::profile::{Directories, Profile, check_writable, load_to_continue};
 use crate::tune::{Allowance, Options};
 use crate::units::Nanos;
 use crate::worker::team::TeamChoice;
-use crate::workload::{Level, Workload};
+use crate::workload::Workload;
 use anyhow::{Context as _, anyhow};
 use clap::Args;
 use forecast::Forecast;
@@ -46,52 +46,34 @@ pub struct TuneArgs {
     /// cost.
     #[arg(long)]
     missing: bool,
-    /// Another catalogue than the one built in.
-    #[arg(long, value_name = "FILE")]
-    catalog: Option<PathBuf>,
     /// Write the machine-wide profile, which every user reads (root).
     #[arg(long)]
     system: bool,
-    /// Whose threads to measure: auto (OpenMP where it loads), openmp or rayon.
-    #[arg(long, default_value_t = TeamChoice::Auto)]
-    team: TeamChoice,
-    /// Run kernels of no higher instruction set than this (avx512, avx2, neon, sse2, portable), to see what slower ones
-    /// would give; what is found is marked as doubtful.
-    #[arg(long, value_name = "LEVEL", hide = true)]
-    isa: Option<Level>,
-    /// Seed of the order of measurements.
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
     /// Begin nothing more after this long, e.g. 90 (seconds) or 5m; the profile names what that cut short.
     #[arg(long, value_name = "SECONDS", value_parser = duration::limit)]
     budget: Option<Duration>,
-    /// About the most time for a workload (a race under way may take a quarter more); what is undecided then is marked so.
-    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = duration::limit)]
-    workload_budget: Duration,
     /// Race the best counts of each workload again after keeping all CPUs busy for this long, e.g. 30s (1s to 1h), on top
     /// of its time: what heat and power limits leave of the clock is known only then.
     #[arg(long, value_name = "SECONDS", value_parser = duration::load, conflicts_with = "record")]
     sustained: Option<Duration>,
-    /// Give a workload up when its worker does not answer for so many seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86400))]
-    deadline: u64,
     /// Write every sample to this file (CSV), and the machine to FILE with the ending `.machine.toml`, for `replay`.
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
+    #[command(flatten)]
+    measuring: MeasuringArgs,
 }
 
 impl TuneArgs {
     /// Runs the subcommand.
     pub fn run(&self) -> anyhow::Result<ExitCode> {
-        let Some((catalog, mut selected)) =
-            selection(self.catalog.as_deref(), &self.workloads, self.quick)
+        let Some((catalog, mut selected)) = self.measuring.selection(&self.workloads, self.quick)
         else {
             return Ok(ExitCode::from(2));
         };
         let Some(configuration) = configuration::sound() else {
             return Ok(ExitCode::from(2));
         };
-        let around = Surroundings::read(&configuration, self.team)?;
+        let around = Surroundings::read(&configuration, self.measuring.team)?;
         let path = self.profile_path(&around)?;
         check_writable(&path)
             .context("the profile could not be written, so nothing is measured")?;
@@ -123,8 +105,7 @@ impl TuneArgs {
         }
         let stop = StopRequest::register()?;
         warn_of_busy_machine();
-        let deadline = Duration::from_secs(self.deadline);
-        let settings = worker_settings(&around, self.team, self.isa, deadline, &stop);
+        let settings = self.measuring.worker_settings(&around, &stop);
         let site = around.site();
         let allowance = self.allowance();
         let place = forecast::Place {
@@ -160,7 +141,7 @@ impl TuneArgs {
 
     fn options(&self) -> Options {
         Options {
-            seed: self.seed,
+            seed: self.measuring.seed,
             sustained: self.sustained.map(nanos),
             ..Options::default()
         }
@@ -182,7 +163,7 @@ impl TuneArgs {
     fn allowance(&self) -> Allowance {
         Allowance {
             run: self.budget.map(nanos),
-            workload: nanos(self.workload_budget),
+            workload: self.measuring.time_budget(),
             sustained: self.sustained.map_or(Nanos::ZERO, nanos),
         }
     }
@@ -196,14 +177,14 @@ impl TuneArgs {
         if self.system {
             words.push("--system".to_owned());
         }
-        if self.team != TeamChoice::Auto {
-            words.push(format!("--team {}", self.team));
+        if self.measuring.team != TeamChoice::Auto {
+            words.push(format!("--team {}", self.measuring.team));
         }
         if let Some(load) = self.sustained {
             let load = humantime::format_duration(load).to_string();
             words.push(format!("--sustained {}", in_shell(&load)));
         }
-        if let Some(catalog) = &self.catalog {
+        if let Some(catalog) = &self.measuring.catalog {
             words.push(format!(
                 "--catalog {}",
                 in_shell(&catalog.to_string_lossy())
