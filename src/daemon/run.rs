@@ -183,6 +183,8 @@ impl Daemon {
                 }
                 Action::Measure(task) => {
                     self.progress = None;
+                    // Whoever reads in the log that it begins finds it in the status.
+                    self.publish(calendar::now());
                     self.work.begin(task)
                 }
                 Action::StandBack => {
