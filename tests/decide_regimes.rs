@@ -5,35 +5,62 @@
 
 use std::thread;
 use threadtune::bench::simulated::{Machine, RegimeKind, SimulatedBench};
-use threadtune::tune::{Options, Tuning};
+use threadtune::profile::StopReason;
+use threadtune::tune::{Bench as _, Options, Spread, Step, Tuning, Verdict};
+use threadtune::units::Nanos;
 
 /// Seeds of the gates; those below 50 000 are for development.
-const GATE: std::ops::Range<u64> = 160_000..162_400;
+const GATE: std::ops::Range<u64> = 160_000..164_800;
 
 struct Case {
     kind: Option<RegimeKind>,
     /// Of the count that is stated, if one is.
     loss: Option<f64>,
-    is_conclusive: bool,
+    stop: StopReason,
+    /// Spent on measuring.
     seconds: f64,
+    /// From begin to end.
+    lasted: f64,
 }
 
-fn decide(machine: &Machine, seed: u64) -> Case {
+/// Tunes to the end; between visits the machine does other things for as long as the tuning wants to wait, and `more`.
+fn tune(tuning: &mut Tuning, bench: &mut SimulatedBench<'_>, more: Nanos) -> Verdict {
+    let mut begin = bench.now();
+    loop {
+        match tuning.step(bench).expect("a simulated bench does not fail") {
+            Step::Progress(_) => {}
+            Step::Rest(_, wait) => {
+                let left = (begin + wait).saturating_sub(bench.now());
+                bench.idle(left + more).expect("it may wait");
+                bench.renew();
+                begin = bench.now();
+                tuning.revisit(begin);
+            }
+            Step::Done(verdict) => return verdict,
+        }
+    }
+}
+
+fn decide(machine: &Machine, seed: u64, spread: Option<Spread>, more: Nanos) -> Case {
     let options = Options {
         seed,
+        spread,
         ..Options::counts_only()
     };
     let mut bench = SimulatedBench::new(machine, seed);
-    let verdict = Tuning::new(machine.layout(), options)
-        .run(&mut bench)
-        .expect("a simulated bench does not fail");
+    let verdict = tune(
+        &mut Tuning::new(machine.layout(), options),
+        &mut bench,
+        more,
+    );
     Case {
         kind: machine.disturbance.regimes(),
         loss: verdict
             .latency
             .map(|l| machine.long_run_loss(l.arm.threads)),
-        is_conclusive: verdict.stop.is_conclusive(),
+        stop: verdict.stop,
         seconds: verdict.spent.as_secs_f64(),
+        lasted: bench.now().as_secs_f64(),
     }
 }
 
@@ -47,35 +74,71 @@ fn decide_all(of: impl Fn(u64) -> Case + Sync) -> Vec<Case> {
     })
 }
 
-/// Prints what was found; how many per cent are conclusive and wrong.
 fn report(what: &str, cases: &[&Case]) -> f64 {
     let share = |is: &dyn Fn(&Case) -> bool| {
         100.0 * cases.iter().filter(|case| is(case)).count() as f64 / cases.len() as f64
     };
-    let is_wrong = |case: &Case| case.loss.is_some_and(|loss| loss > 0.02);
-    let mistaken = share(&|case| case.is_conclusive && is_wrong(case));
-    let log: f64 = cases.iter().map(|case| case.seconds.ln()).sum::<f64>() / cases.len() as f64;
+    let wrong = |case: &Case| case.loss.is_some_and(|loss| loss > 0.02);
+    let mean = |of: &dyn Fn(&Case) -> f64| {
+        (cases.iter().map(|case| of(case).ln()).sum::<f64>() / cases.len() as f64).exp()
+    };
+    let mistaken = share(&|case| case.stop.is_conclusive() && wrong(case));
     println!(
-        "{what}: {} cases, within 2 % {:.2} %, conclusive {:.2} %, conclusive and wrong {mistaken:.2} %, {:.2} s",
+        "{what}: {} cases, within 2 % {:.2} %, conclusive {:.2} %, conclusive and wrong {mistaken:.2} %, unsteady {:.2} %, {:.2} s, \
+         over {:.1} s",
         cases.len(),
         share(&|case| case.loss.is_some_and(|loss| loss <= 0.02)),
-        share(&|case| case.is_conclusive),
-        log.exp(),
+        share(&|case| case.stop.is_conclusive()),
+        share(&|case| case.stop == StopReason::Unsteady),
+        mean(&|case| case.seconds),
+        mean(&|case| case.lasted),
     );
     mistaken
 }
 
-/// What the README says of them; and that it is the regimes that make the difference.
-#[test]
-fn one_go_is_wrong_more_often_where_regimes_change() {
-    let changing = decide_all(|seed| decide(&Machine::generate(seed).with_regimes(seed), seed));
+fn seconds(s: u64) -> Nanos {
+    Nanos(s * 1_000_000_000)
+}
+
+/// What regimes make of tunings that are spread so, with so much done between their visits beside the waiting; how many per
+/// cent are conclusive and wrong.
+fn on_machines_with_regimes(what: &str, spread: Option<Spread>, more: Nanos) -> f64 {
+    let cases = decide_all(|seed| {
+        let machine = Machine::generate(seed).with_regimes(seed);
+        decide(&machine, seed, spread, more)
+    });
     for kind in RegimeKind::ALL {
-        let of_kind = changing.iter().filter(|case| case.kind == Some(kind));
-        report(&format!("{kind:?}"), &of_kind.collect::<Vec<_>>());
+        let of_kind: Vec<&Case> = cases
+            .iter()
+            .filter(|case| case.kind == Some(kind))
+            .collect();
+        report(&format!("    {kind:?}"), &of_kind);
     }
-    let changing = report("regimes", &changing.iter().collect::<Vec<_>>());
-    let steady = decide_all(|seed| decide(&Machine::generate(seed), seed));
-    let steady = report("steady", &steady.iter().collect::<Vec<_>>());
-    assert!((4.0..4.7).contains(&changing), "{changing}");
-    assert!(steady <= 0.5, "{steady}");
+    report(what, &cases.iter().collect::<Vec<_>>())
+}
+
+#[test]
+fn what_holds_at_three_times_holds_for_longer_than_what_holds_at_one() {
+    let spread = Some(Spread::default());
+    let once = on_machines_with_regimes("in one go", None, Nanos::ZERO);
+    let waiting = on_machines_with_regimes("visits to one workload alone", spread, Nanos::ZERO);
+    let in_a_run = on_machines_with_regimes("visits of a longer run", spread, seconds(20));
+    // The machines are such that the matter shows.
+    assert!(once > 3.5, "{once}");
+    assert!(waiting <= 1.0, "{waiting}");
+    assert!(in_a_run <= 1.0, "{in_a_run}");
+}
+
+#[test]
+fn steady_machines_pay_half_as_much_again_at_most() {
+    let of =
+        |spread| decide_all(|seed| decide(&Machine::generate(seed), seed, spread, Nanos::ZERO));
+    let (once, spread) = (of(None), of(Some(Spread::default())));
+    report("steady, in one go", &once.iter().collect::<Vec<_>>());
+    let mistaken = report("steady, visits", &spread.iter().collect::<Vec<_>>());
+    assert!(mistaken <= 0.5, "{mistaken}");
+    let total = |cases: &[Case]| cases.iter().map(|case| case.seconds.ln()).sum::<f64>();
+    let ratio = ((total(&spread) - total(&once)) / once.len() as f64).exp();
+    println!("cost {ratio:.3} times that of one go");
+    assert!(ratio <= 1.5, "{ratio}");
 }

@@ -7,7 +7,7 @@ use super::worker::{WorkerError, WorkerProcess, WorkerSettings};
 use super::worker_bench::WorkerBench;
 use super::worker_regions::WorkerRegions;
 use crate::machine::{AboveQuota, CpuOrder, Layout, Node, Placement};
-use crate::profile::{Entry, FreshRegions, RegionConditions};
+use crate::profile::{Entry, FreshRegions, RegionConditions, StopReason};
 use crate::tune::{
     Arm, BenchError, DriftCheck, DriftStep, Finding, Options, Placements, Progress, Step, Subject,
     Tuning, Verdict, Warmed, contenders, failed_entry,
@@ -16,7 +16,7 @@ use crate::units::{CpuSet, Nanos, ThreadCount};
 use crate::worker::protocol::{Greeting, Open, Opened};
 use crate::workload::{Residency, Roofline, Workload};
 use serde::{Deserialize, Serialize};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// For how long nothing has run, as far as is known, before the first workload.
 const A_LONG_TIME: Nanos = Nanos(3_600_000_000_000);
@@ -99,6 +99,18 @@ pub struct Stopped(pub Option<Box<Unfinished>>);
 pub struct Unfinished {
     tuning: Tuning,
     residency: Residency,
+    /// When it began.
+    #[serde(default = "SystemTime::now")]
+    begun: SystemTime,
+}
+
+/// A tuning that is to be seen again at another time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Again {
+    /// As far as it has come.
+    pub unfinished: Unfinished,
+    /// About how much later.
+    pub wait: Nanos,
 }
 
 /// A workload that was tuned.
@@ -108,6 +120,8 @@ pub struct Tuned {
     pub entry: Entry,
     /// How long its tuning could take.
     pub allowed: Nanos,
+    /// Where another visit may tell more.
+    pub again: Option<Again>,
 }
 
 /// Tunes workloads on real threads.
@@ -119,8 +133,9 @@ pub struct Measurer {
     recorder: Option<Recorder>,
     /// When the last sample ended, if there was one.
     busy_until: Option<Instant>,
-    /// Has this worker run counts above the CPU budget? It is used for no other workload then.
-    is_apart: bool,
+    /// Is this worker used for no other workload? So it is where it ran counts above the CPU budget, and where another one
+    /// was asked for.
+    is_stale: bool,
 }
 
 impl Measurer {
@@ -133,7 +148,7 @@ impl Measurer {
             process,
             recorder: None,
             busy_until: None,
-            is_apart: false,
+            is_stale: false,
         })
     }
 
@@ -181,18 +196,41 @@ impl Measurer {
             &mut subject,
             on_progress,
         );
-        let entry = match verdict {
-            Ok(entry) => entry,
+        let (entry, again) = match verdict {
+            Ok(found) => found,
             Err(Failure::Stopped(stopped)) => return Err(stopped),
             Err(Failure::Reason(reason)) => {
                 let spent = Nanos(begin.elapsed().as_nanos() as u64);
-                failed_entry(subject, &reason, spent)
+                (failed_entry(subject, &reason, spent), None)
             }
         };
         Ok(Tuned {
             entry,
             allowed: options.time_budget,
+            again,
         })
+    }
+
+    /// From now on another worker process measures.
+    pub fn renew_worker(&mut self) {
+        self.is_stale = true;
+    }
+
+    /// Looks again at a workload that rests. `None`, which is logged, where it could not be opened again: what was said of it
+    /// before is all there is.
+    pub fn revisit(
+        &mut self,
+        workload: &Workload,
+        unfinished: Unfinished,
+        on_progress: &mut dyn FnMut(&Progress),
+    ) -> Result<Option<Tuned>, Stopped> {
+        let options = unfinished.tuning.options().clone();
+        let tuned = self.tune(workload, options, None, Some(unfinished), on_progress)?;
+        if let StopReason::Failed(why) = &tuned.entry.stop {
+            log::warn!("{}: not looked at again: {why}", workload.name);
+            return Ok(None);
+        }
+        Ok(Some(tuned))
     }
 
     /// Times the count that this entry states beside others that may have become better. Nothing is resumed: what was
@@ -239,7 +277,7 @@ impl Measurer {
     ) -> Result<Option<FreshRegions>, Stopped> {
         let begin = Instant::now();
         let cpus = |arm| self.site.cpus_of(arm);
-        let walked = ready(&mut self.process, &self.settings, &mut self.is_apart)
+        let walked = ready(&mut self.process, &self.settings, &mut self.is_stale)
             .map_err(|error| match error {
                 WorkerError::Stopped => Unmeasured::Interrupted,
                 error => Unmeasured::Failed(error.to_string()),
@@ -277,7 +315,7 @@ impl Measurer {
     /// Has a worker prepare a workload, a new one if the last one broke.
     fn open(&mut self, workload: &Workload) -> Result<Opened, WorkerError> {
         let open = self.site.open_of(workload);
-        let opened = ready(&mut self.process, &self.settings, &mut self.is_apart)?.open(&open)?;
+        let opened = ready(&mut self.process, &self.settings, &mut self.is_stale)?.open(&open)?;
         if opened.residency == Residency::Cache && workload.residency == Residency::Memory {
             let name = &workload.name;
             let (is, should) = (opened.pool_bytes >> 20, self.site.pool_bytes >> 20);
@@ -303,7 +341,7 @@ impl Measurer {
         unfinished: Option<Unfinished>,
         subject: &mut Subject,
         on_progress: &mut dyn FnMut(&Progress),
-    ) -> Result<Entry, Failure> {
+    ) -> Result<(Entry, Option<Again>), Failure> {
         let opened = self.open(workload)?;
         subject.residency = opened.residency;
         subject.node = opened.first_cpu.and_then(|cpu| self.site.node_of(cpu));
@@ -339,55 +377,79 @@ impl Measurer {
         let begun = unfinished.filter(|begun| {
             begun.residency == opened.residency && begun.tuning.is_of(&self.site.layout, options)
         });
-        let mut tuning = begun.map_or_else(
-            || Tuning::new(self.site.layout.clone(), options.clone()),
-            |mut begun| {
-                begun.tuning.has_rested();
-                begun.tuning
-            },
-        );
+        let (mut tuning, begun) = match begun {
+            None => {
+                let tuning = Tuning::new(self.site.layout.clone(), options.clone());
+                (tuning, SystemTime::now())
+            }
+            Some(Unfinished {
+                mut tuning, begun, ..
+            }) => {
+                tuning.has_rested();
+                let elapsed = begun.elapsed().unwrap_or_default();
+                tuning.revisit(Nanos(elapsed.as_nanos() as u64));
+                (tuning, begun)
+            }
+        };
         let into_entry = |verdict: Verdict, subject: &Subject| {
             verdict.into_entry(subject.clone(), |arm| CpuSet::from_iter(cpus(arm)))
         };
         loop {
             let stepped = match &mut self.recorder {
-                Some(recorder) => tuning.step(&mut recorder.over(&mut bench, &workload.name)),
-                None => tuning.step(&mut bench),
+                Some(recorder) if tuning.next_counts() => {
+                    let visit = tuning.visit_at_hand();
+                    tuning.step(&mut recorder.over(&mut bench, &workload.name, visit))
+                }
+                _ => tuning.step(&mut bench),
             };
             self.busy_until = Some(Instant::now());
-            self.is_apart = bench.inner().is_apart();
+            self.is_stale |= bench.inner().is_apart();
             match stepped {
                 Ok(Step::Progress(progress)) => on_progress(&progress),
-                Ok(Step::Done(verdict)) => return Ok(into_entry(verdict, subject)),
+                Ok(Step::Done(verdict)) => return Ok((into_entry(verdict, subject), None)),
+                Ok(Step::Rest(verdict, wait)) => {
+                    let (_, last) = tuning.visit_at_hand();
+                    let elapsed = begun.elapsed().unwrap_or_default();
+                    let elapsed = Nanos(elapsed.as_nanos() as u64);
+                    let wait = (last + wait).saturating_sub(elapsed);
+                    let unfinished = Unfinished {
+                        tuning,
+                        residency: opened.residency,
+                        begun,
+                    };
+                    let again = Again { unfinished, wait };
+                    return Ok((into_entry(verdict, subject), Some(again)));
+                }
                 Err(BenchError::Interrupted) => {
                     tuning.put_aside(&mut bench);
                     return Err(Failure::Stopped(Stopped(Some(Box::new(Unfinished {
                         tuning,
                         residency: opened.residency,
+                        begun,
                     })))));
                 }
                 Err(error) => {
-                    // What is known without that race is known.
-                    let Some(verdict) = tuning.give_up_above_quota() else {
+                    // What is known without it is known.
+                    let Some((verdict, what)) = tuning.give_up() else {
                         return Err(Failure::Reason(error.to_string()));
                     };
-                    log::warn!("{}: not raced above the CPU quota: {error}", workload.name);
-                    return Ok(into_entry(verdict, subject));
+                    log::warn!("{}: not {what}: {error}", workload.name);
+                    return Ok((into_entry(verdict, subject), None));
                 }
             }
         }
     }
 }
 
-/// The worker, a new one if the last one broke or was one for teams above a quota.
+/// The worker, a new one if the last one broke or is not to be used any more.
 fn ready<'p>(
     process: &'p mut WorkerProcess,
     settings: &WorkerSettings,
-    is_apart: &mut bool,
+    is_stale: &mut bool,
 ) -> Result<&'p mut WorkerProcess, WorkerError> {
-    if !process.is_usable() || *is_apart {
+    if !process.is_usable() || *is_stale {
         *process = WorkerProcess::start(settings)?;
-        *is_apart = false;
+        *is_stale = false;
     }
     Ok(process)
 }

@@ -17,7 +17,7 @@ mod worker;
 mod worker_bench;
 mod worker_regions;
 
-pub use measurer::{Checked, Measurer, Site, Stopped, Tuned, Unfinished};
+pub use measurer::{Again, Checked, Measurer, Site, Stopped, Tuned, Unfinished};
 pub use recorded::LEAST_BLOCKS;
 pub use recorder::{Recorded, Recorder};
 pub use recording::{

@@ -7,7 +7,7 @@ use crate::tune::{Arm, Bench, BenchError, Interference, Sample};
 use crate::units::{Calls, Nanos};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Fewest draws of which a median is taken, else the mean.
 const MEDIAN_FROM: usize = 5;
@@ -16,9 +16,10 @@ const HIDDEN: f64 = 0.3;
 /// From fewer blocks than this none is drawn whole: a few blocks again and again would look like certainty.
 pub const LEAST_BLOCKS: usize = 5;
 
-/// Samples drawn from repetitions with replacement: single ones, or those of one block where blocks were recorded.
+/// Samples drawn from repetitions of one visit with replacement: single ones, or those of one block where blocks were
+/// recorded.
 pub(super) struct RecordedBench<'a> {
-    arms: &'a BTreeMap<Arm, Vec<Repetition>>,
+    arms: BTreeMap<Arm, Vec<&'a Repetition>>,
     blocks: Vec<BTreeMap<Arm, Vec<&'a Repetition>>>,
     rng: Pcg64,
     /// Virtual seconds.
@@ -28,11 +29,13 @@ pub(super) struct RecordedBench<'a> {
 }
 
 impl<'a> RecordedBench<'a> {
-    /// For what was recorded of one workload.
-    pub fn new(arms: &'a BTreeMap<Arm, Vec<Repetition>>, seed: u64) -> Self {
+    /// For what was recorded of one workload in this visit.
+    pub fn new(recorded: &'a BTreeMap<Arm, Vec<Repetition>>, visit: u32, seed: u64) -> Self {
+        let mut arms: BTreeMap<Arm, Vec<&Repetition>> = BTreeMap::new();
         let mut blocks: BTreeMap<&str, BTreeMap<Arm, Vec<&Repetition>>> = BTreeMap::new();
-        for (arm, repetitions) in arms {
-            for repetition in repetitions {
+        for (arm, repetitions) in recorded {
+            for repetition in repetitions.iter().filter(|r| r.visit == visit) {
+                arms.entry(*arm).or_default().push(repetition);
                 if let Some(block) = &repetition.block {
                     let arms = blocks.entry(block).or_default();
                     arms.entry(*arm).or_default().push(repetition);
@@ -42,10 +45,16 @@ impl<'a> RecordedBench<'a> {
         Self {
             arms,
             blocks: blocks.into_values().collect(),
-            rng: Pcg64::seed_from_u64(seed),
+            // Each visit draws for itself.
+            rng: Pcg64::seed_from_u64(seed ^ u64::from(visit - 1)),
             clock: 0.0,
             awake: None,
         }
+    }
+
+    /// The arms of this visit.
+    pub fn arms(&self) -> BTreeSet<Arm> {
+        self.arms.keys().copied().collect()
     }
 
     /// The repetitions from which each arm of a request is drawn.
@@ -66,7 +75,7 @@ impl<'a> RecordedBench<'a> {
                 if let Some(block) = holding(std::slice::from_ref(request), 1) {
                     return Ok(block[arm].clone());
                 }
-                let recorded = self.arms.get(arm).map(|all| all.iter().collect());
+                let recorded = self.arms.get(arm).cloned();
                 recorded.ok_or_else(|| BenchError::Failed(format!("{arm} was not recorded")))
             })
             .collect()
@@ -156,6 +165,8 @@ mod tests {
                 calls: *calls,
                 flagged: false,
                 block: None,
+                visit: 1,
+                time_s: None,
             });
         }
         arms
@@ -168,7 +179,7 @@ mod tests {
     #[test]
     fn a_sample_takes_its_calls_and_changing_the_team_costs_a_call_or_a_region() {
         let arms = recorded(&[(1, 0.001, 1), (2, 0.02, 1)]);
-        let mut bench = RecordedBench::new(&arms, 1);
+        let mut bench = RecordedBench::new(&arms, 1, 1);
         let mut clock = 0.0;
         for (threads, calls, cost) in [
             (1, 7, SWITCH + 0.001 * (1.0 + WARM_UP) + 0.007),
@@ -196,7 +207,7 @@ mod tests {
             (2, 10.0, 50),
             (2, 100.0, 50),
         ]);
-        let mut bench = RecordedBench::new(&arms, 1);
+        let mut bench = RecordedBench::new(&arms, 1, 1);
         let mut sample = |threads, calls| {
             let plan = [(arm(threads), Calls::new(calls))];
             bench.block(&plan).unwrap()[0].seconds_per_call
@@ -215,7 +226,7 @@ mod tests {
     fn a_median_hides_few_flagged_timings_and_a_mean_none() {
         let mut arms = recorded(&[(1, 1.0, 1); 10]);
         arms.get_mut(&arm(1)).unwrap()[0].flagged = true;
-        let mut bench = RecordedBench::new(&arms, 1);
+        let mut bench = RecordedBench::new(&arms, 1, 1);
         let mut flagged = |calls| -> usize {
             let mut one = || {
                 bench.block(&[(arm(1), Calls::new(calls))]).unwrap()[0]
@@ -241,6 +252,8 @@ mod tests {
                         calls: 1,
                         flagged: false,
                         block: Some(block.to_string()),
+                        visit: 1,
+                        time_s: None,
                     });
                 }
             }
@@ -249,7 +262,7 @@ mod tests {
         let plan: Vec<_> = (1..=3).map(|n| (arm(n), Calls::ONE)).collect();
         let is_whole = |blocks: usize| {
             let arms = with_blocks(blocks);
-            let mut bench = RecordedBench::new(&arms, 1);
+            let mut bench = RecordedBench::new(&arms, 1, 1);
             (0..20).all(|_| {
                 let samples = bench.block(&plan).unwrap();
                 samples

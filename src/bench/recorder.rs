@@ -14,6 +14,8 @@ pub struct Recorder {
     writer: csv::Writer<File>,
     /// Requests so far: a request for samples is a block.
     blocks: u64,
+    /// The first time that the bench of the visit at hand told, and of which visit of what that is.
+    visit: Option<(String, u32, Nanos)>,
     samples: u64,
     /// The first refusal of the system; nothing is written after it.
     broken: Option<csv::Error>,
@@ -30,6 +32,7 @@ struct Row<'a> {
     calls: u32,
     block: u64,
     time_s: f64,
+    visit: u32,
 }
 
 impl Recorder {
@@ -39,17 +42,32 @@ impl Recorder {
             path: path.to_owned(),
             writer: csv::Writer::from_writer(File::create(path)?),
             blocks: 0,
+            visit: None,
             samples: 0,
             broken: None,
         })
     }
 
-    /// A bench that gives the samples of `bench` and records them under this workload's name.
-    pub fn over<'a>(&'a mut self, bench: &'a mut dyn Bench, workload: &'a str) -> Recorded<'a> {
+    /// A bench that gives the samples of `bench` and records them under this workload's name, as those of a visit of this
+    /// number, from 1 on, that began so long after the first one.
+    pub fn over<'a>(
+        &'a mut self,
+        bench: &'a mut dyn Bench,
+        workload: &'a str,
+        (visit, begun): (u32, Nanos),
+    ) -> Recorded<'a> {
+        // Each visit has a bench of its own, whose clock says nothing of those before.
+        let known = self.visit.as_ref();
+        let known = known.filter(|(of, number, _)| of == workload && *number == visit);
+        let first = known.map_or_else(|| bench.now(), |(_, _, first)| *first);
+        self.visit = Some((workload.to_owned(), visit, first));
         Recorded {
             recorder: self,
             bench,
             workload,
+            visit,
+            begun,
+            first,
         }
     }
 
@@ -87,6 +105,10 @@ pub struct Recorded<'a> {
     recorder: &'a mut Recorder,
     bench: &'a mut dyn Bench,
     workload: &'a str,
+    visit: u32,
+    begun: Nanos,
+    /// What the bench's clock told then.
+    first: Nanos,
 }
 
 impl Bench for Recorded<'_> {
@@ -105,7 +127,8 @@ impl Bench for Recorded<'_> {
                     flagged: u8::from(sample.interference.is_flagged()),
                     calls: sample.calls.get(),
                     block: self.recorder.blocks,
-                    time_s: self.bench.now().as_secs_f64(),
+                    time_s: (self.begun + (self.bench.now() - self.first)).as_secs_f64(),
+                    visit: self.visit,
                 });
                 samples.push(sample);
             }
@@ -145,14 +168,16 @@ mod tests {
         let mut recorder = Recorder::create(&path).unwrap();
         let mut bench = SimulatedBench::new(&machine, 5);
         let mut tuning = Tuning::new(machine.layout(), Options::default());
-        let verdict = tuning.run(&mut recorder.over(&mut bench, "w")).unwrap();
+        let verdict = tuning
+            .run(&mut recorder.over(&mut bench, "w", (1, Nanos::ZERO)))
+            .unwrap();
         assert_eq!(recorder.finish().unwrap(), verdict.samples);
 
         let text = std::fs::read_to_string(&path).unwrap();
         let mut lines = text.lines();
         assert_eq!(
             lines.next(),
-            Some("workload,threads,seconds,placement,flagged,calls,block,time_s")
+            Some("workload,threads,seconds,placement,flagged,calls,block,time_s,visit")
         );
         let rows: Vec<Vec<&str>> = lines.map(|line| line.split(',').collect()).collect();
         assert_eq!(rows.len() as u64, verdict.samples);
@@ -200,7 +225,11 @@ mod tests {
         let machine = Machine::generate(4);
         let mut bench = SimulatedBench::new(&machine, 4);
         let mut tuning = Tuning::new(machine.layout(), Options::default());
-        assert!(tuning.run(&mut recorder.over(&mut bench, "w")).is_ok());
+        assert!(
+            tuning
+                .run(&mut recorder.over(&mut bench, "w", (1, Nanos::ZERO)))
+                .is_ok()
+        );
         assert!(recorder.finish().is_err());
     }
 }

@@ -1,11 +1,11 @@
 //! Deciding from a recording instead of the machine, on a virtual clock.
 
 use super::recorded::RecordedBench;
-use super::recording::{RecordedMachine, RecordedWorkload, Times};
+use super::recording::{RecordedMachine, RecordedWorkload, Repetition, Times};
 use super::simulated::{Disturbance, Machine, SimulatedBench};
 use crate::machine::Placement;
 use crate::stats::median;
-use crate::tune::{After, Arm, BenchError, Options, Placements, Tuning, Verdict};
+use crate::tune::{After, Arm, BenchError, Options, Placements, Spread, Tuning, Verdict};
 use crate::units::{Nanos, ThreadCount};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -79,7 +79,9 @@ pub fn replay(
         Options {
             seed,
             time_budget: options.time_budget,
-            ..options_for(&medians)
+            spread: workload.holds_visits().then(Spread::default),
+            // What only later visits hold cannot be screened.
+            ..options_for(&first_visit(&workload.times, &medians))
         },
     );
     let verdict = match &workload.times {
@@ -92,7 +94,7 @@ pub fn replay(
             let simulated = Machine::with_times(topology, curve, noise);
             tuning.run(&mut SimulatedBench::new(&simulated, seed))?
         }
-        Times::Repeated(arms) => tuning.run(&mut RecordedBench::new(arms, seed))?,
+        Times::Repeated(arms) => replay_visits(&mut tuning, arms, seed)?,
     };
     let candidates: BTreeSet<ThreadCount> = medians.keys().map(|arm| arm.threads).collect();
     Ok(Replayed {
@@ -102,6 +104,34 @@ pub fn replay(
         score: score(&verdict, &medians, machine),
         verdict,
     })
+}
+
+/// Decides from one visit after the other: as many as were recorded, and as the tuning wants to see.
+fn replay_visits(
+    tuning: &mut Tuning,
+    arms: &BTreeMap<Arm, Vec<Repetition>>,
+    seed: u64,
+) -> Result<Verdict, BenchError> {
+    let mut begins: BTreeMap<u32, f64> = BTreeMap::new();
+    for repetition in arms.values().flatten() {
+        let begin = begins.entry(repetition.visit).or_insert(f64::INFINITY);
+        *begin = begin.min(repetition.time_s.unwrap_or(0.0));
+    }
+    let first = begins.values().copied().next().unwrap_or(0.0);
+    let mut verdict = None;
+    for (visit, begin) in begins {
+        let mut bench = RecordedBench::new(arms, visit, seed);
+        if verdict.is_some() {
+            tuning.only_these_are_present(bench.arms());
+            tuning.revisit(Nanos::from_secs_f64(begin - first));
+        }
+        verdict = Some(tuning.run(&mut bench)?);
+        if !tuning.rests() {
+            break;
+        }
+    }
+    // A recording has a row at least.
+    verdict.ok_or_else(|| BenchError::Failed("nothing was recorded".to_owned()))
 }
 
 /// Median seconds a call of each arm, of its undisturbed repetitions where there are any.
@@ -129,6 +159,22 @@ fn close(threads: ThreadCount) -> Arm {
         threads,
         placement: Placement::Close,
     }
+}
+
+/// The medians of the arms that the first visit holds.
+fn first_visit(times: &Times, medians: &BTreeMap<Arm, f64>) -> BTreeMap<Arm, f64> {
+    let Times::Repeated(arms) = times else {
+        return medians.clone();
+    };
+    let first = arms.values().flatten().map(|r| r.visit).min();
+    let holds = |arm: &Arm| {
+        let repetitions = arms.get(arm).into_iter().flatten();
+        repetitions
+            .map(|r| Some(r.visit))
+            .any(|visit| visit == first)
+    };
+    let of_first = medians.iter().filter(|(arm, _)| holds(arm));
+    of_first.map(|(arm, median)| (*arm, *median)).collect()
 }
 
 /// The arms of the recording, and both races where it holds bound arms and at least two unbound ones.

@@ -10,19 +10,22 @@ use crate::bench::{
 };
 use crate::profile::Entry;
 use crate::report::{repeated_json, repeated_text, time};
-use crate::tune::{BenchError, Options, contenders};
+use crate::tune::{BenchError, Options, Spread, contenders};
 use crate::units::{Nanos, ThreadCount};
 use crate::workload::Workload;
 use clap::Args;
 use rand::SeedableRng as _;
 use rand_pcg::Pcg32;
 use std::process::ExitCode;
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// Processes that stay alive and are visited in turn.
 const PROCESSES: usize = 3;
 /// Blocks of a visit.
 const BLOCKS: usize = 8;
+/// While a tuning rests, signals are looked for this often.
+const A_MOMENT: Duration = Duration::from_millis(50);
 
 /// Tune workloads again and again, and show how well the answers agree. No profile is written.
 ///
@@ -41,6 +44,9 @@ pub struct RepeatArgs {
     workloads: Vec<String>,
     #[command(flatten)]
     measuring: MeasuringArgs,
+    /// Measure each in one go, as if what is true now were true for ever: what looking again is good for shows beside it.
+    #[arg(long)]
+    once: bool,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -63,7 +69,7 @@ impl RepeatArgs {
         let mut is_failed = false;
         for workload in &selected {
             let begin = Instant::now();
-            let mut repetition = Repetition::new(self, &settings, around.site(), workload);
+            let mut repetition = Repetition::new(self, &settings, &stop, around.site(), workload);
             let ended = repetition.run();
             is_failed |= matches!(ended, Err(Ended::Failed));
             all.push(repetition.into_repeated(begin.elapsed()));
@@ -103,6 +109,7 @@ impl From<Stopped> for Ended {
 struct Repetition<'a> {
     args: &'a RepeatArgs,
     settings: &'a WorkerSettings,
+    stop: &'a StopRequest,
     site: Site,
     workload: &'a Workload,
     options: Options,
@@ -118,6 +125,7 @@ impl<'a> Repetition<'a> {
     fn new(
         args: &'a RepeatArgs,
         settings: &'a WorkerSettings,
+        stop: &'a StopRequest,
         mut site: Site,
         workload: &'a Workload,
     ) -> Self {
@@ -126,10 +134,12 @@ impl<'a> Repetition<'a> {
         Self {
             args,
             settings,
+            stop,
             site,
             workload,
             options: Options {
                 time_budget: args.measuring.time_budget(),
+                spread: (!args.once).then(Spread::default),
                 ..Options::default()
             },
             rng: Pcg32::seed_from_u64(args.measuring.seed),
@@ -175,7 +185,27 @@ impl<'a> Repetition<'a> {
         };
         let mut measurer = Measurer::start(self.settings.clone(), self.site.clone())
             .map_err(|error| said(&self.workload.name, &error))?;
-        let tuned = measurer.tune(self.workload, options, None, None, &mut |_| {})?;
+        let mut tuned = measurer.tune(self.workload, options, None, None, &mut |_| {})?;
+        // As `tune` does, it waits no longer than a workload may take.
+        let mut patience = self.args.measuring.time_budget();
+        while let Some(again) = tuned.again.take() {
+            if again.wait > patience {
+                break;
+            }
+            patience = patience.saturating_sub(again.wait);
+            let due = Instant::now() + Duration::from_nanos(again.wait.0);
+            while Instant::now() < due {
+                if self.stop.is_set() {
+                    return Err(Ended::Stopped);
+                }
+                thread::sleep(A_MOMENT);
+            }
+            measurer.renew_worker();
+            match measurer.revisit(self.workload, again.unfinished, &mut |_| {})? {
+                Some(seen) => tuned = seen,
+                None => break,
+            }
+        }
         self.busy_until = Instant::now();
         Ok(tuned.entry)
     }

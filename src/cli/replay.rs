@@ -18,9 +18,10 @@ const NOISE: f64 = 0.02;
 #[command(after_help = "\
 Recordings, told apart by their header:
   workload,threads,seconds  one row a timing; what `tune --record` writes
-                            `placement`, `flagged`, `calls` and `block` are
-                            understood, other columns ignored; blocks are
-                            drawn whole where there are five or more
+                            `placement`, `flagged`, `calls`, `block`, `visit`
+                            and `time_s` are understood, other columns
+                            ignored; blocks are drawn whole where there are
+                            five or more, visits decided one after another
   m,k,n,1,2,3,…             one row a matrix product, microseconds at each
                             count of threads
 

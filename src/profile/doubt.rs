@@ -1,6 +1,7 @@
-//! Why a verdict is to be measured again, however sure it is of itself: other kernels ran than run now. Pure.
+//! Why a verdict is to be measured again, however sure it is of itself: other kernels ran than run now, or it was seen at one
+//! time only. Pure.
 
-use super::schema::Entry;
+use super::schema::{Entry, StopReason};
 use crate::workload::KERNEL_REVISION;
 use std::fmt;
 
@@ -16,6 +17,8 @@ pub enum Doubt {
     OldKernels(u32),
     /// Kernels for this instruction set ran, and the processor has a higher one.
     CappedKernels(String),
+    /// It was looked at once, by an earlier version, and may hold at that time alone.
+    SeenOnce,
 }
 
 impl fmt::Display for Doubt {
@@ -34,6 +37,10 @@ impl fmt::Display for Doubt {
                 f,
                 "measured with kernels capped at {level}, slower than those that this processor can run"
             ),
+            Self::SeenOnce => write!(
+                f,
+                "measured at one time only, by an earlier version, and it may hold at that time alone"
+            ),
         }
     }
 }
@@ -46,6 +53,14 @@ impl Entry {
             (None, _) => Some(Doubt::UnknownKernels),
             (Some(revision), _) if revision < KERNEL_REVISION => Some(Doubt::OldKernels(revision)),
             (_, Some(level)) => Some(Doubt::CappedKernels(level.clone())),
+            // Where only one count is possible there is nothing to be seen again.
+            // Nor does a race under sustained load look again.
+            _ if self.visits.is_none()
+                && self.sustained_s.is_none()
+                && matches!(self.stop, StopReason::Eps | StopReason::Separated) =>
+            {
+                Some(Doubt::SeenOnce)
+            }
             _ => None,
         }
     }
@@ -71,6 +86,25 @@ mod tests {
             isa_cap: isa_cap.map(str::to_owned),
             ..profile.workloads[0].clone()
         }
+    }
+
+    #[test]
+    fn what_earlier_versions_called_proven_was_seen_once() {
+        let seen = |visits, stop| {
+            let entry = Entry {
+                visits,
+                stop,
+                ..entry(Some(KERNEL_REVISION), None)
+            };
+            entry.doubt()
+        };
+        assert_eq!(seen(None, StopReason::Eps), Some(Doubt::SeenOnce));
+        assert_eq!(seen(None, StopReason::Separated), Some(Doubt::SeenOnce));
+        assert_eq!(seen(None, StopReason::Single), None);
+        assert_eq!(seen(None, StopReason::Budget), None);
+        assert_eq!(seen(Some(1), StopReason::Separated), None);
+        // Whose kernels were others is told first.
+        assert_eq!(entry(None, None).doubt(), Some(Doubt::UnknownKernels));
     }
 
     #[test]

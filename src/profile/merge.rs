@@ -1,6 +1,6 @@
 //! What a profile lacks, and putting fresh verdicts into it.
 
-use super::schema::{Conditions, Entry, Profile, SCHEMA};
+use super::schema::{Conditions, Entry, Profile, SCHEMA, StopReason};
 use crate::machine::Fingerprint;
 use crate::workload::Workload;
 
@@ -36,13 +36,15 @@ impl Profile {
         }
     }
 
-    /// Does it say nothing useful about this workload, or nothing that is beyond doubt, or that it had too little time?
+    /// Does it say nothing useful about this workload, or nothing that is beyond doubt, or that it had too little time or was
+    /// to be looked at again?
     pub fn lacks(&self, workload: &Workload) -> bool {
         self.is_cut_short(&workload.name)
             || self.entry(&workload.name).is_none_or(|entry| {
                 entry.shape != workload.shape.to_string()
                     || entry.latency.is_none()
                     || entry.doubt().is_some()
+                    || entry.stop == StopReason::Brief
             })
     }
 
@@ -287,5 +289,9 @@ mod tests {
         assert!(made_up(|entry| entry.latency = None).0.lacks(workload));
         let (other, _) = made_up(|entry| entry.shape = "triad:1:f32".to_owned());
         assert!(other.lacks(workload));
+        let (brief, _) = made_up(|entry| entry.stop = StopReason::Brief);
+        assert!(brief.lacks(workload), "it was to be looked at again");
+        let (once, _) = made_up(|entry| entry.visits = None);
+        assert!(once.lacks(workload));
     }
 }

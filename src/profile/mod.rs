@@ -25,6 +25,6 @@ pub use read::{MAX_BYTES, load, parse};
 pub use region::{FreshRegions, Pause, Region, RegionConditions, is_region_time};
 pub use schema::{
     AboveQuotaChoice, BudgetRecord, ClockRecord, Conditions, CurvePoint, DefaultChoice, Efficient,
-    Entry, Latency, Pinned, Profile, Rate, Residency, SCHEMA, StopReason, Throughput,
+    Entry, Latency, Pinned, Profile, Rate, Regimes, Residency, SCHEMA, StopReason, Throughput,
 };
 pub use store::{check_writable, load_to_continue, save, save_now};

@@ -126,6 +126,10 @@ pub enum StopReason {
     /// What may be measured does not tell the counts apart, however long it takes: as many blocks as a race may have did
     /// not, or a recording lacks the arms. Inconclusive.
     Undecided,
+    /// It was looked at too few times, or within too short a time, for the counts to be told apart for longer: inconclusive.
+    Brief,
+    /// Another count is the better one at times: inconclusive.
+    Unsteady,
     /// Too many samples were disturbed: inconclusive.
     Contaminated,
     /// Nothing could be measured, for this reason.
@@ -148,6 +152,8 @@ impl fmt::Display for StopReason {
             Self::Budget => f.pad("budget"),
             Self::Short => f.pad("short"),
             Self::Undecided => f.pad("undecided"),
+            Self::Brief => f.pad("brief"),
+            Self::Unsteady => f.pad("unsteady"),
             Self::Contaminated => f.pad("contaminated"),
             Self::Failed(reason) => write!(f, "failed: {reason}"),
         }
@@ -170,11 +176,13 @@ impl TryFrom<String> for StopReason {
             "budget" => Ok(Self::Budget),
             "short" => Ok(Self::Short),
             "undecided" => Ok(Self::Undecided),
+            "brief" => Ok(Self::Brief),
+            "unsteady" => Ok(Self::Unsteady),
             "contaminated" => Ok(Self::Contaminated),
             other => match other.strip_prefix("failed: ") {
                 Some(reason) => Ok(Self::Failed(reason.to_owned())),
                 None => Err(format!(
-                    "unknown stop reason `{other}` (known: eps, separated, single, budget, short, undecided, contaminated, `failed: …`)"
+                    "unknown stop reason `{other}` (known: eps, separated, single, budget, short, undecided, brief, unsteady, contaminated, `failed: …`)"
                 )),
             },
         }
@@ -242,6 +250,15 @@ pub struct Entry {
     /// as it is rest on, seconds; absent where bursts decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sustained_s: Option<f64>,
+    /// At how many times it was looked at; absent in profiles of earlier versions, which looked once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub visits: Option<u32>,
+    /// From the begin of the first of these visits to that of the last one, seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub span_s: Option<f64>,
+    /// What visits said that disagree by more than their samples explain; absent where they agree.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub regimes: Option<Regimes>,
     /// Why the tuning ended.
     pub stop: StopReason,
     /// Clean and dirty samples taken.
@@ -252,6 +269,15 @@ pub struct Entry {
     pub seconds: f64,
     /// Every arm that was timed, by count.
     pub curve: Vec<CurvePoint>,
+}
+
+/// What the visits to a workload say of one count that is not the one stated.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Regimes {
+    /// That count, which is the better one at times, or loses more at some than at others.
+    pub against: ThreadCount,
+    /// Its time over that of `latency` in each visit that timed both, in their order.
+    pub speedups: Vec<f64>,
 }
 
 /// The winner among unbound arms.

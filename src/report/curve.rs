@@ -1,7 +1,8 @@
 //! The curve of one workload: time against count, with a bar for each count.
 
+use super::regimes::regimes;
 use super::table::{plain, remark};
-use super::units::{counted, interval, time};
+use super::units::{counted, interval, rough, time};
 use crate::machine::Placement;
 use crate::profile::{CurvePoint, Entry, Rate};
 
@@ -37,6 +38,7 @@ pub fn curve(entry: &Entry, level: Option<&str>, width: usize) -> String {
             pinned.cpus,
         ));
     }
+    lines.extend(visits(entry));
     if let Some(seconds) = entry.sustained_s {
         lines.push(format!(
             "raced after {seconds} s of full load on all CPUs, and with as much of it between samples; what is pinned, in \
@@ -83,6 +85,20 @@ pub fn curve(entry: &Entry, level: Option<&str>, width: usize) -> String {
         }
     }
     lines.join("\n") + "\n"
+}
+
+/// At how many times it was looked at, and where that made a difference, which.
+fn visits(entry: &Entry) -> Vec<String> {
+    let (Some(visits), Some(span)) = (entry.visits, entry.span_s) else {
+        return Vec::new();
+    };
+    let visits = counted(visits as usize, "visit");
+    let seen = format!("seen in {visits} over {}", rough(span));
+    let told = entry.latency.as_ref().zip(entry.regimes.as_ref());
+    let told = told.map(|(latency, said)| regimes(latency.threads, said));
+    std::iter::once(seen)
+        .chain(told.into_iter().flatten())
+        .collect()
 }
 
 /// How fast the kernel is with one thread, and beside what one core could attain.

@@ -92,6 +92,8 @@ pub(super) fn stop_word(stop: &StopReason) -> &'static str {
         StopReason::Budget => "budget",
         StopReason::Short => "short",
         StopReason::Undecided => "undecided",
+        StopReason::Brief => "brief",
+        StopReason::Unsteady => "unsteady",
         StopReason::Contaminated => "contaminated",
         StopReason::Failed(_) => "failed",
     }
@@ -120,6 +122,12 @@ pub(super) fn remark(entry: &Entry) -> String {
         ),
         StopReason::Undecided => inconclusive(
             "as many samples as may be taken did not tell the counts apart, and more time would not help",
+        ),
+        StopReason::Brief => inconclusive(
+            "it was looked at too few times, or within too short a time, to tell the counts apart for longer",
+        ),
+        StopReason::Unsteady => inconclusive(
+            "another count is better at times, and what is stated is the best on average",
         ),
         StopReason::Eps | StopReason::Separated | StopReason::Single => {
             format!("{name}: conclusive")

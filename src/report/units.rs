@@ -63,6 +63,16 @@ pub(super) fn size(bytes: u64) -> String {
     format!("{number} {}", UNITS[power])
 }
 
+/// A length of time in round figures: `6 s`, `8 min`, `2.5 h`.
+pub fn rough(seconds: f64) -> String {
+    let seconds = seconds.max(1.0).round();
+    match seconds {
+        s if s < 100.0 => format!("{s:.0} s"),
+        s if s < 6000.0 => format!("{:.0} min", s / 60.0),
+        s => format!("{:.1} h", s / 3600.0),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,5 +113,21 @@ mod tests {
         assert_eq!(interval([110.9, 113.2]), "111–113 µs");
         assert_eq!(interval([990.0, 1010.0]), "0.99–1.01 ms");
         assert_eq!(interval([112.1, 112.4]), "112.1–112.4 µs");
+    }
+
+    #[test]
+    fn figures_are_round() {
+        for (seconds, text) in [
+            (0.0, "1 s"),
+            (0.3, "1 s"),
+            (6.4, "6 s"),
+            (99.4, "99 s"),
+            (99.6, "2 min"),
+            (480.0, "8 min"),
+            (5990.0, "100 min"),
+            (9000.0, "2.5 h"),
+        ] {
+            assert_eq!(rough(seconds), text);
+        }
     }
 }

@@ -31,7 +31,7 @@ impl Allowance {
     pub fn cuts_short(&self, stop: &StopReason, allowed: Nanos, spent: Nanos) -> bool {
         allowed < self.workload
             && match stop {
-                StopReason::Budget | StopReason::Short => true,
+                StopReason::Budget | StopReason::Short | StopReason::Brief => true,
                 StopReason::Contaminated => spent >= allowed,
                 _ => false,
             }
@@ -89,6 +89,7 @@ mod tests {
         assert!(cuts(&StopReason::Budget, 59, 20));
         assert!(!cuts(&StopReason::Budget, 60, 60));
         assert!(cuts(&StopReason::Short, 59, 20));
+        assert!(cuts(&StopReason::Brief, 59, 59));
         assert!(
             !cuts(&StopReason::Undecided, 59, 59),
             "no time would have helped"

@@ -1,6 +1,6 @@
 //! Taking blocks: random order, disturbed samples measured again, disturbed blocks thrown away.
 
-use super::constants::{DIRTY_SHARE, LEAST_BLOCKS};
+use super::constants::{DIRTY_SHARE, LEAST_BLOCKS, WARMING};
 use super::request::{Answer, Request};
 use super::screened::Tries;
 use super::{Arm, Patience, Sample};
@@ -25,6 +25,9 @@ pub struct Racer {
 struct Row {
     logs: Vec<Option<f64>>,
     dirty: bool,
+    /// In which visit, from 0 on.
+    #[serde(default)]
+    visit: u32,
     /// When, on the bench's clock; absent where another bench has taken its place since, and nothing more becomes known.
     taken: Option<Range<Nanos>>,
 }
@@ -55,6 +58,12 @@ pub(super) struct Blocks {
     doing: Doing,
     patience: Patience,
     drops_in_a_row: u32,
+    /// The visit at hand, from 0 on.
+    #[serde(default)]
+    visit: u32,
+    /// Is the next block left out, as it finds the caches as others left them?
+    #[serde(default)]
+    leaves_out_next: bool,
     rows: Vec<Row>,
     /// Is everything known that is known late of these rows?
     is_judged: bool,
@@ -75,6 +84,8 @@ impl Blocks {
             doing: Doing::Block,
             patience,
             drops_in_a_row: 0,
+            visit: 0,
+            leaves_out_next: false,
             rows: Vec::new(),
             is_judged: false,
             voided: Vec::new(),
@@ -114,7 +125,7 @@ impl Blocks {
             Request::Block(
                 members
                     .filter_map(|i| racers.get(i))
-                    .map(|racer| (racer.arm, racer.calls))
+                    .map(|racer| (racer.arm, self.calls(racer)))
                     .collect(),
             )
         };
@@ -123,6 +134,15 @@ impl Blocks {
             Doing::Again(first, _) => plan(&mut flagged(&self.order, first)),
             Doing::Judge => Request::Judge,
             Doing::Wait => Request::Idle(waiting_time(self.drops_in_a_row)),
+        }
+    }
+
+    /// Fewer where the sample does not count.
+    fn calls(&self, racer: &Racer) -> Calls {
+        if self.leaves_out_next {
+            Calls::new(racer.calls.get().div_ceil(WARMING))
+        } else {
+            racer.calls
         }
     }
 
@@ -191,6 +211,25 @@ impl Blocks {
         }
     }
 
+    /// From the next block on it is another visit, by another bench; that block does not count where it `is_cold`.
+    pub fn begin_visit(&mut self, is_cold: bool) {
+        self.visit = self.visit.saturating_add(1);
+        self.leaves_out_next = is_cold;
+        for row in &mut self.rows {
+            row.taken = None;
+        }
+    }
+
+    /// The next block does not count: it finds the caches as others left them.
+    pub fn leave_out_next(&mut self) {
+        self.leaves_out_next = true;
+    }
+
+    /// Is the next block such a one?
+    pub fn leaves_out_next(&self) -> bool {
+        self.leaves_out_next
+    }
+
     /// Another bench takes the place of this one, of which this became known at last.
     pub fn change_bench(&mut self, stretches: &[Range<Nanos>]) {
         self.void(stretches);
@@ -226,6 +265,10 @@ impl Blocks {
     }
 
     fn keep(&mut self, samples: &[Sample], racers: usize, dirty: bool, taken: Range<Nanos>) {
+        if std::mem::take(&mut self.leaves_out_next) {
+            self.struck.clear();
+            return;
+        }
         let mut logs = vec![None; racers];
         for (i, sample) in self.order.iter().zip(samples) {
             if let Some(log) = logs.get_mut(*i) {
@@ -235,6 +278,7 @@ impl Blocks {
         self.rows.push(Row {
             logs,
             dirty,
+            visit: self.visit,
             taken: Some(taken),
         });
         for i in &self.order {
@@ -278,43 +322,50 @@ impl Blocks {
         self.rejected
     }
 
-    /// Log times of one racer, in the order of the blocks; of those thrown away where there are no others, as a count
-    /// without an alternative has a time, too.
-    pub fn logs(&self, racer: usize) -> Vec<f64> {
-        let of = |rows: &[Row]| rows.iter().filter_map(|row| row.log(racer)).collect();
-        let logs: Vec<f64> = of(&self.rows);
+    /// Log times of one racer, in the order of the blocks, by visit; of those thrown away where there are no others, as a
+    /// count without an alternative has a time, too.
+    pub fn logs(&self, racer: usize) -> Vec<Vec<f64>> {
+        let logs = self.by_visit(|row| row.log(racer));
         if logs.is_empty() {
-            of(&self.voided)
+            let voided = self.voided.iter().filter_map(|row| row.log(racer));
+            vec![voided.collect()]
         } else {
             logs
         }
     }
 
-    /// Log time of `a` less that of `b`, in the blocks that have both.
-    pub fn differences(&self, a: usize, b: usize) -> Vec<f64> {
-        self.rows
-            .iter()
-            .filter_map(|row| Some(row.log(a)? - row.log(b)?))
+    /// Log time of `a` less that of `b`, in the blocks that have both, by visit; visits without such a block are left out.
+    pub fn differences(&self, a: usize, b: usize) -> Vec<Vec<f64>> {
+        self.by_visit(|row| Some(row.log(a)? - row.log(b)?))
+    }
+
+    /// The same in the visit at hand.
+    pub fn differences_at_last(&self, a: usize, b: usize) -> Vec<f64> {
+        let here = self.rows.iter().filter(|row| row.visit == self.visit);
+        here.filter_map(|row| Some(row.log(a)? - row.log(b)?))
             .collect()
     }
 
-    /// For each of these racers its log times less the mean of the block, over the blocks that have them all.
-    pub fn centred(&self, alive: &[usize]) -> Vec<Vec<f64>> {
-        let mut columns = vec![Vec::new(); alive.len()];
-        for row in &self.rows {
-            let Some(logs) = alive
-                .iter()
-                .map(|i| row.log(*i))
-                .collect::<Option<Vec<_>>>()
-            else {
-                continue;
-            };
-            let mean = logs.iter().sum::<f64>() / logs.len() as f64;
-            for (column, log) in columns.iter_mut().zip(logs) {
-                column.push(log - mean);
-            }
-        }
-        columns
+    /// For each of these racers its log times less the mean of the block, by visit, over the blocks that have them all.
+    pub fn centred(&self, alive: &[usize]) -> Vec<Vec<Vec<f64>>> {
+        let of = |racer: usize| {
+            self.by_visit(|row| {
+                let logs: Option<Vec<f64>> = alive.iter().map(|i| row.log(*i)).collect();
+                let logs = logs?;
+                let mean = logs.iter().sum::<f64>() / logs.len() as f64;
+                Some(row.log(racer)? - mean)
+            })
+        };
+        alive.iter().map(|racer| of(*racer)).collect()
+    }
+
+    /// What these rows give, by visit; visits that give nothing are left out.
+    fn by_visit(&self, value: impl Fn(&Row) -> Option<f64>) -> Vec<Vec<f64>> {
+        self.rows
+            .chunk_by(|a, b| a.visit == b.visit)
+            .map(|rows| rows.iter().filter_map(&value).collect())
+            .filter(|values: &Vec<f64>| !values.is_empty())
+            .collect()
     }
 
     /// How long another block of these racers should take, from the latest one.
@@ -413,7 +464,7 @@ mod tests {
         let all = vec![Nanos::ZERO..Nanos(100 * MS)];
         assert!(blocks.absorb(Answer::Judged(all), 2, false, rng));
         assert_eq!((blocks.len(), blocks.differences(0, 1)), (0, Vec::new()));
-        assert_eq!(blocks.logs(0), [1e-3f64.ln(); 4]);
+        assert_eq!(blocks.logs(0), [[1e-3f64.ln(); 4]]);
         // All of them are known now; the next block is not.
         assert!(!blocks.must_be_judged());
         blocks.begin(&[0, 1], rng);

@@ -1,7 +1,9 @@
 //! Paired comparison of two arms from the differences of their log times in shared blocks.
 
 use super::constants::{FLOOR, LEAST_BLOCKS, TRIM};
-use crate::stats::{average_pairs, clipped_lag1, trimmed_mean, upper_quantile, upper_tail};
+use crate::stats::{
+    average_pairs, chi_squared_upper_tail, clipped_lag1, trimmed_mean, upper_quantile, upper_tail,
+};
 
 /// Autocorrelation above which neighbours are averaged.
 const DEPENDENT: f64 = 0.2;
@@ -60,6 +62,40 @@ impl Comparison {
         }
     }
 
+    /// From the differences of several visits, each in the order in which they were measured.
+    ///
+    /// Visits differ by more than the blocks within them tell: the difference of a visit is one draw of a random effect,
+    /// whose variance is estimated from how far visits are apart (`DerSimonian` and Laird, "Meta-analysis in clinical
+    /// trials", Controlled Clinical Trials 7, 1986). Where visits differ by no more than blocks explain they count as one.
+    pub fn of_visits(visits: Vec<Vec<f64>>) -> Self {
+        let visits = match Visits::of(visits) {
+            Ok(visits) => visits,
+            Err(one) => return one.unwrap_or(Self::NOTHING),
+        };
+        let between = visits.between();
+        let weights: Vec<f64> = visits
+            .within
+            .iter()
+            .map(|within| 1.0 / (within + between))
+            .collect();
+        let total: f64 = weights.iter().sum();
+        let share = |variance: &dyn Fn(usize) -> f64| -> f64 {
+            let parts = weights.iter().enumerate();
+            parts.map(|(i, w)| (w / total).powi(2) * variance(i)).sum()
+        };
+        let (by_blocks, by_visits) = (share(&|i| visits.within[i]), share(&|_| between));
+        let variance = by_blocks + by_visits;
+        let others = (visits.means.len() - 1) as f64;
+        Self {
+            mean: dot(&weights, &visits.means) / total,
+            standard_error: variance.sqrt(),
+            // The more of the variance lies between visits, the more they are the sample (Satterthwaite, "An approximate
+            // distribution of estimates of variance components", Biometrics Bulletin 2, 1946).
+            freedom: variance.powi(2)
+                / (by_blocks.powi(2) / visits.freedom + by_visits.powi(2) / others),
+        }
+    }
+
     /// Did they meet often enough to tell anything?
     pub fn is_known(&self) -> bool {
         self.standard_error.is_finite()
@@ -103,6 +139,75 @@ impl Comparison {
     }
 }
 
+/// What each of several visits says, those of too few blocks left out.
+pub(super) struct Visits {
+    /// Means of the differences in log time, in the order of the visits.
+    pub means: Vec<f64>,
+    /// The variances of these that blocks explain.
+    within: Vec<f64>,
+    /// Degrees of freedom of those.
+    freedom: f64,
+}
+
+impl Visits {
+    /// From the differences of each; where fewer than two hold enough blocks, what the one says, if there is one.
+    pub fn of(visits: Vec<Vec<f64>>) -> Result<Self, Option<Comparison>> {
+        let each: Vec<(Comparison, f64)> = visits
+            .into_iter()
+            .filter(|differences| differences.len() >= LEAST_BLOCKS)
+            .map(|differences| {
+                let blocks = differences.len() as f64;
+                (Comparison::of(differences), blocks)
+            })
+            .collect();
+        if each.len() < 2 {
+            return Err(each.first().map(|(one, _)| *one));
+        }
+        // The variance of a block is that of all visits together: a few blocks tell little of theirs.
+        let freedom: f64 = each.iter().map(|(visit, _)| visit.freedom).sum();
+        let squares = each
+            .iter()
+            .map(|(visit, blocks)| visit.freedom * blocks * visit.standard_error.powi(2));
+        let of_block = squares.sum::<f64>() / freedom;
+        Ok(Self {
+            means: each.iter().map(|(visit, _)| visit.mean).collect(),
+            within: each.iter().map(|(_, blocks)| of_block / blocks).collect(),
+            freedom,
+        })
+    }
+
+    /// How far they are apart over how far blocks let them be, squared: about as many as visits less one where they agree
+    /// (Cochran's Q).
+    fn apart(&self) -> f64 {
+        let weights = self.weights();
+        let mean = dot(&weights, &self.means) / weights.iter().sum::<f64>();
+        let squares = weights.iter().zip(&self.means);
+        squares.map(|(w, x)| w * (x - mean).powi(2)).sum()
+    }
+
+    fn weights(&self) -> Vec<f64> {
+        self.within.iter().map(|within| 1.0 / within).collect()
+    }
+
+    /// The variance of visits beyond what blocks explain, zero at least.
+    fn between(&self) -> f64 {
+        let weights = self.weights();
+        let total: f64 = weights.iter().sum();
+        let scale = total - dot(&weights, &weights) / total;
+        ((self.apart() - (self.means.len() - 1) as f64) / scale).max(0.0)
+    }
+
+    /// Would visits that agree be so far apart with no more than this probability?
+    pub fn disagree(&self, alpha: f64) -> bool {
+        let others = (self.means.len() - 1) as f64;
+        chi_squared_upper_tail(self.apart(), others) <= alpha
+    }
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,6 +241,77 @@ mod tests {
         assert!((both.mean - 0.06).abs() < 1e-12 && (both.standard_error - 0.05).abs() < 1e-12);
         assert!(both.is_known() && (both.freedom - 5.0).abs() < 1e-12);
         assert!(!both.then(Comparison::NOTHING).is_known());
+    }
+
+    /// So many blocks a visit, whose means are these and whose blocks scatter by ±0.01 around them.
+    fn visits(means: &[f64], blocks: u32) -> Vec<Vec<f64>> {
+        let visit = |mean: &f64| {
+            (0..blocks)
+                .map(|i| mean + 0.01 * (f64::from(i % 2) * 2.0 - 1.0))
+                .collect()
+        };
+        means.iter().map(visit).collect()
+    }
+
+    #[test]
+    fn visits_that_agree_count_as_one() {
+        let together = Comparison::of_visits(visits(&[0.1; 4], 10));
+        let whole = Comparison::of(visits(&[0.1], 40).remove(0));
+        assert!((together.mean - whole.mean).abs() < 1e-12);
+        let ratio = together.standard_error / whole.standard_error;
+        assert!((0.95..1.15).contains(&ratio), "{ratio}");
+        assert!(together.freedom > 15.0, "{}", together.freedom);
+    }
+
+    #[test]
+    fn visits_that_differ_are_the_sample() {
+        let means = [0.1, 0.3, 0.2, 0.4];
+        let c = Comparison::of_visits(visits(&means, 40));
+        assert!((c.mean - 0.25).abs() < 1e-6, "{}", c.mean);
+        // Standard deviation of the means over the root of their number, and as many degrees of freedom less one.
+        let expected = (0.05_f64 / 3.0 / 4.0).sqrt();
+        assert!((c.standard_error / expected - 1.0).abs() < 0.01);
+        assert!((c.freedom - 3.0).abs() < 0.01, "{}", c.freedom);
+        // However many blocks there are: more of them say nothing of another time.
+        let more = Comparison::of_visits(visits(&means, 400));
+        assert!((more.standard_error / c.standard_error - 1.0).abs() < 0.01);
+    }
+
+    #[test]
+    fn a_visit_of_many_blocks_does_not_outweigh_others_that_say_something_else() {
+        let mut unequal = visits(&[0.0], 200);
+        unequal.extend(visits(&[0.3, 0.3], 5));
+        let c = Comparison::of_visits(unequal);
+        assert!((c.mean - 0.2).abs() < 0.005, "{}", c.mean);
+        // Where they agree it tells most.
+        let mut alike = visits(&[0.300], 200);
+        alike.extend(visits(&[0.301, 0.299], 5));
+        let alike = Comparison::of_visits(alike);
+        assert!((alike.mean - 0.3).abs() < 5e-4);
+        assert!(alike.standard_error < c.standard_error / 20.0);
+    }
+
+    #[test]
+    fn visits_that_differ_by_more_than_blocks_explain_disagree() {
+        let disagree = |means: &[f64]| {
+            let visits = Visits::of(visits(means, 10));
+            visits.is_ok_and(|visits| visits.disagree(0.01))
+        };
+        assert!(!disagree(&[0.1, 0.1, 0.1]));
+        assert!(!disagree(&[0.1, 0.105, 0.102]));
+        assert!(disagree(&[0.1, 0.2, 0.1]));
+        assert!(!disagree(&[0.1]));
+    }
+
+    #[test]
+    fn visits_of_two_blocks_tell_nothing() {
+        assert!(!Comparison::of_visits(visits(&[0.1, 0.1], 2)).is_known());
+        let mut one = visits(&[0.1], 8);
+        one.extend(visits(&[0.9], 2));
+        assert_eq!(
+            Comparison::of_visits(one),
+            Comparison::of(visits(&[0.1], 8).remove(0))
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::efficient::Efficient;
 use super::screen::Screen;
 use super::screened::Tries;
 use super::tuning::{Finished, Tuning};
-use super::verdict::{Baseline, Choice, FewestThreads, Timed, Timing, Verdict, told};
+use super::verdict::{Baseline, Choice, FewestThreads, Regimes, Timed, Timing, Verdict, told};
 use super::{After, Arm};
 use crate::machine::Placement;
 use crate::profile::StopReason;
@@ -57,6 +57,9 @@ impl Tuning {
                 .options
                 .sustained
                 .filter(|_| self.sustained.is_some() && latency.is_some()),
+            visits: self.span().0,
+            span: self.span().1,
+            regimes: latency.and_then(|_| self.regimes()),
             curve: self.curve(),
             latency,
         }
@@ -111,7 +114,11 @@ impl Tuning {
         if stop.is_conclusive() && self.screen.incomplete {
             return StopReason::Budget;
         }
-        stop
+        match stop {
+            stop if stop.is_conclusive() && self.is_brief() => StopReason::Brief,
+            StopReason::Undecided if self.may_be_visited() => StopReason::Brief,
+            stop => stop,
+        }
     }
 
     /// Has an arm that may be among the best, or the count that most programs take by themselves, been timed under
@@ -173,6 +180,16 @@ impl Tuning {
             .chain(&self.unbound)
     }
 
+    /// What visits say of another count than the one stated, where they disagree.
+    fn regimes(&self) -> Option<Regimes> {
+        let Finished { race, outcome } = self.latency_race()?;
+        let (against, losses) = race.disagreement(outcome.winner)?;
+        Some(Regimes {
+            against: race.racers().get(against)?.arm.threads,
+            speedups: losses.iter().map(|loss| loss.exp()).collect(),
+        })
+    }
+
     /// How many of the screenings and races, the latest first, tell about an arm: the one under load alone, or all.
     fn telling(&self, arm: Arm) -> usize {
         if self.is_overruled_by_load(arm) {
@@ -182,8 +199,8 @@ impl Tuning {
         }
     }
 
-    /// The log times that tell most about an arm, and whether they come from a race.
-    fn logs(&self, arm: Arm) -> (Vec<f64>, bool) {
+    /// The log times that tell most about an arm, by visit, and whether they come from a race.
+    fn logs(&self, arm: Arm) -> (Vec<Vec<f64>>, bool) {
         let telling = self.telling(arm);
         let races = self.races().take(telling).filter_map(|finished| {
             let racers = finished.race.racers();
@@ -195,25 +212,29 @@ impl Tuning {
             .iter()
             .flat_map(|efficient| &efficient.past)
             .filter(|(racer, _)| racer.arm == arm)
-            .map(|(_, logs)| logs.clone());
-        let raced = races.chain(duels).find(|logs| !logs.is_empty());
+            .map(|(_, logs)| vec![logs.clone()]);
+        let count = |visits: &[Vec<f64>]| visits.iter().map(Vec::len).sum::<usize>();
+        let raced = races.chain(duels).find(|visits| count(visits) > 0);
         let screened = self
             .screens()
             .take(telling)
             .find_map(|screen| screen.known.get(arm))
             .map(|samples| &samples.clean);
         match (raced, screened) {
-            (Some(raced), Some(screened)) if raced.len() < screened.len().min(3) => {
-                (screened.clone(), true)
+            (Some(raced), Some(screened)) if count(&raced) < screened.len().min(3) => {
+                (vec![screened.clone()], true)
             }
             (Some(raced), _) => (raced, true),
-            (None, screened) => (screened.cloned().unwrap_or_default(), false),
+            (None, screened) => (screened.cloned().into_iter().collect(), false),
         }
     }
 
     /// The count that was proven in a duel, else the winner itself.
     fn fewest(&self, latency: Choice) -> FewestThreads {
-        let taken = self.efficient.as_ref().and_then(|duels| duels.taken);
+        // Further visits may have changed the winner, against which nothing was proven.
+        let duels = self.efficient.as_ref();
+        let duels = duels.filter(|duels| duels.winner() == latency.arm);
+        let taken = duels.and_then(|duels| duels.taken);
         taken
             .and_then(|(racer, loss)| {
                 Some(FewestThreads {
@@ -243,7 +264,9 @@ impl Tuning {
                 let arms = screens.flat_map(|screen| screen.known.arms());
                 let screened = arms.filter(|samples| samples.arm.threads == threads);
                 let seconds = screened
-                    .filter_map(|samples| Some(Timing::of(&samples.clean)?.seconds_per_call))
+                    .filter_map(|samples| {
+                        Some(Timing::of(std::slice::from_ref(&samples.clean))?.seconds_per_call)
+                    })
                     .reduce(f64::min)?;
                 seconds / latency.time.seconds_per_call
             }

@@ -129,3 +129,20 @@ pub(super) const DRIFT_BLOCKS_WANTED: f64 = 30.0;
 pub(super) const DRIFT_PAUSE: Nanos = Nanos(1_000_000_000);
 /// Most calls in one sample.
 pub(super) const MOST_CALLS: f64 = 100_000.0;
+/// Blocks of a visit after the first one.
+pub(super) const VISIT_BLOCKS: f64 = 5.0;
+/// A visit after the first one may take this share of what that one took.
+pub(super) const VISIT_SHARE: f64 = 0.15;
+/// So many times slower than the best, a count is no better at any time.
+pub(super) const TURNED_BY_NO_REGIME: f64 = 2.0;
+/// Blocks of the first visit, after which what is undecided is left to the others.
+pub(super) const OPENING_BLOCKS: usize = 20;
+/// In samples that last so long, seconds, it does not show what others left in the caches.
+pub(super) const LONG_SAMPLE_SECONDS: f64 = 0.01;
+/// What hidden regimes of a machine move, in log time, between a team of all its CPUs and one of none: counts of which one
+/// loses less than its part of that to the other are to be seen over a minute rather than over seconds.
+pub(super) const MOVED_BY_REGIMES: f64 = 0.5;
+/// Counts that differ by less than this share of all CPUs are slowed alike.
+pub(super) const SAME_WIDTH: f64 = 0.1;
+/// The calls of a sample over those of one that only brings the caches to what they are in between.
+pub(super) const WARMING: u32 = 8;

@@ -1,12 +1,12 @@
 //! The search for the fewest threads that lose little: duels of smaller counts with the winner, smallest first.
 
-use super::Patience;
 use super::blocks::{Blocks, Racer};
 use super::comparison::Comparison;
 use super::constants::{
     EFFICIENT_BLOCKS, EFFICIENT_COUNTS, EFFICIENT_HOPELESS, EFFICIENT_LOSS, LOOKS,
 };
 use super::request::{Answer, Request};
+use super::{Arm, Patience};
 use crate::units::Nanos;
 use rand_pcg::Pcg32;
 use serde::{Deserialize, Serialize};
@@ -37,6 +37,11 @@ pub(super) struct Efficient {
 }
 
 impl Efficient {
+    /// Whom all of them were tried against.
+    pub fn winner(&self) -> Arm {
+        self.winner.arm
+    }
+
     /// Tries these counts (ascending, the first eight) against the winner; `None` where there are none.
     pub fn new(
         mut challengers: Vec<Racer>,
@@ -119,7 +124,7 @@ impl Efficient {
         self.looks = self.looks.saturating_add(1);
         let look = f64::from(self.looks);
         let alpha = self.delta / (look * (look + 1.0));
-        let loss = Comparison::of(self.blocks.differences(CHALLENGER, WINNER));
+        let loss = Comparison::of(self.blocks.differences(CHALLENGER, WINNER).concat());
         let blocks = self.blocks.len();
         let dirty = self.blocks.are_dirty();
         if loss.upper(alpha) <= EFFICIENT_LOSS.ln_1p() && !dirty {
@@ -134,7 +139,8 @@ impl Efficient {
     /// The duel is over: its times are kept.
     fn close(&mut self) {
         let challenger = self.pair()[CHALLENGER];
-        self.past.push((challenger, self.blocks.logs(CHALLENGER)));
+        self.past
+            .push((challenger, self.blocks.logs(CHALLENGER).concat()));
         self.rejected += self.blocks.rejected();
     }
 

@@ -4,7 +4,7 @@ use super::verdict::Baseline;
 use super::{Arm, Choice, Timing, Verdict};
 use crate::machine::Placement;
 use crate::profile::{
-    AboveQuotaChoice, CurvePoint, DefaultChoice, Efficient, Entry, Latency, Pinned, Rate,
+    AboveQuotaChoice, CurvePoint, DefaultChoice, Efficient, Entry, Latency, Pinned, Rate, Regimes,
     Residency, StopReason,
 };
 use crate::units::{CpuSet, Nanos, ThreadCount};
@@ -103,6 +103,12 @@ impl Verdict {
             // A lower bound is never rounded up.
             p_within: (self.p_within * 1e6).floor() / 1e6,
             sustained_s: self.sustained.map(|time| decimals(time.as_secs_f64(), 3)),
+            visits: Some(self.visits),
+            span_s: (self.visits > 1).then(|| decimals(self.span.as_secs_f64(), 3)),
+            regimes: self.regimes.map(|regimes| Regimes {
+                against: regimes.against,
+                speedups: regimes.speedups.iter().map(|s| decimals(*s, 4)).collect(),
+            }),
             samples: self.samples,
             rejected: self.rejected,
             curve: self
@@ -151,6 +157,9 @@ fn empty(subject: Subject, stop: StopReason, spent: Nanos) -> Entry {
         ties: Vec::new(),
         p_within: 0.0,
         sustained_s: None,
+        visits: None,
+        span_s: None,
+        regimes: None,
         stop,
         samples: 0,
         rejected: 0,

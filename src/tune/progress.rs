@@ -48,6 +48,8 @@ pub enum Stage {
     Efficient,
     /// The race of the winner with the count just above a CPU quota.
     AboveQuota,
+    /// Those that raced, at another time.
+    Visit,
     /// Not of a tuning: the chosen count is timed again beside others.
     DriftCheck,
     /// Nothing is left to do.
@@ -81,7 +83,8 @@ impl Tuning {
             Phase::SustainedRace(_) => (Stage::SustainedRace, 0.9),
             Phase::Efficient(efficient) => (Stage::Efficient, 0.9 + 0.05 * efficient.fraction()),
             Phase::QuotaRace(race) => (Stage::AboveQuota, 0.95 + 0.05 * race.0.fraction()),
-            Phase::Done => (Stage::Done, 1.0),
+            Phase::Visiting(_) => (Stage::Visit, 0.97),
+            Phase::Resting | Phase::Done => (Stage::Done, 1.0),
         };
         Progress {
             stage: due.map_or(stage, |_| Stage::FullLoad),

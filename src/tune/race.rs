@@ -1,8 +1,10 @@
 //! The race: blocks of the racers that are left, and a sequential test that controls its error.
 
 mod outcome;
+mod visits;
 
 pub use outcome::RaceOutcome;
+use visits::Visit;
 
 use super::blocks::{Blocks, Racer};
 use super::comparison::Comparison;
@@ -42,12 +44,19 @@ pub struct Race {
     looks: u32,
     /// No look before so many blocks.
     first_look: usize,
+    /// After so many blocks without a newcomer what is undecided is left to further visits, or for good.
+    most: usize,
+    /// Blocks before the last ones entered.
+    #[serde(default)]
+    entered_at: usize,
     delta: f64,
     eps: f64,
     /// The moment after which no block is begun.
     deadline: Nanos,
     /// The moment after which no block may be expected to end.
     limit: Nanos,
+    #[serde(default)]
+    visit: Visit,
 }
 
 impl Race {
@@ -74,10 +83,13 @@ impl Race {
             leader: 0,
             looks: 0,
             first_look: LOOKS[0],
+            most: LOOKS[LOOKS.len() - 1],
+            entered_at: 0,
             delta,
             eps: options.eps,
             deadline,
             limit: deadline + options.share(0.25),
+            visit: Visit::default(),
         })
     }
 
@@ -95,6 +107,11 @@ impl Race {
     /// The same race, looked at from this block on.
     pub(super) fn looking_from(self, first_look: usize) -> Self {
         Self { first_look, ..self }
+    }
+
+    /// The same race, which ends after so many blocks without a newcomer: further visits follow.
+    pub(super) fn resting_after(self, most: usize) -> Self {
+        Self { most, ..self }
     }
 
     /// Runs a race alone, from begin to end: for measuring the error of the stopping rule on a simulated bench.
@@ -160,7 +177,7 @@ impl Race {
             }
         }
         let next = spent + self.blocks.cost(&self.racers, &self.alive);
-        let most = LOOKS[LOOKS.len() - 1];
+        let most = self.entered_at + self.most;
         let last = if self.is_hopeless() || self.is_swamped() {
             Some(StopReason::Contaminated)
         } else if over || next > self.limit {
@@ -251,6 +268,7 @@ impl Race {
                     let smaller = self.fewer_threads(incumbent, &against, alpha);
                     let few = self.waiting.len().min(self.at_once);
                     self.entered_last = self.entered();
+                    self.entered_at = self.blocks.len();
                     self.alive = self.waiting.drain(..few).collect();
                     self.alive.push(incumbent);
                     self.alive.extend(smaller);
@@ -283,8 +301,14 @@ impl Race {
         self.alive
             .iter()
             .zip(columns)
-            .filter(|(_, column)| column.len() >= LEAST_BLOCKS)
-            .filter_map(|(i, column)| Some((*i, trimmed_mean(&column, TRIM)?.mean)))
+            .filter(|(_, visits)| visits.iter().map(Vec::len).sum::<usize>() >= LEAST_BLOCKS)
+            .map(|(i, visits)| {
+                let means = visits
+                    .iter()
+                    .filter_map(|column| Some(trimmed_mean(column, TRIM)?.mean));
+                // Each visit counts alike, however many blocks it had.
+                (*i, means.sum::<f64>())
+            })
             .min_by(|a, b| a.1.total_cmp(&b.1))
             .map(|(i, _)| i)
     }
@@ -313,7 +337,7 @@ impl Race {
     /// How much slower racer `a` is than racer `b`: from blocks that both were in, or where one entered later, over the racer
     /// that met both and tells most.
     pub(super) fn compare(&self, a: usize, b: usize) -> Comparison {
-        let met = |a: usize, b: usize| Comparison::of(self.blocks.differences(a, b));
+        let met = |a: usize, b: usize| Comparison::of_visits(self.blocks.differences(a, b));
         let direct = met(a, b);
         if direct.is_known() || self.entered_last == 0 {
             return direct;
@@ -336,8 +360,8 @@ impl Race {
         &self.alive
     }
 
-    /// Log times of one racer.
-    pub(super) fn logs(&self, racer: usize) -> Vec<f64> {
+    /// Log times of one racer, by visit.
+    pub(super) fn logs(&self, racer: usize) -> Vec<Vec<f64>> {
         self.blocks.logs(racer)
     }
 

@@ -9,14 +9,16 @@ use super::quota_race::QuotaRace;
 use super::race::{Race, RaceOutcome};
 use super::request::{Answer, Request};
 use super::screen::{Context, Screen};
+use super::spread::Visited;
 use super::verdict::Verdict;
-use super::{After, Bench, BenchError, Options, Progress};
+use super::{After, Arm, Bench, BenchError, Options, Progress};
 use crate::machine::Layout;
 use crate::profile::StopReason;
 use crate::units::Nanos;
 use rand::SeedableRng;
 use rand_pcg::Pcg32;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// The tuning of one workload, advanced by [`Self::step`] until it gives a verdict.
 ///
@@ -47,6 +49,15 @@ pub struct Tuning {
     pub(super) efficient: Option<Efficient>,
     /// The race of the winner with the count just above a CPU quota.
     pub(super) above: Option<Finished>,
+    /// When further visits began, since the first one did.
+    #[serde(default)]
+    pub(super) visits: Vec<Nanos>,
+    /// The only arms that the bench of this visit has, if it lacks any.
+    #[serde(default)]
+    pub(super) present: Option<BTreeSet<Arm>>,
+    /// What was spent before them.
+    #[serde(default)]
+    pub(super) spent_on_opening: Nanos,
     pub(super) phase: Phase,
     verdict: Option<Verdict>,
 }
@@ -68,18 +79,21 @@ pub(super) enum Phase {
     SustainedRace(Race),
     Efficient(Efficient),
     QuotaRace(QuotaRace),
+    /// There is an answer, which is to be seen again at another time.
+    Resting,
+    /// It is looked at again.
+    Visiting(Visited),
     Done,
 }
 
 /// What a step led to.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is one at a time, and none is kept"
-)]
 pub enum Step {
     /// The tuning goes on.
     Progress(Progress),
+    /// It goes on with [`Tuning::revisit`], so long after this visit began, on a bench of another process. This is what is
+    /// known so far.
+    Rest(Verdict, Nanos),
     /// It is over; every further step says the same.
     Done(Verdict),
 }
@@ -111,6 +125,9 @@ impl Tuning {
             sustained: None,
             efficient: None,
             above: None,
+            visits: Vec::new(),
+            present: None,
+            spent_on_opening: Nanos::ZERO,
             phase: Phase::Screening,
             verdict: None,
         };
@@ -126,6 +143,7 @@ impl Tuning {
     /// interrupted, or came back with a value that is no time ([`BenchError::Nonsense`]), is thrown away whole.
     pub fn step(&mut self, bench: &mut dyn Bench) -> Result<Step, BenchError> {
         if let Some(wanted) = self.wanted() {
+            let counts = self.next_counts();
             let mut spent = self.spent;
             let answer = match &mut self.load {
                 None => Some(wanted.ask(bench, &mut spent)?),
@@ -141,7 +159,9 @@ impl Tuning {
             };
             self.spent = spent;
             if let Some(Answer::Samples(samples, _)) = &answer {
-                self.samples += samples.len() as u64;
+                if counts {
+                    self.samples += samples.len() as u64;
+                }
                 let told = samples.iter().find_map(|sample| sample.first_call);
                 self.first_call = self.first_call.or(told);
             }
@@ -150,15 +170,18 @@ impl Tuning {
             }
         }
         Ok(match &self.verdict {
-            Some(verdict) => Step::Done(verdict.clone()),
-            None => Step::Progress(self.progress()),
+            Some(verdict) if self.phase == Phase::Resting => {
+                Step::Rest(verdict.clone(), self.wait())
+            }
+            Some(verdict) if self.phase == Phase::Done => Step::Done(verdict.clone()),
+            _ => Step::Progress(self.progress()),
         })
     }
 
-    /// Steps until there is a verdict; the first error ends it.
+    /// Steps until there is a verdict, or the tuning is to rest; the first error ends it.
     pub fn run(&mut self, bench: &mut dyn Bench) -> Result<Verdict, BenchError> {
         loop {
-            if let Step::Done(verdict) = self.step(bench)? {
+            if let Step::Done(verdict) | Step::Rest(verdict, _) = self.step(bench)? {
                 return Ok(verdict);
             }
         }
@@ -167,6 +190,11 @@ impl Tuning {
     /// Was it begun for this CPU budget, with these options?
     pub fn is_of(&self, layout: &Layout, options: &Options) -> bool {
         self.layout == *layout && self.options == *options
+    }
+
+    /// The options that it was begun with.
+    pub fn options(&self) -> &Options {
+        &self.options
     }
 
     /// The bench of this tuning goes away: what it tells at last is taken in, so that the tuning can go on with another.
@@ -178,9 +206,19 @@ impl Tuning {
             }
             Phase::QuotaRace(race) => race.0.change_bench(&disturbed, &mut self.rng),
             Phase::Efficient(efficient) => efficient.change_bench(&disturbed),
+            Phase::Visiting(visited) => {
+                let finished = match visited {
+                    Visited::First => &mut self.first,
+                    Visited::Second => &mut self.second,
+                };
+                if let Some(Finished { race, .. }) = finished {
+                    race.change_bench_in_visit(&disturbed, &mut self.rng);
+                }
+            }
             Phase::Screening
             | Phase::UnboundScreening(_)
             | Phase::LoadedScreening(_)
+            | Phase::Resting
             | Phase::Done => {}
         }
     }
@@ -193,12 +231,18 @@ impl Tuning {
         }
     }
 
-    /// Ends a race above a CPU quota that cannot go on; the verdict without it, if that is what was being done.
-    pub fn give_up_above_quota(&mut self) -> Option<Verdict> {
-        if matches!(self.phase, Phase::QuotaRace(_)) {
-            self.finish();
-        }
-        self.verdict.clone()
+    /// Ends what cannot go on; the verdict without it, and what it was, if there is a verdict without it.
+    pub fn give_up(&mut self) -> Option<(Verdict, &'static str)> {
+        let what = match self.phase {
+            Phase::QuotaRace(_) => {
+                self.finish();
+                "raced above the CPU quota"
+            }
+            Phase::Resting | Phase::Visiting(_) => "looked at again",
+            _ => return None,
+        };
+        self.phase = Phase::Done;
+        Some((self.verdict.clone()?, what))
     }
 
     /// The verdict, once there is one.
@@ -216,7 +260,8 @@ impl Tuning {
             }
             Phase::Efficient(efficient) => Some(efficient.request()),
             Phase::QuotaRace(race) => Some(race.request()),
-            Phase::Done => None,
+            Phase::Visiting(visited) => self.wanted_in_visit(*visited),
+            Phase::Resting | Phase::Done => None,
         }
     }
 
@@ -297,7 +342,8 @@ impl Tuning {
                     self.finish();
                 }
             },
-            Phase::Done => self.phase = Phase::Done,
+            Phase::Visiting(visited) => self.absorb_in_visit(visited, answer),
+            done @ (Phase::Resting | Phase::Done) => self.phase = done,
         }
     }
 
@@ -320,7 +366,7 @@ impl Tuning {
                 } else {
                     Vec::new()
                 };
-                self.phase = Phase::FirstRace(race.followed_by(reserve));
+                self.phase = Phase::FirstRace(self.opening(race.followed_by(reserve)));
             }
             None => self.after_first_race(),
         }
@@ -372,7 +418,10 @@ impl Tuning {
             self.race(racers, end)
         });
         match race {
-            Some(race) => self.phase = Phase::SecondRace(race.looking_from(REPORTED_BLOCKS)),
+            Some(race) => {
+                let race = race.looking_from(REPORTED_BLOCKS);
+                self.phase = Phase::SecondRace(self.opening(race));
+            }
             None => self.after_races(),
         }
     }
@@ -410,7 +459,7 @@ impl Tuning {
     }
 
     /// The winner races against one thread more than a CPU quota pays, if there is such a count.
-    fn look_above_quota(&mut self) {
+    pub(super) fn look_above_quota(&mut self) {
         match self.quota_race() {
             Some(race) => {
                 // Full load would use the quota up.
@@ -421,8 +470,14 @@ impl Tuning {
         }
     }
 
-    fn finish(&mut self) {
+    pub(super) fn finish(&mut self) {
+        if self.visits.is_empty() {
+            self.spent_on_opening = self.spent;
+        }
         self.phase = Phase::Done;
         self.verdict = Some(self.conclude());
+        if self.wants_another_visit() {
+            self.phase = Phase::Resting;
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! What a tuning found out about one workload.
 
 use super::Arm;
+use super::comparison::{Comparison, Visits};
 use super::constants::TRIM;
 use super::screened::UNKNOWN_SPREAD;
 use crate::profile::StopReason;
@@ -43,6 +44,12 @@ pub struct Verdict {
     /// After how long of full load the race was that `latency`, `efficient` and all arms bound or unbound as it is rest
     /// on; absent where bursts decided.
     pub sustained: Option<Nanos>,
+    /// At how many times it was looked at.
+    pub visits: u32,
+    /// From the begin of the first of these visits to that of the last one.
+    pub span: Nanos,
+    /// What they say of another count, where they disagree beyond noise.
+    pub regimes: Option<Regimes>,
     /// Every arm with a clean sample, in the arms' order.
     pub curve: Vec<Timed>,
 }
@@ -56,6 +63,15 @@ pub struct Choice {
     pub time: Timing,
     /// 95 % interval, seconds a call; below three samples from an assumed spread, so that it is wide.
     pub ci95: [f64; 2],
+}
+
+/// What several visits say that disagree beyond noise: the machine was not the same at all of them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Regimes {
+    /// The count that is better at times, or by more at some than at others.
+    pub against: ThreadCount,
+    /// Its time over that of `latency` in each visit that timed both.
+    pub speedups: Vec<f64>,
 }
 
 /// The fewest threads that lose little.
@@ -108,7 +124,7 @@ pub struct Timed {
 /// How long a call takes.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Timing {
-    /// Exponential of the trimmed mean of log times, seconds a call.
+    /// Exponential of the trimmed mean of log times, over several visits of the mean of theirs, seconds a call.
     pub seconds_per_call: f64,
     /// 95 % interval of that; absent below three samples.
     pub ci95: Option<[f64; 2]>,
@@ -117,14 +133,24 @@ pub struct Timing {
 }
 
 impl Timing {
-    /// From log times; `None` of none.
-    pub(super) fn of(logs: &[f64]) -> Option<Self> {
-        let trimmed = trimmed_mean(logs, TRIM)?;
+    /// From log times by visit; `None` of none.
+    pub(super) fn of(visits: &[Vec<f64>]) -> Option<Self> {
+        let samples = visits.iter().map(Vec::len).sum::<usize>() as u64;
+        if Visits::of(visits.to_vec()).is_ok() {
+            let together = Comparison::of_visits(visits.to_vec());
+            return Some(Self {
+                seconds_per_call: together.mean.exp(),
+                ci95: Some(around(together.mean, together.half_width(0.025))),
+                samples,
+            });
+        }
+        let logs = visits.concat();
+        let trimmed = trimmed_mean(&logs, TRIM)?;
         let half = upper_quantile(0.025, trimmed.freedom) * trimmed.standard_error;
         Some(Self {
             seconds_per_call: trimmed.mean.exp(),
             ci95: (logs.len() > 2).then(|| around(trimmed.mean, half)),
-            samples: logs.len() as u64,
+            samples,
         })
     }
 
@@ -138,9 +164,9 @@ impl Timing {
 }
 
 impl Choice {
-    /// An arm with its log times; `None` of none.
-    pub(super) fn of(arm: Arm, logs: &[f64]) -> Option<Self> {
-        let time = Timing::of(logs)?;
+    /// An arm with its log times by visit; `None` of none.
+    pub(super) fn of(arm: Arm, visits: &[Vec<f64>]) -> Option<Self> {
+        let time = Timing::of(visits)?;
         Some(Self {
             arm,
             time,
@@ -176,17 +202,17 @@ mod tests {
     #[test]
     fn a_timing_states_an_interval_from_three_samples_on() {
         let logs: Vec<f64> = [1.0_f64, 1.1, 0.9].iter().map(|s| s.ln()).collect();
-        let t = Timing::of(&logs).unwrap();
+        let t = Timing::of(std::slice::from_ref(&logs)).unwrap();
         let [low, high] = t.ci95.unwrap();
         assert!(low < t.seconds_per_call && t.seconds_per_call < high);
         assert_eq!(t.samples, 3);
-        assert_eq!(Timing::of(&logs[..2]).unwrap().ci95, None);
+        assert_eq!(Timing::of(&[logs[..2].to_vec()]).unwrap().ci95, None);
         assert_eq!(Timing::of(&[]), None);
     }
 
     #[test]
     fn one_sample_gets_a_wide_interval_where_one_must_be_stated() {
-        let [low, high] = Timing::of(&[0.0]).unwrap().interval();
+        let [low, high] = Timing::of(&[vec![0.0]]).unwrap().interval();
         assert!(low < 0.6 && high > 1.8);
     }
 }

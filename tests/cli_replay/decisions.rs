@@ -269,3 +269,39 @@ fn few_blocks_are_said_to_be_drawn_apart() {
         assert_eq!(stderr.contains(says), warned, "{blocks}: {stderr}");
     }
 }
+
+/// A recording of visits to two counts, seconds apart, in which two threads take this share of the time of one.
+fn visits(shares: &[f64], apart: f64) -> String {
+    let mut rows = "workload,threads,seconds,block,visit,time_s\n".to_owned();
+    for (visit, share) in shares.iter().enumerate() {
+        let times = [1e-3, 1e-3 * share];
+        for row in long("w", &times, 12, |_| 1.0, true).lines() {
+            let time = apart * visit as f64;
+            let _ = writeln!(rows, "{row}v{visit},{},{time}", visit + 1);
+        }
+    }
+    rows
+}
+
+#[test]
+fn visits_are_decided_one_after_another() {
+    let files = Files::new();
+    let decided = |shares: &[f64], apart: f64| {
+        files.write("r.csv", visits(shares, apart));
+        let json = files.json(&["r.csv"]);
+        let one = &json["workloads"][0];
+        (
+            one["threads"].as_u64().unwrap(),
+            one["stop"].as_str().unwrap().to_owned(),
+        )
+    };
+    let said = |threads, stop: &str| (threads, stop.to_owned());
+    assert_eq!(decided(&[0.7, 0.7, 0.7], 4.0), said(2, "separated"));
+    // What is written as one visit was seen once.
+    assert_eq!(decided(&[0.7], 4.0), said(2, "separated"));
+    assert_eq!(decided(&[0.7, 0.7], 9.0), said(2, "brief"));
+    assert_eq!(decided(&[0.7, 0.7, 0.7], 1.0), said(2, "brief"));
+    assert_eq!(decided(&[0.7, 1.2, 0.7], 4.0), said(2, "unsteady"));
+    // Nobody looks at more than is needed.
+    assert_eq!(decided(&[0.7, 0.7, 0.7, 1.4], 4.0), said(2, "separated"));
+}

@@ -58,7 +58,8 @@ fn a_recording_holds_every_sample_and_can_be_replayed() {
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let recorded = fs::read_to_string(&file).unwrap();
     assert!(
-        recorded.starts_with("workload,threads,seconds,placement,flagged,calls,block,time_s\na,"),
+        recorded
+            .starts_with("workload,threads,seconds,placement,flagged,calls,block,time_s,visit\na,"),
         "{recorded}"
     );
     let samples: u64 = home.profile().workloads.iter().map(|e| e.samples).sum();

@@ -8,3 +8,4 @@ mod recorded;
 mod resume;
 mod script;
 mod sustained;
+mod visits;

@@ -101,6 +101,7 @@ fn a_count_that_is_best_only_unbound_is_found() {
         let json = serde_json::to_string(&tuning).unwrap();
         tuning = serde_json::from_str(&json).unwrap();
         match tuning.step(&mut script).unwrap() {
+            Step::Rest(..) => unreachable!("it is done in one go"),
             Step::Done(verdict) => break verdict,
             Step::Progress(progress) => stages.push(progress.stage),
         }

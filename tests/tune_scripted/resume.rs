@@ -24,6 +24,7 @@ fn an_interrupted_step_leaves_everything_as_it_was() {
     let verdict = loop {
         let before = tuning.clone();
         match tuning.step(&mut script) {
+            Ok(Step::Rest(..)) => unreachable!("it is done in one go"),
             Ok(Step::Done(verdict)) => break verdict,
             Ok(Step::Progress(_)) => {}
             Err(error) => {
@@ -47,6 +48,7 @@ fn a_tuning_resumes_from_its_serialised_form_after_every_step() {
         let json = serde_json::to_string(&tuning).unwrap();
         tuning = serde_json::from_str(&json).unwrap();
         match tuning.step(&mut script).unwrap() {
+            Step::Rest(..) => unreachable!("it is done in one go"),
             Step::Done(verdict) => break verdict,
             Step::Progress(progress) => {
                 assert!(

@@ -118,7 +118,7 @@ fn a_rest_begins_the_load_anew() {
         let json = serde_json::to_string(&tuning).unwrap();
         tuning = serde_json::from_str(&json).unwrap();
         match tuning.step(&mut script).unwrap() {
-            Step::Done(verdict) => {
+            Step::Rest(verdict, _) | Step::Done(verdict) => {
                 break (
                     verdict,
                     stages.iter().filter(|s| **s == Stage::FullLoad).count(),

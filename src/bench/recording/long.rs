@@ -1,7 +1,7 @@
 //! The long format: one row a repetition.
 //!
-//! `workload,threads,seconds` must be there. `placement`, `flagged`, `calls` and `block` are understood where they
-//! are; other columns are ignored.
+//! `workload,threads,seconds` must be there. `placement`, `flagged`, `calls`, `block`, `visit` and `time_s` are understood where
+//! they are; other columns are ignored.
 
 use super::sheet::{Cell, Sheet};
 use super::{RecordedWorkload, RecordingError, Repetition, Times};
@@ -16,8 +16,9 @@ pub(super) fn workloads(sheet: &Sheet) -> Result<Vec<RecordedWorkload>, Recordin
         sheet.required("threads")?,
         sheet.required("seconds")?,
     ];
-    let [placement, flagged, calls, block] =
-        ["placement", "flagged", "calls", "block"].map(|name| sheet.column(name));
+    let [placement, flagged, calls, block, visit, time_s] =
+        ["placement", "flagged", "calls", "block", "visit", "time_s"]
+            .map(|name| sheet.column(name));
     let mut places: HashMap<String, usize> = HashMap::new();
     let mut workloads: Vec<RecordedWorkload> = Vec::new();
     for row in sheet.rows() {
@@ -35,6 +36,8 @@ pub(super) fn workloads(sheet: &Sheet) -> Result<Vec<RecordedWorkload>, Recordin
             block: block
                 .map(|column| row.cell(column).filled().map(str::to_owned))
                 .transpose()?,
+            visit: visit.map_or(Ok(1), |column| row.cell(column).positive())?,
+            time_s: time_s.map(|column| row.cell(column).moment()).transpose()?,
         };
         let place = *places
             .entry(name.filled()?.to_owned())

@@ -61,6 +61,10 @@ pub struct Repetition {
     pub flagged: bool,
     /// The block that it belongs to, where blocks were recorded.
     pub block: Option<String>,
+    /// The visit that it belongs to, from 1 on; 1 where visits were not recorded.
+    pub visit: u32,
+    /// When it ended, seconds since the recording of its workload began, where that was recorded.
+    pub time_s: Option<f64>,
 }
 
 /// A cell of a file.
@@ -75,6 +79,16 @@ struct Origin {
 }
 
 impl RecordedWorkload {
+    /// Was it recorded at several times?
+    pub fn holds_visits(&self) -> bool {
+        let Times::Repeated(arms) = &self.times else {
+            return false;
+        };
+        arms.values()
+            .flatten()
+            .any(|repetition| repetition.visit > 1)
+    }
+
     /// How many blocks were recorded.
     pub fn blocks(&self) -> usize {
         let Times::Repeated(arms) = &self.times else {

@@ -231,6 +231,17 @@ impl Cell<'_> {
             })
     }
 
+    /// Seconds since a beginning.
+    pub fn moment(&self) -> Result<f64, RecordingError> {
+        let text = self.filled()?;
+        let moment: Option<f64> = text.parse().ok();
+        moment.filter(|at| (0.0..=1e9).contains(at)).ok_or_else(|| {
+            self.error(format!(
+                "`{text}` is not a time since the beginning; expected seconds, 0 or more"
+            ))
+        })
+    }
+
     /// A count of threads.
     pub fn count(&self) -> Result<ThreadCount, RecordingError> {
         let text = self.filled()?;

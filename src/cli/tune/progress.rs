@@ -1,7 +1,7 @@
 //! What a tuning shows while it runs: a bar on a terminal, plain lines elsewhere.
 
-use crate::profile::Entry;
-use crate::report::time;
+use crate::bench::Tuned;
+use crate::report::{counted, rough, time};
 use crate::tune::{Progress, Stage};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::cell::Cell;
@@ -14,12 +14,14 @@ use crate::cli::logging::PROGRESS as TARGET;
 /// The bar counts thousandths of a workload.
 const STEPS: u64 = 1000;
 
-/// Shows how far a tuning has come; it draws between samples only, never during one.
+/// Shows how far a run has come; it draws between samples only, never during one.
 pub struct Display {
     bar: Option<ProgressBar>,
-    total: usize,
     begun: Instant,
+    /// Workloads and further visits to them that are known to come, and how many were begun.
+    total: Cell<usize>,
     at: Cell<usize>,
+    is_first_round: Cell<bool>,
 }
 
 impl Display {
@@ -38,18 +40,37 @@ impl Display {
         });
         Self {
             bar,
-            total,
             begun: Instant::now(),
+            total: Cell::new(total),
             at: Cell::new(0),
+            is_first_round: Cell::new(true),
         }
     }
 
-    /// The next workload begins.
-    pub fn begin(&self, index: usize, name: &str) {
-        self.at.set(index);
+    /// So many are looked at again.
+    pub fn another_round(&self, visits: usize) {
+        self.is_first_round.set(false);
+        self.total.set(self.at.get() + visits);
         if let Some(bar) = &self.bar {
-            bar.set_position(index as u64 * STEPS);
-            bar.set_prefix(format!("{}/{} {name}", index + 1, self.total));
+            bar.set_length(self.total.get() as u64 * STEPS);
+        }
+    }
+
+    /// Nothing is due yet.
+    pub fn waiting(&self) {
+        if let Some(bar) = &self.bar {
+            bar.set_prefix("");
+            bar.set_message("waiting, as what is true now may not be in a while");
+        }
+    }
+
+    /// The next workload, or visit to one, begins.
+    pub fn begin(&self, name: &str) {
+        let at = self.at.get();
+        self.at.set(at + 1);
+        if let Some(bar) = &self.bar {
+            bar.set_position(at as u64 * STEPS);
+            bar.set_prefix(format!("{}/{} {name}", at + 1, self.total.get()));
             bar.set_message("preparing");
         }
     }
@@ -57,34 +78,55 @@ impl Display {
     /// A step of it was made.
     pub fn progress(&self, progress: &Progress) {
         let Some(bar) = &self.bar else { return };
-        let done = self.at.get() as f64 + progress.fraction;
+        let begun = self.at.get().saturating_sub(1);
+        let done = begun as f64 + progress.fraction;
         bar.set_position((done * STEPS as f64) as u64);
         bar.set_message(format!("{}{}", doing(progress), self.left(done)));
     }
 
-    /// It is finished.
-    pub fn finished(&self, entry: &Entry) {
-        let place = format!("[{}/{}]", self.at.get() + 1, self.total);
-        let line = match &entry.latency {
-            Some(latency) => format!(
-                "{place} {}: {} of {}, {} a call ({}, {:.1} s)",
-                entry.name,
-                latency.threads,
-                entry
-                    .default
-                    .as_ref()
-                    .map_or_else(|| "?".to_owned(), |d| format!("{} threads", d.threads)),
-                time(latency.median_us),
-                entry.stop,
-                entry.seconds
-            ),
-            None => format!(
-                "{place} {}: no count stated ({}, {:.1} s)",
-                entry.name, entry.stop, entry.seconds
-            ),
+    /// It was measured, or looked at once more. What is to be looked at again is told once.
+    pub fn measured(&self, tuned: &Tuned) {
+        let entry = &tuned.entry;
+        let is_over = tuned.again.is_none();
+        if self.bar.is_some() || !(is_over || self.is_first_round.get()) {
+            return;
+        }
+        let place = if self.is_first_round.get() {
+            format!("[{}/{}] ", self.at.get(), self.total.get())
+        } else {
+            String::new()
         };
-        if self.bar.is_none() {
-            log::info!(target: TARGET, "{line}");
+        let visits = match (entry.visits, entry.span_s) {
+            (Some(visits), Some(span)) => {
+                format!(
+                    ", {} over {}",
+                    counted(visits as usize, "visit"),
+                    rough(span)
+                )
+            }
+            _ => String::new(),
+        };
+        let how = if is_over {
+            format!("{}{visits}", entry.stop)
+        } else {
+            "so far".to_owned()
+        };
+        let name = &entry.name;
+        let seconds = entry.seconds;
+        let all = entry
+            .default
+            .as_ref()
+            .map_or_else(|| "?".to_owned(), |d| format!("{} threads", d.threads));
+        match &entry.latency {
+            Some(latency) => log::info!(
+                target: TARGET,
+                "{place}{name}: {} of {all}, {} a call ({how}, {seconds:.1} s)",
+                latency.threads,
+                time(latency.median_us),
+            ),
+            None => {
+                log::info!(target: TARGET, "{place}{name}: no count stated ({how}, {seconds:.1} s)");
+            }
         }
     }
 
@@ -101,7 +143,7 @@ impl Display {
         if done < 0.2 || elapsed < Duration::from_secs(2) {
             return String::new();
         }
-        let left = elapsed.as_secs_f64() * (self.total as f64 - done) / done;
+        let left = elapsed.as_secs_f64() * (self.total.get() as f64 - done) / done;
         format!(", about {left:.0} s left")
     }
 }
@@ -122,6 +164,7 @@ fn doing(progress: &Progress) -> String {
         Stage::SustainedRace => "under load: racing",
         Stage::Efficient => "looking for fewer than",
         Stage::AboveQuota => "racing above the quota",
+        Stage::Visit => "looking again at",
         Stage::DriftCheck => "checking",
         Stage::Done => "done",
     };

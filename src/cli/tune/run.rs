@@ -1,7 +1,8 @@
-//! One run: measures one workload after another and then what regions cost, saves after each, and says how it ended.
+//! One run: measures one workload after another, looks again at each, then measures what regions cost; saves after each, and
+//! says how it ended.
 
 use super::progress::Display;
-use crate::bench::{Measurer, Stopped, Tuned};
+use crate::bench::{Again, Measurer, Stopped, Tuned};
 use crate::cli::logging::PROGRESS;
 use crate::cli::signals::StopRequest;
 use crate::profile::{Entry, Profile, RegionConditions, StopReason, save_now};
@@ -9,10 +10,37 @@ use crate::report::{counted, profile_table};
 use crate::tune::{Allowance, Options, Patience};
 use crate::units::Nanos;
 use crate::workload::Workload;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::thread;
 use std::time::{Duration, Instant};
+
+/// While nothing is due, signals are looked for this often.
+const A_MOMENT: Duration = Duration::from_millis(50);
+
+/// A workload that is looked at again.
+struct Later {
+    /// Which of those selected.
+    index: usize,
+    due: Instant,
+    again: Again,
+}
+
+/// Waits until then; false if the user stopped it.
+fn waited_until(due: Instant, stop: &StopRequest) -> bool {
+    loop {
+        if stop.is_set() {
+            return false;
+        }
+        let left = due.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return true;
+        }
+        thread::sleep(left.min(A_MOMENT));
+    }
+}
 
 /// One run: what is measured and where it goes.
 pub struct Run<'a> {
@@ -25,6 +53,8 @@ pub struct Run<'a> {
     begun: Instant,
     fresh: Vec<Entry>,
     cut_short: Vec<String>,
+    /// Of these the profile has a surer verdict as long as they are to be looked at again.
+    held_back: BTreeSet<String>,
 }
 
 impl<'a> Run<'a> {
@@ -46,10 +76,12 @@ impl<'a> Run<'a> {
             begun: Instant::now(),
             fresh: Vec::new(),
             cut_short: Vec::new(),
+            held_back: BTreeSet::new(),
         }
     }
 
-    /// Measures and saves one workload after another, as long as there is time; false if the user stopped it.
+    /// Measures and saves one workload after another, as long as there is time, then goes round those that are to be looked
+    /// at again; false if the user stopped it.
     pub fn measure(
         &mut self,
         measurer: &mut Measurer,
@@ -59,21 +91,44 @@ impl<'a> Run<'a> {
     ) -> anyhow::Result<bool> {
         let display = Display::new(selected.len());
         self.begun = Instant::now();
-        let until = self.allowance.run.and_then(|run| {
-            let tuning = run.saturating_sub(self.allowance.sustained);
-            self.begun.checked_add(Duration::from_nanos(tuning.0))
-        });
+        let Some(later) = self.first_round(measurer, selected, options, stop, &display)? else {
+            return Ok(false);
+        };
+        let finished = self.further_rounds(measurer, selected, later, stop, &display)?;
+        display.end();
+        Ok(finished)
+    }
+
+    /// The moment after which no workload is measured, where the run has a limit.
+    fn until(&self) -> Option<Instant> {
+        let run = self.allowance.run?;
+        let tuning = run.saturating_sub(self.allowance.sustained);
+        self.begun.checked_add(Duration::from_nanos(tuning.0))
+    }
+
+    /// What is to be looked at again of all that there was time for; `None` if the user stopped it.
+    fn first_round(
+        &mut self,
+        measurer: &mut Measurer,
+        selected: &[Workload],
+        options: &Options,
+        stop: &StopRequest,
+        display: &Display,
+    ) -> anyhow::Result<Option<Vec<Later>>> {
+        let until = self.until();
         let mut patience = Patience::Long;
+        let mut later = Vec::new();
         for (i, workload) in selected.iter().enumerate() {
             if stop.is_set() {
-                return Ok(false);
+                return Ok(None);
             }
             let Some(time_budget) = self.allowance.of_next(self.spent()) else {
-                self.never_begun(&selected[i..])?;
+                let names = selected[i..].iter().map(|workload| workload.name.as_str());
+                self.cut_off(names)?;
                 break;
             };
             let begin = Instant::now();
-            display.begin(i, &workload.name);
+            display.begin(&workload.name);
             let options = Options {
                 time_budget,
                 patience,
@@ -82,20 +137,71 @@ impl<'a> Run<'a> {
             let tuned = measurer.tune(workload, options, until, None, &mut |progress| {
                 display.progress(progress);
             });
-            match tuned {
-                Ok(tuned) => {
-                    display.finished(&tuned.entry);
-                    // Whoever stayed through all of that is likely to stay.
-                    patience = match tuned.entry.stop {
-                        StopReason::Contaminated => Patience::Short,
-                        _ => Patience::Long,
-                    };
-                    self.keep(tuned, begin.elapsed())?;
+            let Ok(tuned) = tuned else {
+                return Ok(None);
+            };
+            display.measured(&tuned);
+            // Whoever stayed through all of that is likely to stay.
+            patience = match tuned.entry.stop {
+                StopReason::Contaminated => Patience::Short,
+                _ => Patience::Long,
+            };
+            later.extend(self.keep(i, tuned, begin.elapsed())?);
+        }
+        Ok(Some(later))
+    }
+
+    /// Looks again at these, round after round, until nothing is left of them or of the time: between visits to one the
+    /// others are measured, so that a long run waits for nothing. False if the user stopped it.
+    fn further_rounds(
+        &mut self,
+        measurer: &mut Measurer,
+        selected: &[Workload],
+        mut later: Vec<Later>,
+        stop: &StopRequest,
+        display: &Display,
+    ) -> anyhow::Result<bool> {
+        let until = self.until();
+        // Waiting takes no longer than a workload may.
+        let mut patience = Duration::from_nanos(self.allowance.workload.0);
+        while !later.is_empty() {
+            measurer.renew_worker();
+            display.another_round(later.len());
+            let mut round = std::mem::take(&mut later);
+            round.sort_by_key(|later| later.due);
+            for Later { index, due, again } in round {
+                let Some(workload) = selected.get(index) else {
+                    continue;
+                };
+                let now = Instant::now();
+                if until.is_some_and(|until| until <= due.max(now)) {
+                    self.cut_off([workload.name.as_str()].into_iter())?;
+                    continue;
                 }
-                Err(Stopped(_)) => return Ok(false),
+                let wait = due.saturating_duration_since(now);
+                if wait > patience {
+                    continue;
+                }
+                patience -= wait;
+                display.waiting();
+                if !waited_until(due, stop) {
+                    return Ok(false);
+                }
+                let begin = Instant::now();
+                display.begin(&workload.name);
+                let seen = measurer.revisit(workload, again.unfinished, &mut |progress| {
+                    display.progress(progress);
+                });
+                match seen {
+                    Err(Stopped(_)) => return Ok(false),
+                    Ok(None) => {}
+                    Ok(Some(tuned)) => {
+                        display.measured(&tuned);
+                        later.extend(self.keep(index, tuned, begin.elapsed())?);
+                    }
+                }
             }
         }
-        display.end();
         Ok(true)
     }
 
@@ -138,28 +244,51 @@ impl<'a> Run<'a> {
         Nanos(self.begun.elapsed().as_nanos() as u64)
     }
 
-    /// Saves what was found out about a workload, unless the profile knows more.
-    fn keep(&mut self, tuned: Tuned, spent: Duration) -> anyhow::Result<()> {
-        let Tuned { entry, allowed } = tuned;
+    /// Saves what was found out about the workload of this number, unless the profile knows more; what is to be looked at
+    /// again.
+    fn keep(
+        &mut self,
+        index: usize,
+        tuned: Tuned,
+        spent: Duration,
+    ) -> anyhow::Result<Option<Later>> {
+        let Tuned {
+            entry,
+            allowed,
+            again,
+        } = tuned;
         let spent_tuning = Nanos::from_secs_f64(entry.seconds);
-        let is_cut = self
-            .allowance
-            .cuts_short(&entry.stop, allowed, spent_tuning);
-        self.profile
-            .keep(entry.clone(), is_cut, &self.order, spent.as_secs_f64());
+        // What is looked at again is not over, and replaces nothing surer.
+        let is_cut = again.is_none()
+            && self
+                .allowance
+                .cuts_short(&entry.stop, allowed, spent_tuning);
+        if again.is_some() && self.profile.says_more(&entry, true) {
+            self.held_back.insert(entry.name.clone());
+            self.profile.merge([], &self.order, spent.as_secs_f64());
+        } else {
+            self.held_back.remove(&entry.name);
+            self.profile
+                .keep(entry.clone(), is_cut, &self.order, spent.as_secs_f64());
+        }
         if is_cut {
             self.cut_short.push(entry.name.clone());
         }
+        self.fresh.retain(|fresh| fresh.name != entry.name);
         self.fresh.push(entry);
-        self.save()
+        self.save()?;
+        Ok(again.map(|again| Later {
+            index,
+            due: Instant::now() + Duration::from_nanos(again.wait.0),
+            again,
+        }))
     }
 
-    /// Nothing is left of the run's time for these.
-    fn never_begun(&mut self, left: &[Workload]) -> anyhow::Result<()> {
-        for workload in left {
-            self.profile
-                .set_cut_short(&workload.name, true, &self.order);
-            self.cut_short.push(workload.name.clone());
+    /// Nothing is left of the run's time for these, or for looking at them again.
+    fn cut_off<'n>(&mut self, left: impl Iterator<Item = &'n str>) -> anyhow::Result<()> {
+        for name in left {
+            self.profile.set_cut_short(name, true, &self.order);
+            self.cut_short.push(name.to_owned());
         }
         self.save()
     }
@@ -202,6 +331,11 @@ impl<'a> Run<'a> {
             let _ = writeln!(text, "\nProfile: {}", self.path.display());
         }
         super::super::output::print(text.as_bytes())?;
+        for name in &self.held_back {
+            log::warn!(
+                "{name}: the earlier verdict stays, as this time it was not looked at to the end"
+            );
+        }
         self.warn_of_slow_kernels();
         if let Some(run) = self.allowance.run
             && !self.cut_short.is_empty()
