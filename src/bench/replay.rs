@@ -117,13 +117,12 @@ fn replay_visits(
         let begin = begins.entry(repetition.visit).or_insert(f64::INFINITY);
         *begin = begin.min(repetition.time_s.unwrap_or(0.0));
     }
-    let first = begins.values().copied().next().unwrap_or(0.0);
     let mut verdict = None;
     for (visit, begin) in begins {
         let mut bench = RecordedBench::new(arms, visit, seed);
         if verdict.is_some() {
             tuning.only_these_are_present(bench.arms());
-            tuning.revisit(Nanos::from_secs_f64(begin - first));
+            tuning.revisit(Nanos::from_secs_f64(begin));
         }
         verdict = Some(tuning.run(&mut bench)?);
         if !tuning.rests() {
