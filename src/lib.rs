@@ -20,7 +20,7 @@
 //! - `workload`: shapes, the catalogue, what everybody must know of our kernels, and how fast they could be (pure)
 //! - `document`: files that somebody else may have written: read without hanging, told by line and key; and ours,
 //!   replaced whole
-//! - `stats`: trimmed means, intervals, autocorrelation (pure)
+//! - `stats`: trimmed means, intervals, autocorrelation, components of variance (pure)
 //! - `units`: times, thread counts, CPU sets
 //!
 //! Pure means: no file, environment, thread, clock or entropy; a test looks for them.

@@ -249,12 +249,7 @@ impl Race {
             return last.map(|why| self.outcome(self.leader, why.clone(), alpha));
         };
         self.leader = incumbent;
-        let against: Vec<(usize, Comparison)> = self
-            .alive
-            .iter()
-            .filter(|i| **i != incumbent)
-            .map(|i| (*i, self.compare(*i, incumbent)))
-            .collect();
+        let against = self.against(incumbent);
         let proven = against
             .iter()
             .all(|(_, c)| c.half_width(alpha) - c.mean <= self.eps);
@@ -286,6 +281,12 @@ impl Race {
             }
         }
         None
+    }
+
+    /// How much slower each other racer that is in the race is than this one.
+    fn against(&self, incumbent: usize) -> Vec<(usize, Comparison)> {
+        let others = self.alive.iter().filter(|i| **i != incumbent);
+        others.map(|i| (*i, self.compare(*i, incumbent))).collect()
     }
 
     /// The level of one comparison at this look: over all looks and the racers so far these sum to `delta`.

@@ -77,13 +77,8 @@ impl Tuning {
     pub fn next_counts(&self) -> bool {
         match &self.phase {
             Phase::Visiting(race) => {
-                let finished = match race {
-                    Visited::First => &self.first,
-                    Visited::Second => &self.second,
-                };
-                finished
-                    .as_ref()
-                    .is_none_or(|finished| !finished.race.leaves_out_next())
+                let finished = self.finished(*race);
+                finished.is_none_or(|finished| !finished.race.leaves_out_next())
             }
             _ => true,
         }
@@ -130,13 +125,16 @@ impl Tuning {
         }
     }
 
+    fn finished(&self, race: Visited) -> Option<&Finished> {
+        match race {
+            Visited::First => self.first.as_ref(),
+            Visited::Second => self.second.as_ref(),
+        }
+    }
+
     /// What the race that is visited asks for.
     pub(super) fn wanted_in_visit(&self, race: Visited) -> Option<Request> {
-        let finished = match race {
-            Visited::First => &self.first,
-            Visited::Second => &self.second,
-        };
-        finished.as_ref().map(|finished| finished.race.request())
+        Some(self.finished(race)?.race.request())
     }
 
     /// Visits this race, or the next one, or ends the visit.

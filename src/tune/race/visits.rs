@@ -149,12 +149,7 @@ impl Race {
         let racers = self.alive.iter().copied();
         let incumbent = racers.fold(first, |best, i| if loss(i) < loss(best) { i } else { best });
         self.leader = incumbent;
-        let against: Vec<(usize, Comparison)> = self
-            .alive
-            .iter()
-            .filter(|i| **i != incumbent)
-            .map(|i| (*i, self.compare(*i, incumbent)))
-            .collect();
+        let against = self.against(incumbent);
         let is_proven = |(i, c): &(usize, Comparison)| {
             self.visits_of(*i, incumbent) >= least && c.half_width(alpha) - c.mean <= self.eps
         };
