@@ -1,35 +1,32 @@
 //! C = A · Wᵀ for one thread's tile of C, by blocks that stay in the caches (Goto and van de Geijn, "Anatomy of
 //! high-performance matrix multiplication", 2008).
 //!
-//! Both operands are read along their rows. Panels of W, two vectors of its rows, are transposed; rows of A are copied, a
-//! fixed distance apart. The innermost tile keeps up to 14 × 2 vectors of sums in registers.
+//! Both operands are read along their rows. Panels of one of them, two vectors of its rows, are transposed; the innermost
+//! tile multiplies rows of the other one with a panel and keeps up to 14 × 2 vectors of sums in registers.
 //!
-//! A block of W is used for all rows of A, tile by tile, so that what is added to in C lies side by side: down a column of
-//! C, each row is in another page, and rows a power of two apart share the same few sets of a cache. Only where there are
-//! few rows, all of A is the block, and W is read once from one end to the other.
+//! As a rule the panels are of W. A block of them is used for all rows of A, which are copied, a fixed distance apart, tile
+//! by tile, so that what is added to in C lies side by side: down a column of C, each row is in another page, and rows a
+//! power of two apart share the same few sets of a cache. Where there are few rows, all of A is the block, and W is read
+//! once from one end to the other. Where they fill the vectors of panels of their own, or W is used too rarely for what its
+//! panels cost, A is transposed instead, and W is read where it lies.
 
 #![allow(unsafe_code)]
-// Vector code is compiled per instruction set, so everything below the dispatch must be inlined there.
-#![allow(clippy::inline_always)]
 
+mod blocks;
 mod tile;
 
-use self::tile::{
-    DEPTH, Fetch, MOST_COLUMNS, MOST_NEAR, NARROW_DEPTH, Pack, STRIDE, Tile, VECTORS,
-};
+use self::blocks::{Blocks, NARROW_ROWS, PANELS_IN_PLACE};
+use self::tile::{DEPTH, MOST_COLUMNS, MOST_NEAR, NARROW_DEPTH, STRIDE};
 use super::buffer::{LINE, OutOfMemory};
-use super::isa::{Isa, Op, Simd};
+use super::isa::Isa;
 use crate::machine::CoreCache;
 use crate::workload::Level;
 use std::cell::RefCell;
-use std::ops::Range;
 
 /// A block takes at most this much.
 const MOST_BLOCK_BYTES: u64 = 768 << 10;
 /// The second-level cache of a core that tells nothing: no processor of the last decade has a smaller one.
 const CORE_CACHE_BYTES: u64 = 256 << 10;
-/// A product of so few rows waits for its weights.
-const NARROW_ROWS: usize = 24;
 
 /// At which level, and in how large blocks, products are computed.
 #[derive(Debug, Clone, Copy)]
@@ -55,7 +52,7 @@ impl Blocking {
     /// Rows in the largest block of a product of so many rows of A and of W, or of a part of it.
     fn rows_for(self, rows: usize, columns: usize, k: usize) -> usize {
         let of_a = rows
-            .min(NARROW_ROWS)
+            .min(PANELS_IN_PLACE * MOST_COLUMNS)
             .saturating_mul(k.div_ceil(NARROW_DEPTH).max(1));
         of_a.max(columns.next_multiple_of(MOST_COLUMNS))
             .min(self.rows)
@@ -152,170 +149,11 @@ pub unsafe fn run(blocking: Blocking, product: &Product) {
         blocking.isa.run(Blocks {
             product,
             rows,
+            is_large: product.columns.saturating_mul(product.k) > 2 * blocking.rows * DEPTH,
             near,
             far,
         });
     });
-}
-
-/// The product block by block. Made by [`run`] only, whose caller promises what it needs.
-struct Blocks<'a> {
-    product: &'a Product,
-    /// Rows of the largest block.
-    rows: usize,
-    /// What the block is multiplied with, in the first-level cache: a panel of W, or a tile's rows of A.
-    near: &'a mut [f32],
-    /// The block, in the second-level cache: all of A, or panels of W.
-    far: &'a mut [f32],
-}
-
-/// `len` in as few parts of at most `most` as possible, as equal as possible.
-#[inline(always)]
-fn parts(len: usize, most: usize) -> impl Iterator<Item = Range<usize>> + Clone {
-    let count = len.div_ceil(most).max(1);
-    (0..count).map(move |i| len * i / count..len * (i + 1) / count)
-}
-
-impl Op for Blocks<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(mut self, simd: S) {
-        let Product { rows, k, .. } = *self.product;
-        if rows <= NARROW_ROWS {
-            for part in parts(k, self.rows / rows * NARROW_DEPTH) {
-                self.narrow(simd, part);
-            }
-        } else {
-            self.wide(simd);
-        }
-    }
-}
-
-impl Blocks<'_> {
-    /// This part of the common side, of which all of A fits into the block.
-    #[inline(always)]
-    fn narrow<S: Simd>(&mut self, simd: S, part: Range<usize>) {
-        let product = self.product;
-        let (rows, columns) = (product.rows, product.columns);
-        let width = VECTORS * S::LANES;
-        let depths = parts(part.len(), NARROW_DEPTH)
-            .map(|depth| part.start + depth.start..part.start + depth.end);
-        for (number, depth) in depths.clone().enumerate() {
-            product.copy(0..rows, depth, &mut self.far[number * rows * STRIDE..]);
-        }
-        let tiles = rows.div_ceil(S::TILE_ROWS);
-        for left in (0..columns).step_by(width) {
-            for (number, depth) in depths.clone().enumerate() {
-                product.pack(simd, left, &depth, self.near);
-                // What the next panel is made of comes into the cache meanwhile.
-                let (next, from) = if depth.end < part.end {
-                    (left, depth.end)
-                } else {
-                    (left + width, part.start)
-                };
-                let next = next.min(columns)..(next + width).min(columns);
-                for (i, tile) in parts(rows, S::TILE_ROWS).enumerate() {
-                    let share = next.len() * i / tiles..next.len() * (i + 1) / tiles;
-                    let fetch = Fetch {
-                        from: product
-                            .w
-                            .wrapping_add((next.start + share.start) * product.k + from),
-                        rows: share.len(),
-                        stride: product.k,
-                    };
-                    let a = &self.far[(number * rows + tile.start) * STRIDE..];
-                    let at = Place {
-                        rows: tile,
-                        left,
-                        depth: depth.clone(),
-                    };
-                    product.multiply(simd, &at, a, self.near, fetch);
-                }
-            }
-        }
-    }
-
-    /// Block after block of W.
-    #[inline(always)]
-    fn wide<S: Simd>(&mut self, simd: S) {
-        let product = self.product;
-        let width = VECTORS * S::LANES;
-        for panels in parts(product.columns.div_ceil(width), self.rows / width) {
-            for depth in parts(product.k, DEPTH) {
-                for (panel, left) in self.far.chunks_mut(DEPTH * width).zip(panels.clone()) {
-                    product.pack(simd, left * width, &depth, panel);
-                }
-                for tile in parts(product.rows, S::TILE_ROWS) {
-                    product.copy(tile.clone(), depth.clone(), self.near);
-                    for (panel, left) in self.far.chunks(DEPTH * width).zip(panels.clone()) {
-                        let at = Place {
-                            rows: tile.clone(),
-                            left: left * width,
-                            depth: depth.clone(),
-                        };
-                        product.multiply(simd, &at, self.near, panel, Fetch::NOTHING);
-                    }
-                }
-            }
-        }
-    }
-}
-
-impl Product {
-    /// Copies these rows of A at this depth.
-    #[inline(always)]
-    fn copy(&self, rows: Range<usize>, depth: Range<usize>, to: &mut [f32]) {
-        for (row, to) in rows.zip(to.chunks_exact_mut(STRIDE)) {
-            // SAFETY: the row lies in A, which is not written meanwhile (`run`).
-            let from = unsafe {
-                let at = self.a.add(row * self.k + depth.start);
-                std::slice::from_raw_parts(at, depth.len())
-            };
-            to[..depth.len()].copy_from_slice(from);
-        }
-    }
-
-    /// Transposes a panel of W, that of the columns of C from `left` on, at this depth.
-    #[inline(always)]
-    fn pack<S: Simd>(&self, simd: S, left: usize, depth: &Range<usize>, panel: &mut [f32]) {
-        simd.enter(Pack {
-            // SAFETY: these rows lie in W, as far as the end of `depth` (`run`).
-            w: unsafe { self.w.add(left * self.k + depth.start) },
-            stride: self.k,
-            columns: (VECTORS * S::LANES).min(self.columns - left),
-            depth: depth.len(),
-            panel,
-        });
-    }
-
-    /// Multiplies a tile's rows of A, copied, with a panel.
-    #[inline(always)]
-    fn multiply<S: Simd>(&self, simd: S, at: &Place, a: &[f32], panel: &[f32], fetch: Fetch) {
-        let tile = Tile {
-            depth: at.depth.len(),
-            a: a.as_ptr(),
-            panel: panel.as_ptr(),
-            // SAFETY: the tile lies in C (`run`).
-            c: unsafe { self.c.add(at.rows.start * self.c_stride + at.left) },
-            c_stride: self.c_stride,
-            columns: (VECTORS * S::LANES).min(self.columns - at.left),
-            adds: at.depth.start > 0,
-            fetch,
-        };
-        // SAFETY: so many rows of A are copied, the panel has so many columns, and the tile of C is this thread's.
-        unsafe { tile.run_rows(simd, at.rows.len()) };
-    }
-}
-
-/// Where a tile lies in the product.
-struct Place {
-    /// Rows of A and C.
-    rows: Range<usize>,
-    /// Its first column of C.
-    left: usize,
-    /// Its part of the common side.
-    depth: Range<usize>,
 }
 
 #[cfg(test)]
@@ -378,6 +216,21 @@ mod tests {
     }
 
     #[test]
+    fn every_number_of_rows_gives_the_exact_sums_with_weights_in_place() {
+        let tiny = CoreCache {
+            level: 2,
+            bytes: 1,
+            share_bytes: 1,
+        };
+        for isa in Isa::all() {
+            // one vector and more, whole panels and not, more rows than panels of A may have
+            for rows in (1..=40).chain([63, 64, 65, 127, 128, 129]) {
+                product(Blocking::of(isa, &[tiny]), rows, 37, 517);
+            }
+        }
+    }
+
+    #[test]
     fn every_order_of_blocks_gives_the_exact_sums() {
         let second = CoreCache {
             level: 2,
@@ -413,16 +266,5 @@ mod tests {
         assert_eq!(rows(&[cache(1, 32 << 10), cache(2, 520 << 10)]), 192);
         assert_eq!(rows(&[cache(2, 2 << 20)]), 768);
         assert_eq!(rows(&[cache(2, 1 << 40)]), 768);
-    }
-
-    #[test]
-    fn parts_are_few_and_alike() {
-        let ends = |len, most| parts(len, most).map(|part| part.end).collect::<Vec<_>>();
-        assert_eq!(ends(64, 14), [12, 25, 38, 51, 64]);
-        assert_eq!(ends(14, 14), [14]);
-        assert_eq!(ends(15, 14), [7, 15]);
-        assert_eq!(ends(0, 14), [0]);
-        let starts = |len, most| parts(len, most).map(|part| part.start).collect::<Vec<_>>();
-        assert_eq!(starts(64, 14), [0, 12, 25, 38, 51]);
     }
 }

@@ -1,4 +1,4 @@
-//! What a product by blocks is made of: a panel of W, transposed, and the innermost tile, whose sums stay in registers.
+//! What a product by blocks is made of: a panel, transposed rows, and the innermost tile, whose sums stay in registers.
 
 #![allow(unsafe_code)]
 // Vector code is compiled per instruction set, so everything below the dispatch must be inlined there.
@@ -19,17 +19,15 @@ pub const STRIDE: usize = DEPTH + LINE;
 pub const VECTORS: usize = 2;
 /// The most numbers in a row of the innermost tile.
 pub const MOST_COLUMNS: usize = VECTORS * 16;
-/// The most numbers that are multiplied with a block at a time: a panel where there are few rows, or the rows of a tile.
-pub const MOST_NEAR: usize = if NARROW_DEPTH * MOST_COLUMNS > MOST_ROWS * STRIDE {
-    NARROW_DEPTH * MOST_COLUMNS
-} else {
-    MOST_ROWS * STRIDE
-};
+/// The most numbers beside a block: a panel of W where there are few rows, a tile's rows of A, or rows of A that become a
+/// panel.
+pub const MOST_NEAR: usize = MOST_COLUMNS * STRIDE;
+const _: () = assert!(MOST_COLUMNS >= MOST_ROWS && STRIDE >= NARROW_DEPTH);
 
-/// Transposes `columns` rows of `depth` numbers, `stride` apart, to a panel of `depth` rows of two vectors; what is
-/// missing to the second one, or to the first, is zero. Whoever makes it promises that the rows can be read.
+/// Transposes `columns` rows of `depth` numbers, `stride` apart, to a panel of `depth` rows of as many vectors, one or two,
+/// as they fill; what is missing to a whole one is zero. Whoever makes it promises that the rows can be read.
 pub struct Pack<'a> {
-    pub w: *const f32,
+    pub rows: *const f32,
     pub stride: usize,
     pub columns: usize,
     pub depth: usize,
@@ -42,14 +40,14 @@ impl Op for Pack<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Self {
-            w,
+            rows: from,
             stride,
             columns,
             depth,
             panel,
         } = self;
-        let width = VECTORS * S::LANES;
-        assert!(depth <= DEPTH && columns <= width && panel.len() >= depth * width);
+        let width = columns.next_multiple_of(S::LANES);
+        assert!(panel.len() >= depth * width);
         let whole = columns / S::LANES * S::LANES;
         let quads = depth / 4 * 4;
         let to = panel.as_mut_ptr();
@@ -58,7 +56,7 @@ impl Op for Pack<'_> {
                 let mut of_rows = [simd.splat(0.0); 4];
                 for (j, rows) in of_rows.iter_mut().enumerate() {
                     // SAFETY: rows v to v + LANES are there, columns p to p + 4 too; group g of vector j is row v + 4g + j.
-                    *rows = unsafe { simd.load_groups(w.add((v + j) * stride + p), 4 * stride) };
+                    *rows = unsafe { simd.load_groups(from.add((v + j) * stride + p), 4 * stride) };
                 }
                 for (i, column) in simd.transpose_groups(of_rows).into_iter().enumerate() {
                     // SAFETY: the panel has room for `depth` rows, more than p + 3, of `width` numbers, which is at least v + LANES.
@@ -74,7 +72,7 @@ impl Op for Pack<'_> {
                 for j in rows.clone() {
                     panel[p * width + j] = if j < columns {
                         // SAFETY: the number lies in a row that can be read.
-                        unsafe { *w.add(j * stride + p) }
+                        unsafe { *from.add(j * stride + p) }
                     } else {
                         0.0
                     };
@@ -88,9 +86,11 @@ impl Op for Pack<'_> {
 #[derive(Clone, Copy)]
 pub struct Tile {
     pub depth: usize,
-    /// Rows [`STRIDE`] apart.
-    pub a: *const f32,
-    /// Rows of two vectors.
+    /// Of one operand.
+    pub rows: *const f32,
+    /// From one of its rows to the next.
+    pub stride: usize,
+    /// Of the other one: rows of as many vectors as `columns` fill.
     pub panel: *const f32,
     pub c: *mut f32,
     pub c_stride: usize,
@@ -120,6 +120,12 @@ impl Fetch {
     };
 }
 
+/// Rows of the largest tile of so many vectors in a row.
+#[inline(always)]
+pub fn most_rows<S: Simd>(vectors: usize) -> usize {
+    (S::TILE_ROWS * VECTORS / vectors).min(MOST_ROWS)
+}
+
 impl Tile {
     /// With so many rows.
     ///
@@ -131,14 +137,13 @@ impl Tile {
         macro_rules! of_rows {
             ($($n:literal)*) => {
                 match rows {
-                    $($n if $n <= S::TILE_ROWS => {
-                        if self.columns > S::LANES {
-                            simd.enter(Fixed::<$n, VECTORS>(self));
-                        } else {
-                            simd.enter(Fixed::<$n, 1>(self));
-                        }
+                    $($n if $n <= most_rows::<S>(1) && self.columns <= S::LANES => {
+                        simd.enter(Fixed::<$n, 1>(self));
+                    }
+                    $n if $n <= most_rows::<S>(VECTORS) => {
+                        simd.enter(Fixed::<$n, VECTORS>(self));
                     })*
-                    _ => unreachable!("a tile has at most TILE_ROWS rows"),
+                    _ => unreachable!("a tile has at most `most_rows`"),
                 }
             };
         }
@@ -175,16 +180,16 @@ impl<const ROWS: usize, const WIDE: usize> Op for Fixed<ROWS, WIDE> {
                 simd.prefetch(tile.fetch.from.wrapping_add(row * tile.fetch.stride + line));
             }
             for p in line..tile.depth.min(line + step) {
-                let mut weights = [simd.splat(0.0); WIDE];
+                let mut of_panel = [simd.splat(0.0); WIDE];
                 for v in 0..WIDE {
-                    // SAFETY: a panel has `depth` rows of two vectors.
-                    weights[v] = unsafe { simd.load(tile.panel.add((p * VECTORS + v) * S::LANES)) };
+                    // SAFETY: a panel has `depth` rows of so many vectors.
+                    of_panel[v] = unsafe { simd.load(tile.panel.add((p * WIDE + v) * S::LANES)) };
                 }
                 for i in 0..ROWS {
-                    // SAFETY: the block has `ROWS` rows from here on, of at least `depth` numbers.
-                    let activation = simd.splat(unsafe { *tile.a.add(i * STRIDE + p) });
+                    // SAFETY: there are `ROWS` rows from here on, of at least `depth` numbers.
+                    let of_row = simd.splat(unsafe { *tile.rows.add(i * tile.stride + p) });
                     for v in 0..WIDE {
-                        sums[i][v] = simd.mul_add(activation, weights[v], sums[i][v]);
+                        sums[i][v] = simd.mul_add(of_row, of_panel[v], sums[i][v]);
                     }
                 }
             }
