@@ -6,7 +6,7 @@
 use std::thread;
 use threadtune::bench::simulated::{Machine, RegimeKind, SimulatedBench};
 use threadtune::profile::StopReason;
-use threadtune::tune::{Bench as _, Options, Spread, Step, Tuning, Verdict};
+use threadtune::tune::{Bench as _, Options, Step, Tuning, Verdict, VisitPlan};
 use threadtune::units::Nanos;
 
 /// Seeds of the gates; those below 50 000 are for development.
@@ -41,10 +41,10 @@ fn tune(tuning: &mut Tuning, bench: &mut SimulatedBench<'_>, more: Nanos) -> Ver
     }
 }
 
-fn decide(machine: &Machine, seed: u64, spread: Option<Spread>, more: Nanos) -> Case {
+fn decide(machine: &Machine, seed: u64, plan: Option<VisitPlan>, more: Nanos) -> Case {
     let options = Options {
         seed,
-        spread,
+        visit_plan: plan,
         ..Options::counts_only()
     };
     let mut bench = SimulatedBench::new(machine, seed);
@@ -100,12 +100,12 @@ fn seconds(s: u64) -> Nanos {
     Nanos(s * 1_000_000_000)
 }
 
-/// What regimes make of tunings that are spread so, with so much done between their visits beside the waiting; how many per
+/// What regimes make of tunings with such visits, with so much done between their visits beside the waiting; how many per
 /// cent are conclusive and wrong.
-fn on_machines_with_regimes(what: &str, spread: Option<Spread>, more: Nanos) -> f64 {
+fn on_machines_with_regimes(what: &str, plan: Option<VisitPlan>, more: Nanos) -> f64 {
     let cases = decide_all(|seed| {
         let machine = Machine::generate(seed).with_regimes(seed);
-        decide(&machine, seed, spread, more)
+        decide(&machine, seed, plan, more)
     });
     for kind in RegimeKind::ALL {
         let of_kind: Vec<&Case> = cases
@@ -119,10 +119,10 @@ fn on_machines_with_regimes(what: &str, spread: Option<Spread>, more: Nanos) -> 
 
 #[test]
 fn what_holds_at_three_times_holds_for_longer_than_what_holds_at_one() {
-    let spread = Some(Spread::default());
+    let plan = Some(VisitPlan::default());
     let once = on_machines_with_regimes("in one go", None, Nanos::ZERO);
-    let waiting = on_machines_with_regimes("visits to one workload alone", spread, Nanos::ZERO);
-    let in_a_run = on_machines_with_regimes("visits of a longer run", spread, seconds(20));
+    let waiting = on_machines_with_regimes("visits to one workload alone", plan, Nanos::ZERO);
+    let in_a_run = on_machines_with_regimes("visits of a longer run", plan, seconds(20));
     // The machines are such that the matter shows.
     assert!(once > 3.5, "{once}");
     assert!(waiting <= 1.0, "{waiting}");
@@ -131,14 +131,13 @@ fn what_holds_at_three_times_holds_for_longer_than_what_holds_at_one() {
 
 #[test]
 fn steady_machines_pay_half_as_much_again_at_most() {
-    let of =
-        |spread| decide_all(|seed| decide(&Machine::generate(seed), seed, spread, Nanos::ZERO));
-    let (once, spread) = (of(None), of(Some(Spread::default())));
+    let of = |plan| decide_all(|seed| decide(&Machine::generate(seed), seed, plan, Nanos::ZERO));
+    let (once, visited) = (of(None), of(Some(VisitPlan::default())));
     report("steady, in one go", &once.iter().collect::<Vec<_>>());
-    let mistaken = report("steady, visits", &spread.iter().collect::<Vec<_>>());
+    let mistaken = report("steady, visits", &visited.iter().collect::<Vec<_>>());
     assert!(mistaken <= 0.5, "{mistaken}");
     let total = |cases: &[Case]| cases.iter().map(|case| case.seconds.ln()).sum::<f64>();
-    let ratio = ((total(&spread) - total(&once)) / once.len() as f64).exp();
+    let ratio = ((total(&visited) - total(&once)) / once.len() as f64).exp();
     println!("cost {ratio:.3} times that of one go");
     assert!(ratio <= 1.5, "{ratio}");
 }

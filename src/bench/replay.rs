@@ -5,7 +5,7 @@ use super::recording::{RecordedMachine, RecordedWorkload, Repetition, Times};
 use super::simulated::{Disturbance, Machine, SimulatedBench};
 use crate::machine::Placement;
 use crate::stats::median;
-use crate::tune::{After, Arm, BenchError, Options, Placements, Spread, Tuning, Verdict};
+use crate::tune::{After, Arm, BenchError, Options, Placements, Tuning, Verdict, VisitPlan};
 use crate::units::{Nanos, ThreadCount};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -79,7 +79,7 @@ pub fn replay(
         Options {
             seed,
             time_budget: options.time_budget,
-            spread: workload.holds_visits().then(Spread::default),
+            visit_plan: workload.holds_visits().then(VisitPlan::default),
             // What only later visits hold cannot be screened.
             ..options_for(&first_visit(&workload.times, &medians))
         },

@@ -10,7 +10,7 @@ use crate::bench::{
 };
 use crate::profile::Entry;
 use crate::report::{repeated_json, repeated_text, time};
-use crate::tune::{BenchError, Options, Spread, contenders};
+use crate::tune::{BenchError, Options, VisitPlan, contenders};
 use crate::units::{Nanos, ThreadCount};
 use crate::workload::Workload;
 use clap::Args;
@@ -139,7 +139,7 @@ impl<'a> Repetition<'a> {
             workload,
             options: Options {
                 time_budget: args.measuring.time_budget(),
-                spread: (!args.once).then(Spread::default),
+                visit_plan: (!args.once).then(VisitPlan::default),
                 ..Options::default()
             },
             rng: Pcg32::seed_from_u64(args.measuring.seed),

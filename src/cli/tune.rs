@@ -12,7 +12,7 @@ use super::{configuration, duration};
 use crate::bench::{Measurer, QUICK_REGIONS_LIMIT, REGIONS_LIMIT, Surroundings};
 use crate::machine::LoadWatch;
 use crate::profile::{Directories, Profile, check_writable, load_to_continue};
-use crate::tune::{Allowance, Options, Spread};
+use crate::tune::{Allowance, Options, VisitPlan};
 use crate::units::Nanos;
 use crate::worker::team::TeamChoice;
 use crate::workload::Workload;
@@ -143,7 +143,7 @@ impl TuneArgs {
         Options {
             seed: self.measuring.seed,
             sustained: self.sustained.map(nanos),
-            spread: Some(Spread::default()),
+            visit_plan: Some(VisitPlan::default()),
             ..Options::default()
         }
     }

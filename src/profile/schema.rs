@@ -141,6 +141,11 @@ impl StopReason {
     pub fn is_conclusive(&self) -> bool {
         matches!(self, Self::Eps | Self::Separated | Self::Single)
     }
+
+    /// May further visits change this verdict?
+    pub fn may_change(&self) -> bool {
+        matches!(self, Self::Brief | Self::Unsteady)
+    }
 }
 
 impl fmt::Display for StopReason {

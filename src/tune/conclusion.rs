@@ -2,7 +2,7 @@
 
 use super::blocks::Racer;
 use super::comparison::Comparison;
-use super::constants::NARROW;
+use super::constants::{EFFICIENT_LOSS, NARROW};
 use super::efficient::Efficient;
 use super::screen::Screen;
 use super::screened::Tries;
@@ -149,7 +149,8 @@ impl Tuning {
             .filter_map(|finished| {
                 let mut racers = finished.race.racers().iter();
                 let place = racers.position(|racer| racer.arm == arm)?;
-                Some(finished.race.tries(place))
+                // A guest's own troubles are none of the candidates'.
+                (!finished.race.is_guest(place)).then(|| finished.race.tries(place))
             })
             .fold(Tries::default(), Tries::and)
     }
@@ -237,6 +238,7 @@ impl Tuning {
         let taken = duels.and_then(|duels| duels.taken);
         taken
             .and_then(|(racer, loss)| {
+                let loss = self.loss_over_visits(racer.arm, loss)?;
                 Some(FewestThreads {
                     arm: racer.arm,
                     seconds_per_call: Timing::of(&self.logs(racer.arm).0)?.seconds_per_call,
@@ -248,6 +250,19 @@ impl Tuning {
                 seconds_per_call: latency.time.seconds_per_call,
                 loss: 0.0,
             })
+    }
+
+    /// What an arm that lost so little in one duel loses over all visits, in log time; nothing if that is not proven to be
+    /// little.
+    fn loss_over_visits(&self, arm: Arm, once: f64) -> Option<f64> {
+        let Finished { race, outcome } = self.latency_race()?;
+        if !race.was_visited() {
+            return Some(once);
+        }
+        let place = race.racers().iter().position(|racer| racer.arm == arm)?;
+        let loss = race.compare(place, outcome.winner);
+        let is_little = loss.upper(self.options.delta / 2.0) <= EFFICIENT_LOSS.ln_1p();
+        is_little.then_some(loss.mean)
     }
 
     /// So many threads against the winner, in the blocks that both were in; if there are too few, as screened.

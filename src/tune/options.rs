@@ -4,7 +4,7 @@ use super::constants::{
     BURST_SHARE, DROPS_IN_A_ROW, FEW_DROPS_IN_A_ROW, FEW_FLAGGED_WAITED_THROUGH, FIRST_RACE_SHARE,
     FLAGGED_WAITED_THROUGH,
 };
-use super::{Arm, Spread};
+use super::{Arm, VisitPlan};
 use crate::machine::{AboveQuota, CpuOrder, Placement};
 use crate::units::{Nanos, ThreadCount};
 use serde::{Deserialize, Serialize};
@@ -36,9 +36,9 @@ pub struct Options {
     /// For how long disturbances are waited through.
     #[serde(default)]
     pub patience: Patience,
-    /// How the tuning is spread over time; in one go where absent.
+    /// When the workload is visited again; measured in one go where absent.
     #[serde(default)]
-    pub spread: Option<Spread>,
+    pub visit_plan: Option<VisitPlan>,
     /// Is the fewest threads within 5 % looked for?
     pub efficient: bool,
     /// The only arms that may be tried (a recording may lack some); every arm of the budget where absent.
@@ -58,7 +58,7 @@ impl Default for Options {
             sustained: None,
             above_quota: None,
             patience: Patience::Long,
-            spread: None,
+            visit_plan: None,
             efficient: true,
             only: None,
         }

@@ -57,6 +57,9 @@ pub struct Race {
     limit: Nanos,
     #[serde(default)]
     visit: Visit,
+    /// One, the last, that takes part in further visits without being a candidate: it is to be known what it loses.
+    #[serde(default)]
+    guest: Option<usize>,
 }
 
 impl Race {
@@ -90,6 +93,7 @@ impl Race {
             deadline,
             limit: deadline + options.share(0.25),
             visit: Visit::default(),
+            guest: None,
         })
     }
 
@@ -203,9 +207,15 @@ impl Race {
         }
     }
 
-    /// How many have entered: those that wait are the last.
+    /// Does this one only take part in visits, without being a candidate?
+    pub(super) fn is_guest(&self, racer: usize) -> bool {
+        self.guest == Some(racer)
+    }
+
+    /// How many have entered: those that wait, and the guest, are the last.
     fn entered(&self) -> usize {
-        self.racers.len().saturating_sub(self.waiting.len())
+        let later = self.waiting.len() + usize::from(self.guest.is_some());
+        self.racers.len().saturating_sub(later)
     }
 
     /// Another bench takes the place of this one, of which this became known at last.

@@ -1,16 +1,16 @@
-//! A tuning that is spread over time: when it rests, what further visits change, and when it ends.
+//! A tuning with visits over time: when it rests, what further visits change, and when it ends.
 
 use super::script::{Script, chosen, layout, table};
 use threadtune::bench::simulated::{Machine, SimulatedBench};
 use threadtune::profile::StopReason;
-use threadtune::tune::{Options, Spread, Step, Tuning, Verdict};
+use threadtune::tune::{Options, Step, Tuning, Verdict, VisitPlan};
 use threadtune::units::Nanos;
 
 const SECOND: u64 = 1_000_000_000;
 
-fn spread() -> Options {
+fn visited() -> Options {
     Options {
-        spread: Some(Spread::default()),
+        visit_plan: Some(VisitPlan::default()),
         ..Options::counts_only()
     }
 }
@@ -54,7 +54,7 @@ fn later(tuning: &mut Tuning, seconds: u64, share: f64) -> Said {
 
 #[test]
 fn what_holds_at_three_times_is_conclusive() {
-    let mut tuning = Tuning::new(layout(2, 2), spread());
+    let mut tuning = Tuning::new(layout(2, 2), visited());
     let first = visit(&mut tuning, 0.7);
     assert_eq!(
         (first.verdict.stop.clone(), first.wait_s),
@@ -85,7 +85,7 @@ fn what_holds_at_three_times_is_conclusive() {
 
 #[test]
 fn three_times_within_too_short_a_time_are_not_enough() {
-    let mut tuning = Tuning::new(layout(2, 2), spread());
+    let mut tuning = Tuning::new(layout(2, 2), visited());
     visit(&mut tuning, 0.7);
     for seconds in [1, 2] {
         let said = later(&mut tuning, seconds, 0.7);
@@ -103,7 +103,7 @@ fn counts_that_regimes_could_turn_round_are_seen_more_often_and_for_longer() {
     // Regimes may move a quarter, in log time, between counts that are half of the CPUs apart, of which the loss of the slower
     // one leaves more than half or a fifth.
     for (share, gaps, span) in [(0.9, 3, 29.4), (0.82, 2, 15.6)] {
-        let mut tuning = Tuning::new(layout(2, 2), spread());
+        let mut tuning = Tuning::new(layout(2, 2), visited());
         let said = visit(&mut tuning, share);
         let wait = said.wait_s.unwrap();
         let expected = span / f64::from(gaps);
@@ -116,7 +116,7 @@ fn counts_that_regimes_could_turn_round_are_seen_more_often_and_for_longer() {
 
 #[test]
 fn a_count_that_is_better_at_times_only_is_unsteady() {
-    let mut tuning = Tuning::new(layout(2, 2), spread());
+    let mut tuning = Tuning::new(layout(2, 2), visited());
     assert_eq!(chosen(&visit(&mut tuning, 1.15).verdict), 1);
     let mut waits = Vec::new();
     let shares = [0.5, 0.5, 0.5, 1.15, 0.5, 0.5, 0.5];
@@ -154,18 +154,18 @@ fn a_count_that_is_better_at_times_only_is_unsteady() {
 
 #[test]
 fn what_no_time_could_turn_round_needs_one_visit() {
-    let mut tuning = Tuning::new(layout(2, 2), spread());
+    let mut tuning = Tuning::new(layout(2, 2), visited());
     let said = visit(&mut tuning, 0.25);
     assert_eq!(
         (said.verdict.stop, said.wait_s),
         (StopReason::Separated, None)
     );
-    let mut single = Tuning::new(layout(1, 1), spread());
+    let mut single = Tuning::new(layout(1, 1), visited());
     assert_eq!(visit(&mut single, 1.0).verdict.stop, StopReason::Single);
 }
 
 #[test]
-fn without_a_spread_there_is_one_visit() {
+fn without_a_plan_of_visits_there_is_one() {
     let mut tuning = Tuning::new(layout(2, 2), Options::counts_only());
     let said = visit(&mut tuning, 0.7);
     assert_eq!(
@@ -177,7 +177,7 @@ fn without_a_spread_there_is_one_visit() {
 #[test]
 fn both_races_are_visited() {
     let options = Options {
-        spread: Some(Spread::default()),
+        visit_plan: Some(VisitPlan::default()),
         ..Options::default()
     };
     let mut tuning = Tuning::new(layout(2, 2), options);
@@ -200,10 +200,10 @@ fn both_races_are_visited() {
 fn what_is_raced_under_sustained_load_is_looked_at_once() {
     for seed in 0..6 {
         let machine = Machine::generate(seed);
-        let verdict = |spread| {
+        let verdict = |visit_plan| {
             let options = Options {
                 seed,
-                spread,
+                visit_plan,
                 sustained: Some(Nanos(SECOND)),
                 ..Options::default()
             };
@@ -211,7 +211,7 @@ fn what_is_raced_under_sustained_load_is_looked_at_once() {
             let mut tuning = Tuning::new(machine.layout(), options);
             tuning.run(&mut bench).unwrap()
         };
-        let said = verdict(Some(Spread::default()));
+        let said = verdict(Some(VisitPlan::default()));
         assert_eq!(said, verdict(None), "{seed}");
         assert_eq!(said.visits, 1);
     }
@@ -219,7 +219,7 @@ fn what_is_raced_under_sustained_load_is_looked_at_once() {
 
 #[test]
 fn samples_that_do_not_count_are_told_apart() {
-    let mut tuning = Tuning::new(layout(2, 2), spread());
+    let mut tuning = Tuning::new(layout(2, 2), visited());
     let before = visit(&mut tuning, 0.7).verdict.samples;
     tuning.revisit(Nanos(4 * SECOND));
     let times = [1e-3, 0.7e-3];

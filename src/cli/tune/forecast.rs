@@ -4,7 +4,7 @@ use crate::machine::{AboveQuota, Layout};
 use crate::profile::Profile;
 use crate::report::{counted, rough};
 use crate::tune::{
-    Allowance, Spread, expected_quota_race_seconds, expected_seconds, nominal_call_seconds,
+    Allowance, VisitPlan, expected_quota_race_seconds, expected_seconds, nominal_call_seconds,
     nominal_opening_seconds,
 };
 use crate::units::Nanos;
@@ -50,8 +50,8 @@ impl Forecast {
         let limit = allowance.workload.as_secs_f64();
         let load = allowance.sustained.as_secs_f64();
         // What is raced under sustained load is looked at once.
-        let spread = (allowance.sustained == Nanos::ZERO).then(Spread::default);
-        let visits = spread.map_or(1.0, |spread| f64::from(spread.least));
+        let plan = (allowance.sustained == Nanos::ZERO).then(VisitPlan::default);
+        let visits = plan.map_or(1.0, |plan| f64::from(plan.min_visits));
         let (mut expected, mut most) = (0.0, 0.0);
         for workload in selected {
             let opening = nominal_opening_seconds(match workload.residency {
@@ -62,9 +62,9 @@ impl Forecast {
             expected += visits * opening + seconds;
             most += visits * opening + limit + load;
         }
-        if let Some(spread) = spread.filter(|_| !selected.is_empty()) {
+        if let Some(plan) = plan.filter(|_| !selected.is_empty()) {
             // A run that is shorter waits between its visits, at most as long as a workload may take.
-            expected = f64::max(expected, spread.span.as_secs_f64());
+            expected = f64::max(expected, plan.min_span.as_secs_f64());
             most += limit;
         }
         let cap = allowance.run.map_or(f64::INFINITY, Nanos::as_secs_f64);

@@ -1,6 +1,6 @@
 //! Further visits to the racers of a race that is over: what was true in one moment may not be in another.
 
-use super::{Race, RaceOutcome};
+use super::{Race, RaceOutcome, Racer};
 use crate::profile::StopReason;
 use crate::tune::comparison::{Comparison, Visits};
 use crate::tune::constants::{LEAST_BLOCKS, LONG_SAMPLE_SECONDS, TURNED_BY_NO_REGIME};
@@ -31,7 +31,7 @@ impl Race {
     pub(in crate::tune) fn worth_visiting(&self, winner: usize) -> Vec<usize> {
         let limit = TURNED_BY_NO_REGIME.ln();
         let mut others: Vec<(usize, f64, usize)> = (0..self.racers.len())
-            .filter(|i| *i != winner)
+            .filter(|i| *i != winner && !self.is_guest(*i))
             .map(|i| {
                 let visits = self.visits_of(i, winner);
                 (visits, self.compare(i, winner).mean, i)
@@ -41,6 +41,15 @@ impl Race {
         others.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
         let others = others.into_iter().map(|(_, _, i)| i);
         std::iter::once(winner).chain(others).collect()
+    }
+
+    /// This one takes part in further visits, too, if it is none of the racers: it is to be known what it loses, and no more.
+    pub(in crate::tune) fn invite(&mut self, racer: Racer) {
+        let is_there = self.racers.iter().any(|known| known.arm == racer.arm);
+        if !is_there && self.guest.is_none() {
+            self.guest = Some(self.racers.len());
+            self.racers.push(racer);
+        }
     }
 
     /// Begins another visit, by another bench, of `most` blocks of as many of these racers (in their order, two at least) as
@@ -62,6 +71,10 @@ impl Race {
             }
         };
         while members.len() > 2 && fits(&members) < LEAST_BLOCKS {
+            members.pop();
+        }
+        members.extend(self.guest);
+        if fits(&members) < LEAST_BLOCKS && self.guest.is_some() {
             members.pop();
         }
         let blocks = fits(&members).clamp(LEAST_BLOCKS, most);
@@ -119,6 +132,7 @@ impl Race {
         let beaten: Vec<usize> = self.alive[1..]
             .iter()
             .copied()
+            .filter(|i| !self.is_guest(*i))
             .filter(|i| {
                 let here = self.blocks.differences_at_last(*i, first);
                 Comparison::of(here).lower(PLAINLY) > self.eps
@@ -197,7 +211,7 @@ impl Race {
             (turns || visits.disagree(CONTRADICTS)).then_some((!turns, i, visits.means))
         };
         (0..self.racers.len())
-            .filter(|i| *i != winner)
+            .filter(|i| *i != winner && !self.is_guest(*i))
             .filter_map(disputed)
             .min_by(|a, b| {
                 let loss = |i: usize| self.compare(i, winner).mean;

@@ -1,4 +1,4 @@
-//! A tuning spread over time: what a machine does in one second tells little about the next minute.
+//! Visits to a workload over time: what a machine does in one second tells little about the next minute.
 //!
 //! A tuning that has its answer rests, and visits those that raced again, in another process, until the visits together
 //! prove it (`Comparison::of_visits`).
@@ -8,31 +8,30 @@ use super::constants::{MOVED_BY_REGIMES, OPENING_BLOCKS, SAME_WIDTH, VISIT_BLOCK
 use super::race::Race;
 use super::request::{Answer, Request};
 use super::tuning::{Finished, Phase, Tuning};
-use crate::profile::StopReason;
 use crate::units::Nanos;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-/// How a tuning is spread over time.
+/// When a workload is visited again: how often, and for how long altogether.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Spread {
+pub struct VisitPlan {
     /// Nothing is conclusive before so many visits, the first included …
-    pub least: u32,
+    pub min_visits: u32,
     /// … the last of which began so long after the first …
-    pub span: Nanos,
+    pub min_span: Nanos,
     /// … or so long, where the counts are closer to each other than what a machine's regimes may change.
-    pub long_span: Nanos,
+    pub close_span: Nanos,
     /// After so many visits what is undecided stays so.
-    pub most: u32,
+    pub max_visits: u32,
 }
 
-impl Default for Spread {
+impl Default for VisitPlan {
     fn default() -> Self {
         Self {
-            least: 3,
-            span: Nanos(8_000_000_000),
-            long_span: Nanos(45_000_000_000),
-            most: 8,
+            min_visits: 3,
+            min_span: Nanos(8_000_000_000),
+            close_span: Nanos(45_000_000_000),
+            max_visits: 8,
         }
     }
 }
@@ -86,16 +85,16 @@ impl Tuning {
 
     /// A race of the first visit ends early where others follow.
     pub(super) fn opening(&self, race: Race) -> Race {
-        match self.spread() {
+        match self.visit_plan() {
             Some(_) => race.resting_after(OPENING_BLOCKS),
             None => race,
         }
     }
 
-    /// How it is spread over time: what a race under sustained load found is not looked at again.
-    fn spread(&self) -> Option<Spread> {
+    /// The plan of its visits: what a race under sustained load found is not looked at again.
+    fn visit_plan(&self) -> Option<VisitPlan> {
         let is_in_bursts = self.options.sustained.is_none();
-        self.options.spread.filter(|_| is_in_bursts)
+        self.options.visit_plan.filter(|_| is_in_bursts)
     }
 
     /// How many visits there were, and from the first one's begin to the last one's.
@@ -109,11 +108,16 @@ impl Tuning {
         self.span()
     }
 
+    /// How long after this visit the next one is to begin, if it waits for one.
+    pub fn next_visit(&self) -> Option<Nanos> {
+        self.rests().then(|| self.wait())
+    }
+
     /// From the begin of this visit to that of the next one.
     pub(super) fn wait(&self) -> Nanos {
-        let spread = self.spread().unwrap_or_default();
-        let gaps = self.wanted_gaps(&spread);
-        let even = self.wanted_span(&spread).as_secs_f64() / f64::from(gaps);
+        let plan = self.visit_plan().unwrap_or_default();
+        let gaps = self.wanted_gaps(&plan);
+        let even = self.wanted_span(&plan).as_secs_f64() / f64::from(gaps);
         let beyond = self.visits.len().saturating_sub(gaps as usize - 1);
         Nanos::from_secs_f64(even * LATER.powf(beyond as f64))
     }
@@ -141,7 +145,7 @@ impl Tuning {
     fn visit(&mut self, race: Visited) {
         // One race after another takes its part of what the opening took.
         let races = self.races().count().max(1) as f64;
-        let least = self.spread().unwrap_or_default().least;
+        let least = self.visit_plan().unwrap_or_default().min_visits;
         // This visit counts already.
         let beyond = (self.visits.len() + 1).saturating_sub(least as usize);
         let growth = MORE.powf(beyond as f64);
@@ -149,6 +153,9 @@ impl Tuning {
         let time = growth * self.spent_on_opening.as_secs_f64() * VISIT_SHARE;
         let time = time.min(left.as_secs_f64()) / races;
         let blocks = (growth * VISIT_BLOCKS) as usize;
+        let is_last = race == Visited::Second || self.second.is_none();
+        let few = self.efficient.as_ref().and_then(|duels| duels.taken);
+        let guest = few.filter(|_| is_last).map(|(racer, _)| racer);
         let mut finished = self.visited(race).take();
         let (present, spent) = (&self.present, self.spent);
         let begins = finished.as_mut().is_some_and(|Finished { race, outcome }| {
@@ -161,6 +168,9 @@ impl Tuning {
             };
             members.retain(is_present);
             let are_several = members.len() > 1;
+            if let Some(guest) = guest {
+                race.invite(guest);
+            }
             if are_several {
                 let time = Nanos::from_secs_f64(time);
                 race.begin_visit(members, blocks, time, spent, &mut self.rng);
@@ -199,7 +209,7 @@ impl Tuning {
 
     fn end_visit(&mut self) {
         let (visits, _) = self.span();
-        let least = self.spread().unwrap_or_default().least;
+        let least = self.visit_plan().unwrap_or_default().min_visits;
         if let Some(look) = visits.checked_sub(least) {
             for Finished { race, outcome } in
                 [&mut self.first, &mut self.second].into_iter().flatten()
@@ -225,11 +235,11 @@ impl Tuning {
 
     /// Was what the races say seen too few times, or within too short a time?
     pub(super) fn is_brief(&self) -> bool {
-        let Some(spread) = self.spread() else {
+        let Some(plan) = self.visit_plan() else {
             return false;
         };
         let (visits, span) = self.span();
-        (visits < self.wanted_visits(&spread) || span < self.least_span(&spread))
+        (visits < self.wanted_visits(&plan) || span < self.least_span(&plan))
             && !self.is_beyond_doubt()
             || self.has_unvisited_race()
     }
@@ -242,26 +252,26 @@ impl Tuning {
     }
 
     /// How many visits there must be at least: another one where little keeps the counts apart.
-    fn wanted_visits(&self, spread: &Spread) -> u32 {
-        spread.least + u32::from(self.closeness() > CLOSE)
+    fn wanted_visits(&self, plan: &VisitPlan) -> u32 {
+        plan.min_visits + u32::from(self.closeness() > CLOSE)
     }
 
     /// The gaps between these.
-    fn wanted_gaps(&self, spread: &Spread) -> u32 {
-        self.wanted_visits(spread).saturating_sub(1).max(1)
+    fn wanted_gaps(&self, plan: &VisitPlan) -> u32 {
+        self.wanted_visits(plan).saturating_sub(1).max(1)
     }
 
     /// How far apart the first and the last visit must be: the farther, the less keeps the counts apart.
-    fn wanted_span(&self, spread: &Spread) -> Nanos {
-        let (span, long) = (spread.span.as_secs_f64(), spread.long_span.as_secs_f64());
+    fn wanted_span(&self, plan: &VisitPlan) -> Nanos {
+        let (span, long) = (plan.min_span.as_secs_f64(), plan.close_span.as_secs_f64());
         Nanos::from_secs_f64(span + (long - span).max(0.0) * self.closeness())
     }
 
     /// The span that is enough: how close the counts are is known a little better at each visit, which is no reason for one
     /// more.
-    fn least_span(&self, spread: &Spread) -> Nanos {
-        let most = self.wanted_span(spread).as_secs_f64();
-        Nanos::from_secs_f64(0.9 * most).max(spread.span)
+    fn least_span(&self, plan: &VisitPlan) -> Nanos {
+        let most = self.wanted_span(plan).as_secs_f64();
+        Nanos::from_secs_f64(0.9 * most).max(plan.min_span)
     }
 
     /// How much of what regimes are known to move is not made up for by what a racer of another width loses: from 0 where each
@@ -279,6 +289,7 @@ impl Tuning {
         };
         let winner = finished.outcome.winner;
         (0..racers.len())
+            .filter(|i| !finished.race.is_guest(*i))
             .map(|i| (i, (share(i) - share(winner)).abs()))
             .filter(|(_, apart)| *apart > SAME_WIDTH)
             .map(|(i, apart)| {
@@ -292,12 +303,12 @@ impl Tuning {
     /// Is there another visit, if it would tell more?
     pub(super) fn may_be_visited(&self) -> bool {
         let (visits, _) = self.span();
-        let is_left = |spread: Spread| visits < spread.most;
-        self.spread().is_some_and(is_left) && self.spent < self.options.time_budget
+        let is_left = |plan: VisitPlan| visits < plan.max_visits;
+        self.visit_plan().is_some_and(is_left) && self.spent < self.options.time_budget
     }
 
     /// Would another visit tell more?
     pub(super) fn wants_another_visit(&self) -> bool {
-        self.may_be_visited() && matches!(self.stop(), StopReason::Brief | StopReason::Unsteady)
+        self.may_be_visited() && self.stop().may_change()
     }
 }
