@@ -25,11 +25,14 @@ struct Said {
     blocks: usize,
 }
 
-/// Goes on until the tuning rests or is over, on two CPUs where one thread takes 1 ms and two take this share of that; every
-/// step begins from what was written down.
+/// Goes on until the tuning rests or is over, on two CPUs where one thread takes 1 ms and two take this share of that.
 fn visit(tuning: &mut Tuning, share: f64) -> Said {
-    let times = [1e-3, 1e-3 * share];
-    let mut script = Script::new(table(&times));
+    visit_with(tuning, &[1e-3, 1e-3 * share])
+}
+
+/// The same where one thread takes so many seconds, two so many, and so on; every step begins from what was written down.
+fn visit_with(tuning: &mut Tuning, times: &[f64]) -> Said {
+    let mut script = Script::new(table(times));
     loop {
         let json = serde_json::to_string(&tuning).unwrap();
         *tuning = serde_json::from_str(&json).unwrap();
@@ -229,4 +232,35 @@ fn samples_that_do_not_count_are_told_apart() {
     assert!(tuning.next_counts());
     let said = visit(&mut tuning, 0.7);
     assert_eq!(said.verdict.samples - before, 2 * said.blocks as u64);
+}
+
+#[test]
+fn the_fewest_threads_are_stated_only_if_they_lose_little_at_every_time() {
+    let usual = [8e-3, 4.4e-3, 3.1e-3, 3.35e-3, 3.3e-3, 3.0e-3];
+    let slow = [8e-3, 4.4e-3, 3.6e-3, 3.35e-3, 3.3e-3, 3.0e-3];
+    let tuned = |later: &[f64]| {
+        let options = Options {
+            efficient: true,
+            ..visited()
+        };
+        let mut tuning = Tuning::new(layout(6, 6), options);
+        let mut said = visit_with(&mut tuning, &usual);
+        assert_eq!(chosen(&said.verdict), 6);
+        assert_eq!(said.verdict.efficient.unwrap().arm.threads.get(), 3);
+        let mut at = 0.0;
+        while let Some(wait_s) = said.wait_s {
+            at += wait_s;
+            tuning.revisit(Nanos::from_secs_f64(at));
+            said = visit_with(&mut tuning, later);
+        }
+        assert!(said.verdict.stop.is_conclusive(), "{said:?}");
+        assert_eq!(chosen(&said.verdict), 6);
+        said.verdict.efficient.unwrap()
+    };
+    let efficient = tuned(&usual);
+    assert_eq!(efficient.arm.threads.get(), 3);
+    assert!((efficient.loss - 0.0333).abs() < 0.005, "{efficient:?}");
+    // Nothing but the best is left.
+    let efficient = tuned(&slow);
+    assert_eq!((efficient.arm.threads.get(), efficient.loss), (6, 0.0));
 }
