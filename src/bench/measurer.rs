@@ -102,6 +102,44 @@ pub struct Unfinished {
     /// When it began.
     #[serde(default = "SystemTime::now")]
     begun: SystemTime,
+    /// When this visit ended, or was interrupted.
+    #[serde(default = "SystemTime::now")]
+    ended: SystemTime,
+    /// How many times in a row the next visit failed.
+    #[serde(default)]
+    failures: u32,
+}
+
+/// So many times in a row, another visit may fail.
+const MOST_FAILURES: u32 = 3;
+
+impl Unfinished {
+    /// Does it wait to be seen again?
+    pub fn rests(&self) -> bool {
+        self.tuning.rests()
+    }
+
+    /// In how long it is to be seen again; absent where it does not wait for that.
+    pub fn next_visit_in(&self, now: SystemTime) -> Option<Nanos> {
+        let elapsed = now.duration_since(self.ended).unwrap_or_default();
+        let wait = self.tuning.next_visit()?;
+        Some(wait.saturating_sub(Nanos(elapsed.as_nanos() as u64)))
+    }
+
+    /// A clock that was set back makes nobody wait until it is as late again.
+    pub fn forget_the_future(&mut self, now: SystemTime) {
+        let (_, span) = self.tuning.visit_at_hand();
+        let first = now.checked_sub(Duration::from_nanos(span.0));
+        self.begun = self.begun.min(first.unwrap_or(now));
+        self.ended = self.ended.min(now);
+    }
+
+    /// The next visit could not be made now: it is tried again as much later, unless it failed too often.
+    pub fn postpone(&mut self, now: SystemTime) -> bool {
+        self.failures += 1;
+        self.ended = now;
+        self.failures < MOST_FAILURES
+    }
 }
 
 /// A tuning that is to be seen again at another time.
@@ -416,6 +454,8 @@ impl Measurer {
                         tuning,
                         residency: opened.residency,
                         begun,
+                        ended: SystemTime::now(),
+                        failures: 0,
                     };
                     let again = Again { unfinished, wait };
                     return Ok((into_entry(verdict, subject), Some(again)));
@@ -426,6 +466,8 @@ impl Measurer {
                         tuning,
                         residency: opened.residency,
                         begun,
+                        ended: SystemTime::now(),
+                        failures: 0,
                     })))));
                 }
                 Err(error) => {

@@ -46,6 +46,9 @@ pub struct DaemonTable {
     /// Time between drift checks.
     #[serde(deserialize_with = "drift_interval")]
     pub drift_interval: Option<Interval>,
+    /// Time between the visits to a workload.
+    #[serde(deserialize_with = "visit_interval")]
+    pub visit_interval: Option<Nanos>,
     /// About the most time for a workload.
     #[serde(deserialize_with = "workload_budget")]
     pub workload_budget: Option<Nanos>,
@@ -74,6 +77,7 @@ impl DaemonTable {
             catalogue: self.catalogue.or(other.catalogue),
             backends: self.backends.or(other.backends),
             drift_interval: self.drift_interval.or(other.drift_interval),
+            visit_interval: self.visit_interval.or(other.visit_interval),
             workload_budget: self.workload_budget.or(other.workload_budget),
         }
     }
@@ -81,6 +85,10 @@ impl DaemonTable {
 
 fn quiet<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Nanos>, D::Error> {
     duration(value, Duration::ZERO..=DAY).map(Some)
+}
+
+fn visit_interval<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Nanos>, D::Error> {
+    duration(value, Duration::from_secs(1)..=DAY).map(Some)
 }
 
 fn workload_budget<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Nanos>, D::Error> {

@@ -15,7 +15,7 @@ use toml::de::{DeTable, DeValue};
 
 /// Every key there is, in the order of the example. Keys are looked for here before values are looked at, so that an
 /// unknown one gets an answer that helps.
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 13] = [
     "budget.reserve",
     "daemon.quiet",
     "daemon.idle_cpus",
@@ -26,6 +26,7 @@ const KEYS: [&str; 12] = [
     "daemon.catalogue",
     "daemon.backends",
     "daemon.drift_interval",
+    "daemon.visit_interval",
     "daemon.workload_budget",
     "metrics.textfile",
 ];

@@ -117,6 +117,8 @@ fn the_limits_of_the_daemons_values_are_allowed() {
     assert_eq!(never, Some(Interval::Never));
     let hourly = table("drift_interval = '1h'").drift_interval;
     assert_eq!(hourly, Some(Interval::Every(seconds(3600))));
+    let visits = table("visit_interval = '1s'").visit_interval;
+    assert_eq!(visits, Some(seconds(1)));
     let budget = table("workload_budget = '1m 30s'").workload_budget;
     assert_eq!(budget, Some(seconds(90)));
 }
@@ -223,6 +225,16 @@ fn errors_about_the_daemon_say_what_is_expected() {
 }
 
 #[test]
+fn the_time_between_visits_has_limits() {
+    for value in ["0s", "999ms", "25h"] {
+        let error = daemon(&format!("visit_interval = '{value}'")).unwrap_err();
+        let begins = format!("/c/t, line 2, key `daemon.visit_interval`: `{value}` is not allowed");
+        assert!(error.starts_with(&begins), "{error}");
+        assert!(error.contains("; expected \"1s\" to \"1d\""), "{error}");
+    }
+}
+
+#[test]
 fn the_metrics_go_to_a_file_that_their_reader_looks_at() {
     let textfile = |value: &str| {
         let text = format!("metrics.textfile = '{value}'");
@@ -249,7 +261,7 @@ fn the_metrics_go_to_a_file_that_their_reader_looks_at() {
 fn each_key_of_the_daemon_is_merged_by_itself() {
     let all = "quiet = '1s'\nidle_cpus = 1\nidle_pressure_percent = 1\nmains_only = false\nhours = '1-2'\n\
                daily_cpu_seconds = 1\ncatalogue = '/1'\nbackends = ['native']\ndrift_interval = '1h'\n\
-               workload_budget = '1s'";
+               visit_interval = '1s'\nworkload_budget = '1s'";
     let full = daemon(all).unwrap();
     for line in all.lines() {
         let one = daemon(line).unwrap();
@@ -307,6 +319,7 @@ fn the_example_holds_every_key_and_only_what_is_understood() {
             catalogue: Some("/etc/threadtune/catalogue.toml".into()),
             backends: Some(vec!["native".to_owned()]),
             drift_interval: Some(Interval::Every(seconds(7 * 86_400))),
+            visit_interval: Some(seconds(3600)),
             workload_budget: Some(seconds(60)),
         },
         textfile: Some("/var/lib/prometheus/node-exporter/threadtune.prom".into()),

@@ -67,6 +67,19 @@ impl Kept {
         self.profile.entry(name)
     }
 
+    /// Does the profile say of this workload what another visit may change?
+    pub fn awaits_visit(&self, workload: &Workload) -> bool {
+        let entry = self.profile.entry(&workload.name);
+        entry.is_some_and(|entry| {
+            entry.stop.may_change() && entry.shape == workload.shape.to_string()
+        })
+    }
+
+    /// Can the count of this workload be checked?
+    pub fn is_checkable(&self, name: &str) -> bool {
+        self.checkable().any(|entry| entry.name == name)
+    }
+
     /// Where it lies.
     pub fn path(&self) -> &Path {
         &self.path
@@ -101,7 +114,9 @@ impl Kept {
     ) -> anyhow::Result<()> {
         self.refresh(state);
         let entry = tuned.entry;
+        // What another visit was to follow is the beginning of this verdict, and replaced by nothing.
         let old = self.profile.entry(&entry.name);
+        let old = old.filter(|old| !old.stop.may_change());
         if let (Some(before), Some(after)) =
             (old.and_then(|old| old.latency.as_ref()), &entry.latency)
         {
@@ -180,13 +195,14 @@ impl Kept {
         self.has_failed_check = true;
     }
 
-    /// Notes that a count was checked; what follows from it. One that lost is noted in the profile, too, until it is tuned
-    /// again, whatever happens to this process.
+    /// Notes that a count was checked; what follows from it. One that lost, and `is_confirmed` to have lost at another time
+    /// before, is noted in the profile, too, until it is tuned again, whatever happens to this process.
     pub fn checked(
         &mut self,
         state: &StateDirectory,
         name: &str,
         finding: &Finding,
+        is_confirmed: bool,
     ) -> anyhow::Result<Vec<Task>> {
         self.settled.insert(name.to_owned());
         let numbers = format!(
@@ -205,10 +221,18 @@ impl Kept {
                 log::info!("{numbers}: that proves nothing ({stop}), and the count stays");
                 Ok(Vec::new())
             }
+            Drift::Lost if !is_confirmed => {
+                log::warn!(
+                    "{numbers}: {:.1} % are lost, which is proven to be more than 5 % now; it is checked once more at another \
+                     time",
+                    100.0 * finding.loss
+                );
+                Ok(Vec::new())
+            }
             Drift::Lost => {
                 log::warn!(
-                    "{numbers}: {:.1} % are lost, which is proven to be more than 5 %; it is tuned again and the others are \
-                     checked",
+                    "{numbers}: {:.1} % are lost, which is proven to be more than 5 % for the second time; it is tuned again \
+                     and the others are checked",
                     100.0 * finding.loss
                 );
                 self.keep_previous();

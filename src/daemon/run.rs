@@ -173,7 +173,12 @@ impl Daemon {
         while let Some(action) = self.schedule.next_action() {
             has_acted = true;
             let event = match action {
-                Action::Survey { check } => Some(self.work.survey(check)),
+                Action::Survey { check } => {
+                    let event = self.work.survey(check);
+                    self.schedule
+                        .visit_in(self.work.next_visit(), calendar::now());
+                    Some(event)
+                }
                 Action::Look => {
                     let load = self.work.look();
                     let (now, more) = (calendar::now(), load.spent);
@@ -229,6 +234,7 @@ impl Daemon {
                     if let Some(regions) = regions {
                         self.work.put_regions(*regions);
                     }
+                    self.schedule.visit_in(self.work.next_visit(), now);
                     if let Some(event) = event {
                         self.schedule.handle(event, now);
                     }

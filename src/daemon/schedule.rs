@@ -63,6 +63,8 @@ pub struct Schedule {
     spending: Spending,
     /// When checks are surveyed next.
     check_at: Option<Nanos>,
+    /// When a workload is to be looked at again.
+    visit_at: Option<Nanos>,
 }
 
 impl Schedule {
@@ -73,6 +75,7 @@ impl Schedule {
             check_at: settings
                 .drift_interval
                 .map(|interval| now.at + interval.saturating_sub(since_check)),
+            visit_at: None,
             settings,
             // Nothing waits before the survey was made.
             state: State::Waiting {
@@ -171,8 +174,17 @@ impl Schedule {
             State::Idle if self.check_at.is_some_and(|at| now.at >= at) => {
                 self.survey(true, now);
             }
+            State::Idle if self.visit_at.is_some_and(|at| now.at >= at) => {
+                self.visit_at = None;
+                self.survey(false, now);
+            }
             _ => {}
         }
+    }
+
+    /// Some workload is to be looked at again in so much time, or none is.
+    pub fn visit_in(&mut self, time: Option<Nanos>, now: Now) {
+        self.visit_at = time.map(|time| now.at + time);
     }
 
     /// What to do next, if anything.
@@ -184,7 +196,7 @@ impl Schedule {
     pub fn wake_at(&self) -> Option<Nanos> {
         match &self.state {
             State::Waiting { until, .. } => Some(*until),
-            State::Idle => self.check_at,
+            State::Idle => self.check_at.into_iter().chain(self.visit_at).min(),
             State::Measuring | State::StandingBack(_) | State::Stopped => None,
         }
     }

@@ -1,6 +1,7 @@
 //! What an administrator decides about the daemon, with what holds where nothing is configured. Pure.
 
 use crate::configuration::{DaemonTable, Hours, Interval};
+use crate::tune::VisitPlan;
 use crate::units::Nanos;
 use std::path::PathBuf;
 
@@ -65,6 +66,27 @@ pub struct Scope {
     pub catalogue: Option<PathBuf>,
     /// About the most time for a workload.
     pub workload_budget: Nanos,
+    /// When each is visited again.
+    pub visit_plan: VisitPlan,
+}
+
+impl Scope {
+    /// The time between two visits to a workload.
+    pub fn visit_interval(&self) -> Nanos {
+        Nanos(self.visit_plan.min_span.0 / u64::from(self.visit_plan.min_visits.max(2) - 1))
+    }
+}
+
+/// Visits so far apart, three at least.
+fn visit_plan(interval: Nanos) -> VisitPlan {
+    let usual = VisitPlan::default();
+    let span = interval.0.saturating_mul(u64::from(usual.min_visits) - 1);
+    VisitPlan {
+        min_span: usual.min_span.max(Nanos(span)),
+        // Where counts are close it is another visit.
+        close_span: usual.close_span.max(Nanos(span.saturating_add(interval.0))),
+        ..usual
+    }
 }
 
 impl Default for Scope {
@@ -72,6 +94,7 @@ impl Default for Scope {
         Self {
             catalogue: None,
             workload_budget: Nanos(60_000_000_000),
+            visit_plan: visit_plan(Nanos(3_600_000_000_000)),
         }
     }
 }
@@ -82,6 +105,7 @@ impl From<&DaemonTable> for Scope {
         Self {
             catalogue: table.catalogue.clone(),
             workload_budget: table.workload_budget.unwrap_or(usual.workload_budget),
+            visit_plan: table.visit_interval.map_or(usual.visit_plan, visit_plan),
         }
     }
 }
@@ -110,6 +134,7 @@ mod tests {
             catalogue: Some("/c".into()),
             backends: None,
             drift_interval: Some(Interval::Every(Nanos(5))),
+            visit_interval: Some(Nanos(20_000_000_000)),
             workload_budget: Some(Nanos(6)),
         };
         let settings = Settings {
@@ -125,6 +150,11 @@ mod tests {
         let scope = Scope {
             catalogue: Some("/c".into()),
             workload_budget: Nanos(6),
+            visit_plan: VisitPlan {
+                min_span: Nanos(40_000_000_000),
+                close_span: Nanos(60_000_000_000),
+                ..VisitPlan::default()
+            },
         };
         assert_eq!(Scope::from(&table), scope);
         let never = DaemonTable {

@@ -54,7 +54,7 @@ pub struct Status {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// Nothing, until an event: all is measured.
+    /// Nothing, until an event or the time of another visit: all that is due is measured.
     Idle,
     /// It would measure, if it were not for a [`Reason`].
     Waiting,

@@ -13,6 +13,7 @@ use super::state::{Memory, StateDirectory, UnfinishedTunings};
 use super::status::Workloads;
 use crate::configuration::Configuration;
 use crate::machine::OthersWatch;
+use crate::report::{counted, rough};
 use crate::tune::Options;
 use crate::units::Nanos;
 use std::time::{Duration, Instant, SystemTime};
@@ -69,10 +70,13 @@ impl Work {
         deadline: Duration,
         waker: Waker,
     ) -> Self {
+        let (scope, now) = (Scope::from(&configuration.daemon), SystemTime::now());
+        let mut unfinished = UnfinishedTunings::read(&state, now);
+        unfinished.plan(scope.visit_plan, scope.workload_budget);
         Self {
-            scope: Scope::from(&configuration.daemon),
-            memory: Memory::read(&state, SystemTime::now()),
-            unfinished: UnfinishedTunings::read(&state),
+            scope,
+            memory: Memory::read(&state, now),
+            unfinished,
             state,
             configuration,
             machine: None,
@@ -92,6 +96,8 @@ impl Work {
     /// From now on this is configured.
     pub fn configure(&mut self, configuration: Configuration) {
         self.scope = Scope::from(&configuration.daemon);
+        self.unfinished
+            .plan(self.scope.visit_plan, self.scope.workload_budget);
         self.configuration = configuration;
         self.try_all();
     }
@@ -159,11 +165,19 @@ impl Work {
         let found = saved.and_then(|()| {
             // The profile before is the one before the first of all changes.
             let has_previous = self.kept.as_ref().is_some_and(Kept::has_previous);
+            let now = SystemTime::now();
+            let interval = self.scope.visit_interval();
+            let suspects = self.memory.suspects(interval, now);
+            let suspects = suspects
+                .filter(|(_, wait)| *wait == Nanos::ZERO)
+                .map(|(workload, _)| workload.to_owned());
             let request = Request {
+                suspects: suspects.collect(),
                 configuration: &self.configuration,
                 scope: &self.scope,
                 check,
                 given_up: &self.given_up,
+                unfinished: &self.unfinished,
                 has_previous,
             };
             Kept::survey(&self.state, &request)
@@ -175,10 +189,24 @@ impl Work {
                     profile: kept.path().to_owned(),
                 });
                 self.workloads = kept.workloads();
-                let is_tuned = |name: &str| tasks.contains(&Task::Tune(name.to_owned()));
-                self.unfinished.retain(&kept.begun(), is_tuned);
+                // What is to be looked at again later is no task yet.
+                let is_due = |name: &str, rests: bool| {
+                    let workload = kept.workload(name);
+                    workload.is_some_and(|workload| kept.awaits_visit(workload))
+                        || !rests && tasks.contains(&Task::Tune(name.to_owned()))
+                };
+                self.unfinished.retain(&kept.begun(), is_due);
+                self.memory.retain_suspects(|name| kept.is_checkable(name));
                 self.given_up.settle(kept.begun());
                 log::info!("{}: {}", kept.path().display(), plan(&tasks));
+                let now = SystemTime::now();
+                if let Some(wait) = self.unfinished.next_visit_in(now).filter(|wait| wait.0 > 0) {
+                    log::info!(
+                        "{} to be looked at again, the first in {}",
+                        counted(self.unfinished.resting(), "workload"),
+                        rough(wait.as_secs_f64())
+                    );
+                }
                 self.told_of_survey = None;
                 if check && !tasks.iter().any(Task::is_check) {
                     self.memory.checks_surveyed(SystemTime::now());
@@ -189,6 +217,16 @@ impl Work {
             }
             Err(error) => stuck(&mut self.told_of_survey, &error, Nanos::ZERO),
         }
+    }
+
+    /// In how long workloads are to be looked at again, if any are: as soon as most of those are due that were looked at in
+    /// one go.
+    pub fn next_visit(&self) -> Option<Nanos> {
+        let (now, interval) = (SystemTime::now(), self.scope.visit_interval());
+        let tuned = self.unfinished.next_visit_in(now);
+        let checked = self.memory.suspects(interval, now).map(|(_, wait)| wait);
+        let first = tuned.into_iter().chain(checked).min()?;
+        Some(first + Nanos(interval.0 / 6))
     }
 
     /// The load since the look before.
@@ -226,12 +264,15 @@ impl Work {
             Task::Tune(_) => {
                 let options = Options {
                     time_budget: self.scope.workload_budget,
+                    visit_plan: Some(self.scope.visit_plan),
                     ..Options::default()
                 };
                 let unfinished = self.unfinished.of(&workload).cloned();
-                if unfinished.is_some() {
-                    how = ", from where it was put aside";
-                }
+                how = match &unfinished {
+                    None => "",
+                    Some(unfinished) if unfinished.rests() => ", once more",
+                    Some(_) => ", from where it was put aside",
+                };
                 (Kind::Tune(unfinished.map(Box::new)), options)
             }
             Task::Check(name) => match kept.entry(name) {
@@ -284,7 +325,9 @@ impl Work {
 
     /// The clock was set: it may have told days that have yet to come.
     pub fn clock_was_set(&mut self) {
-        self.memory.forget_the_future(SystemTime::now());
+        let now = SystemTime::now();
+        self.memory.forget_the_future(now);
+        self.unfinished.forget_the_future(now);
     }
 }
 

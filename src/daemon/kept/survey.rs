@@ -5,11 +5,12 @@ use crate::bench::Surroundings;
 use crate::configuration::Configuration;
 use crate::daemon::schedule::Task;
 use crate::daemon::settings::Scope;
-use crate::daemon::state::StateDirectory;
+use crate::daemon::state::{StateDirectory, UnfinishedTunings};
 use crate::document::read::read_text;
 use crate::profile::{
     BudgetRecord, Conditions, Entry, Profile, StopReason, check_writable, load_to_continue,
 };
+use crate::units::Nanos;
 use crate::worker::kernel::isa::Isa;
 use crate::worker::protocol::Greeting;
 use crate::worker::team::{TeamChoice, expected};
@@ -17,6 +18,7 @@ use crate::workload::{Catalog, Workload};
 use anyhow::anyhow;
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::SystemTime;
 
 /// No catalogue is larger.
 const CATALOGUE_BYTES: u64 = 1 << 20;
@@ -31,6 +33,10 @@ pub struct Request<'a> {
     pub check: bool,
     /// Otherwise these workloads are left out.
     pub given_up: &'a GivenUp,
+    /// What was begun; what of it is to be looked at again at another time is left out until then.
+    pub unfinished: &'a UnfinishedTunings,
+    /// The workloads whose count lost at another time and is to be checked once more.
+    pub suspects: Vec<String>,
     /// Was the profile before kept when these tasks began to be done?
     pub has_previous: bool,
 }
@@ -93,13 +99,18 @@ impl Kept {
         if has_grown {
             kept.outgrow(state)?;
         }
-        let tunes = kept.to_tune(request.check, request.given_up);
+        let tunes = kept.to_tune(request);
         kept.settled.extend(tunes.iter().cloned());
-        let checks = if request.check || !changes.is_empty() {
+        let mut checks = if request.check || !changes.is_empty() {
             kept.sentinels(&tunes)
         } else {
             Vec::new()
         };
+        for suspect in &request.suspects {
+            if kept.is_checkable(suspect) && !checks.contains(suspect) && !tunes.contains(suspect) {
+                checks.push(suspect.clone());
+            }
+        }
         // Until they are made, nothing tells that they are due but the conditions of old.
         let tasks: Vec<Task> = checks
             .into_iter()
@@ -129,15 +140,19 @@ impl Kept {
     }
 
     /// The workloads whose count is to be chosen, by priority.
-    fn to_tune(&self, check: bool, given_up: &GivenUp) -> Vec<String> {
+    fn to_tune(&self, request: &Request<'_>) -> Vec<String> {
         let begun = self.begun();
+        let (check, now) = (request.check, SystemTime::now());
         let is_due = |workload: &Workload| {
             let entry = self.profile.entry(&workload.name);
             let was_disturbed = entry.is_some_and(|entry| entry.stop == StopReason::Contaminated);
-            if self.profile.lacks(workload) {
-                check || !given_up.holds(&begun, &workload.name)
-            } else {
-                check && was_disturbed
+            match request.unfinished.wait_of(&begun, workload, now) {
+                // What was begun goes on, once it is time.
+                Some(wait) if self.awaits_visit(workload) => wait == Nanos::ZERO,
+                _ if self.profile.lacks(workload) => {
+                    check || !request.given_up.holds(&begun, &workload.name)
+                }
+                _ => check && was_disturbed,
             }
         };
         let workloads = self.catalog.select(&[], false).unwrap_or_default();

@@ -5,6 +5,7 @@ use crate::daemon::schedule::Before;
 use crate::daemon::status::WallTime;
 use crate::units::Nanos;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 const FILE: &str = "daemon.json";
@@ -32,6 +33,9 @@ pub struct Memory {
     /// it was last looked what there is to check.
     #[serde(default)]
     check_counts_from: Option<WallTime>,
+    /// The workloads whose count lost when it was checked, and when: they are checked once more at another time.
+    #[serde(default)]
+    suspects: BTreeMap<String, WallTime>,
 }
 
 impl Memory {
@@ -64,6 +68,7 @@ impl Memory {
         let now = WallTime::from(now);
         let is_credible = |at: &WallTime| at.unix_s() < now.unix_s().saturating_add(DAY_SECONDS);
         self.last_check = self.last_check.filter(is_credible);
+        self.suspects.retain(|_, lost| is_credible(lost));
         self.check_counts_from = self.check_counts_from.filter(is_credible).or(Some(now));
     }
 
@@ -105,6 +110,50 @@ impl Memory {
     /// When was last checked.
     pub fn last_check(&self) -> Option<WallTime> {
         self.last_check
+    }
+
+    /// The count of this workload lost when it was checked: had it lost before, so long ago or longer? What was found a
+    /// moment ago is the same finding.
+    pub fn lost(&mut self, workload: &str, after: Nanos, now: SystemTime) -> bool {
+        let is_confirmed = self
+            .suspects(after, now)
+            .any(|(suspect, wait)| suspect == workload && wait == Nanos::ZERO);
+        if is_confirmed {
+            self.suspects.remove(workload);
+        } else {
+            let suspects = &mut self.suspects;
+            suspects.entry(workload.to_owned()).or_insert(now.into());
+        }
+        is_confirmed
+    }
+
+    /// That the count of this workload lost once was not confirmed.
+    pub fn forget_loss(&mut self, workload: &str) {
+        self.suspects.remove(workload);
+    }
+
+    /// Whether this workload's count is lost could not be told: it is checked once more as much later.
+    pub fn postpone_suspect(&mut self, workload: &str, now: SystemTime) {
+        if let Some(lost) = self.suspects.get_mut(workload) {
+            *lost = now.into();
+        }
+    }
+
+    /// Forgets the losses of other workloads than these.
+    pub fn retain_suspects(&mut self, is_checkable: impl Fn(&str) -> bool) {
+        self.suspects.retain(|workload, _| is_checkable(workload));
+    }
+
+    /// Workloads that are to be checked once more, and in how long, where that is to be so long after they lost.
+    pub fn suspects(&self, after: Nanos, now: SystemTime) -> impl Iterator<Item = (&str, Nanos)> {
+        let now = WallTime::from(now).unix_s();
+        self.suspects.iter().map(move |(workload, lost)| {
+            let since = Nanos(
+                now.saturating_sub(lost.unix_s())
+                    .saturating_mul(1_000_000_000),
+            );
+            (workload.as_str(), after.saturating_sub(since))
+        })
     }
 
     /// It was looked what there is to check now.
@@ -165,6 +214,32 @@ mod tests {
         let read = Memory::read(&state, at(1_000));
         assert_eq!(read.last_check(), None);
         assert_eq!(since(&read, 1_060), Some(Nanos(60_000_000_000)));
+    }
+
+    #[test]
+    fn a_count_is_lost_when_it_lost_twice() {
+        let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
+        let hour = Nanos(3_600_000_000_000);
+        let mut memory = Memory::default();
+        assert!(!memory.lost("a", hour, at(1000)));
+        assert!(!memory.lost("b", hour, at(1600)));
+        assert!(!memory.lost("a", hour, at(4599)), "not an hour later");
+        let due: Vec<(&str, Nanos)> = memory.suspects(hour, at(4600)).collect();
+        assert_eq!(due, [("a", Nanos::ZERO), ("b", Nanos(600_000_000_000))]);
+        assert!(memory.lost("a", hour, at(4600)));
+        memory.postpone_suspect("b", at(5200));
+        memory.postpone_suspect("c", at(5200));
+        let due: Vec<(&str, Nanos)> = memory.suspects(hour, at(8800)).collect();
+        assert_eq!(due, [("b", Nanos::ZERO)]);
+        assert_eq!(
+            memory.suspects(hour, at(8799)).next(),
+            Some(("b", Nanos(1_000_000_000)))
+        );
+        memory.forget_loss("b");
+        assert!(!memory.lost("gone", hour, at(9000)));
+        memory.retain_suspects(|workload| workload != "gone");
+        assert_eq!(memory.suspects(hour, at(9000)).count(), 0);
+        assert!(!memory.lost("a", hour, at(9000)), "it was confirmed then");
     }
 
     #[test]

@@ -4,8 +4,9 @@ use super::{Work, stuck};
 use crate::bench::{Checked, Tuned};
 use crate::daemon::measuring::Outcome;
 use crate::daemon::schedule::{Event, Task};
-use crate::profile::{Entry, FreshRegions, StopReason};
-use crate::report::{counted, time};
+use crate::profile::{FreshRegions, StopReason};
+use crate::report::{counted, rough, time};
+use crate::tune::Drift;
 use crate::units::Nanos;
 use crate::worker::protocol::Greeting;
 use std::time::{Duration, SystemTime};
@@ -32,9 +33,38 @@ impl Work {
                 self.unfinished.remove(&tuned.entry.name);
                 Event::PutAside { cpu }
             }
-            Outcome::Tuned(tuned, greeting) => {
-                log_verdict(&tuned.entry, all_cpu);
-                self.unfinished.remove(&tuned.entry.name);
+            // So does memory that was short for a moment: what was seen before is no worse for it.
+            Outcome::Tuned(tuned, _)
+                if matches!(tuned.entry.stop, StopReason::Failed(_))
+                    && self
+                        .unfinished
+                        .postpone(&tuned.entry.name, SystemTime::now()) =>
+            {
+                log::warn!(
+                    "{}: {}; it is looked at again later",
+                    tuned.entry.name,
+                    tuned.entry.stop
+                );
+                self.finished(cpu, Vec::new())
+            }
+            Outcome::Tuned(mut tuned, greeting) => {
+                log_verdict(&tuned, all_cpu);
+                let again = tuned.again.take();
+                let kept = self.kept.as_ref();
+                let workload = kept.and_then(|kept| kept.workload(&tuned.entry.name));
+                if let (Some(workload), Some(again)) = (workload, again) {
+                    self.unfinished.put(workload, again.unfinished);
+                    // Before the profile says so: without it, a power cut would have the workload begin anew.
+                    self.remember();
+                } else {
+                    self.unfinished.remove(&tuned.entry.name);
+                    // There was no time for another visit, nor will there be.
+                    if tuned.entry.stop == StopReason::Brief {
+                        self.given_up.add(tuned.entry.name.clone());
+                    }
+                }
+                // Another count than the one that lost, or the same one proven anew.
+                self.memory.forget_loss(&tuned.entry.name);
                 self.tuned(*tuned, &greeting, at_work.began.elapsed(), cpu)
             }
             Outcome::Checked(checked) => {
@@ -99,9 +129,34 @@ impl Work {
             return Event::PutAside { cpu };
         };
         let result = match checked {
-            Checked::Found(finding) => kept.checked(&self.state, name, finding),
-            Checked::Needless => Ok(Vec::new()),
+            Checked::Found(finding) => {
+                // What holds for seconds may not hold for hours.
+                let is_confirmed = match finding.verdict {
+                    Drift::Lost => {
+                        let interval = self.scope.visit_interval();
+                        self.memory.lost(name, interval, SystemTime::now())
+                    }
+                    Drift::Holds => {
+                        self.memory.forget_loss(name);
+                        false
+                    }
+                    Drift::Unknown(_) => {
+                        self.memory.postpone_suspect(name, SystemTime::now());
+                        false
+                    }
+                };
+                if is_confirmed {
+                    // It is tuned from the beginning.
+                    self.unfinished.remove(name);
+                }
+                kept.checked(&self.state, name, finding, is_confirmed)
+            }
+            Checked::Needless => {
+                self.memory.forget_loss(name);
+                Ok(Vec::new())
+            }
             Checked::Failed(why) => {
+                self.memory.postpone_suspect(name, SystemTime::now());
                 log::warn!("{name} could not be checked: {why}");
                 kept.check_failed();
                 Ok(Vec::new())
@@ -120,7 +175,8 @@ impl Work {
     }
 }
 
-fn log_verdict(entry: &Entry, cpu: Nanos) {
+fn log_verdict(tuned: &Tuned, cpu: Nanos) {
+    let entry = &tuned.entry;
     let verdict = entry.latency.as_ref().map_or_else(
         || "no count stated".to_owned(),
         |best| {
@@ -132,8 +188,11 @@ fn log_verdict(entry: &Entry, cpu: Nanos) {
             )
         },
     );
+    let again = tuned.again.as_ref().map_or_else(String::new, |again| {
+        format!("; looked at again in {}", rough(again.wait.as_secs_f64()))
+    });
     log::info!(
-        "{}: {verdict} ({}; {:.1} s of CPU time)",
+        "{}: {verdict} ({}; {:.1} s of CPU time){again}",
         entry.name,
         entry.stop,
         cpu.as_secs_f64()

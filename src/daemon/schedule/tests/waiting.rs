@@ -193,3 +193,24 @@ fn what_must_be_mended_is_looked_at_now_and_then_and_on_request() {
     world.tell(Event::Stop);
     assert_eq!(world.log(), ["exit"]);
 }
+
+#[test]
+fn what_is_to_be_looked_at_again_is_surveyed_when_it_is_due() {
+    let mut world = World::new(Settings::default(), &["a"]);
+    world.pass(60);
+    world
+        .schedule
+        .visit_in(Some(Nanos(3600 * SECOND)), now(world.at));
+    world.finish(1);
+    world.log();
+    world.todo = vec![tune("a")];
+    assert_eq!(world.pass(3599), 0, "it sleeps until then");
+    world.pass(1);
+    assert_eq!(world.log(), ["survey"]);
+    world.pass(60);
+    assert_eq!(world.log(), ["measure a"], "on a quiet machine");
+    // Nothing is due any more.
+    world.schedule.visit_in(None, now(world.at));
+    world.finish(1);
+    assert_eq!(world.schedule.wake_at(), world.schedule.check_at);
+}
