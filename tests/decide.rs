@@ -3,8 +3,8 @@
 //! What decides gets samples and a clock only. Warm-up, calibration, switches and waiting count as cost; inconclusive
 //! cases are scored too. `cargo test --test decide -- --nocapture` prints the figures.
 
+use rayon::prelude::*;
 use std::collections::BTreeMap;
-use std::thread;
 use threadtune::bench::simulated::{Disturbance, Machine, NoiseKind, SimulatedBench, TOPOLOGIES};
 use threadtune::machine::Placement;
 use threadtune::profile::StopReason;
@@ -65,16 +65,9 @@ impl Case {
     }
 }
 
-/// One result for each seed, in their order, on two threads.
-fn for_seeds<T: Send>(seeds: std::ops::Range<u64>, job: impl Fn(u64) -> T + Sync) -> Vec<T> {
-    let middle = u64::midpoint(seeds.start, seeds.end);
-    let (low, high) = (seeds.start..middle, middle..seeds.end);
-    thread::scope(|scope| {
-        let high = scope.spawn(|| high.map(&job).collect::<Vec<T>>());
-        let mut all: Vec<T> = low.map(&job).collect();
-        all.extend(high.join().expect("no case panics"));
-        all
-    })
+/// One result for each seed, in their order.
+fn for_seeds<T: Send>(seeds: std::ops::Range<u64>, job: impl Fn(u64) -> T + Sync + Send) -> Vec<T> {
+    seeds.into_par_iter().map(job).collect()
 }
 
 fn decide_all(seeds: std::ops::Range<u64>, sensitivity: f64) -> Vec<Case> {

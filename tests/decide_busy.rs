@@ -3,7 +3,7 @@
 //! Large teams are disturbed most, so that few threads look best: what is stated must not follow from that.
 //! `cargo test --test decide_busy -- --nocapture` prints the figures.
 
-use std::thread;
+use rayon::prelude::*;
 use threadtune::bench::simulated::{Machine, SimulatedBench};
 use threadtune::machine::Placement;
 use threadtune::profile::StopReason;
@@ -50,18 +50,10 @@ fn decide(seed: u64, share: f64, sensitivity: f64, patience: Patience) -> Case {
 }
 
 fn decide_all(share: f64, sensitivity: f64, patience: Patience) -> Vec<Case> {
-    let of = |seeds: std::ops::Range<u64>| -> Vec<Case> {
-        seeds
-            .map(|seed| decide(seed, share, sensitivity, patience))
-            .collect()
-    };
-    let middle = u64::midpoint(GATE.start, GATE.end);
-    thread::scope(|scope| {
-        let high = scope.spawn(|| of(middle..GATE.end));
-        let mut cases = of(GATE.start..middle);
-        cases.extend(high.join().expect("no case panics"));
-        cases
-    })
+    let seeds = GATE.into_par_iter();
+    seeds
+        .map(|seed| decide(seed, share, sensitivity, patience))
+        .collect()
 }
 
 /// Conclusive, and more than 2 % slower than the best.

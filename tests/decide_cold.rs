@@ -3,7 +3,7 @@
 //!
 //! `cargo test --test decide_cold -- --nocapture` prints the figures.
 
-use std::thread;
+use rayon::prelude::*;
 use threadtune::bench::simulated::{Disturbance, Machine, SimulatedBench, Topology};
 use threadtune::machine::Placement;
 use threadtune::profile::StopReason;
@@ -89,19 +89,10 @@ fn decide(family: Family, seed: u64, constant: f64, warmed: bool) -> Case {
 
 /// Shares of all cases within 2 %, and of the conclusive ones that are wrong.
 fn rates(family: Family, constant: f64, warmed: bool) -> (f64, f64) {
-    let of = |seeds: std::ops::Range<u64>| -> Vec<Case> {
-        seeds
-            .map(|seed| decide(family, seed, constant, warmed))
-            .collect()
-    };
-    let seeds = family.seeds();
-    let middle = u64::midpoint(seeds.start, seeds.end);
-    let cases = thread::scope(|scope| {
-        let high = scope.spawn(|| of(middle..seeds.end));
-        let mut cases = of(seeds.start..middle);
-        cases.extend(high.join().expect("no case panics"));
-        cases
-    });
+    let seeds = family.seeds().into_par_iter();
+    let cases: Vec<Case> = seeds
+        .map(|seed| decide(family, seed, constant, warmed))
+        .collect();
     let conclusive: Vec<&Case> = cases.iter().filter(|c| c.stop.is_conclusive()).collect();
     let within = cases.iter().filter(|c| c.loss <= 0.02).count();
     let wrong = conclusive.iter().filter(|c| c.loss > 0.02).count();

@@ -4,8 +4,8 @@
 //! What other processes used is known for whole stretches of time once they have passed: samples that seemed clean may
 //! turn out to have been disturbed. `cargo test --test decide_late -- --nocapture` prints the figures.
 
+use rayon::prelude::*;
 use std::ops::Range;
-use std::thread;
 use threadtune::bench::simulated::{Machine, NoiseKind, SimulatedBench};
 use threadtune::tune::{Arm, Bench, BenchError, Interference, Options, Sample, Tuning};
 use threadtune::units::{Calls, Nanos};
@@ -88,44 +88,33 @@ impl Bench for Late<'_> {
 /// How many machines with neighbours that come and go were tuned, how many got a conclusive count, and how many of these
 /// are more than 2 % slower than the best.
 fn decide(tells: bool) -> [usize; 3] {
-    let of = |seeds: Range<u64>| {
-        let mut counts = [0; 3];
-        for seed in seeds {
-            let machine = Machine::generate(seed);
-            if machine.disturbance.kind != NoiseKind::Contention {
-                continue;
-            }
-            let options = Options {
-                seed,
-                efficient: false,
-                ..Options::unbound_only()
-            };
-            let mut bench = Late {
-                bench: SimulatedBench::new(&machine, seed).with_flags(1.0, 0.0),
-                since: Nanos::ZERO,
-                is_disturbed: false,
-                was_disturbed: false,
-                disturbed: Vec::new(),
-                tells,
-            };
-            let verdict = Tuning::new(machine.layout(), options)
-                .run(&mut bench)
-                .expect("a simulated bench does not fail");
-            let loss = verdict.latency.map(|l| machine.loss(l.arm.threads));
-            let is_conclusive = verdict.stop.is_conclusive();
-            counts[0] += 1;
-            counts[1] += usize::from(is_conclusive);
-            counts[2] += usize::from(is_conclusive && loss.is_some_and(|loss| loss > 0.02));
+    let found = GATE.into_par_iter().filter_map(|seed| {
+        let machine = Machine::generate(seed);
+        if machine.disturbance.kind != NoiseKind::Contention {
+            return None;
         }
-        counts
-    };
-    let middle = u64::midpoint(GATE.start, GATE.end);
-    thread::scope(|scope| {
-        let high = scope.spawn(|| of(middle..GATE.end));
-        let low = of(GATE.start..middle);
-        let high = high.join().expect("no case panics");
-        std::array::from_fn(|i| low[i] + high[i])
-    })
+        let options = Options {
+            seed,
+            efficient: false,
+            ..Options::unbound_only()
+        };
+        let mut bench = Late {
+            bench: SimulatedBench::new(&machine, seed).with_flags(1.0, 0.0),
+            since: Nanos::ZERO,
+            is_disturbed: false,
+            was_disturbed: false,
+            disturbed: Vec::new(),
+            tells,
+        };
+        let verdict = Tuning::new(machine.layout(), options)
+            .run(&mut bench)
+            .expect("a simulated bench does not fail");
+        let loss = verdict.latency.map(|l| machine.loss(l.arm.threads));
+        let is_conclusive = verdict.stop.is_conclusive();
+        let is_wrong = is_conclusive && loss.is_some_and(|loss| loss > 0.02);
+        Some([1, usize::from(is_conclusive), usize::from(is_wrong)])
+    });
+    found.reduce(|| [0; 3], |a, b| std::array::from_fn(|i| a[i] + b[i]))
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! `close` and `spread` race at every count at which they are different CPUs, then the best counts race unbound; both
 //! answers are scored. `cargo test --test decide_placements -- --nocapture` prints the figures.
 
-use std::thread;
+use rayon::prelude::*;
 use threadtune::bench::simulated::{self, Machine, SimulatedBench};
 use threadtune::machine::{CacheGroup, CoreKind, CpuOrder, Placement, Topology};
 use threadtune::stats::{geometric_mean, quantile};
@@ -145,16 +145,9 @@ fn case(seed: u64) -> Option<Case> {
     })
 }
 
-/// Machines with placements to choose from, in the order of their seeds, on two threads.
+/// Machines with placements to choose from, in the order of their seeds.
 fn cases(seeds: std::ops::Range<u64>) -> Vec<Case> {
-    let middle = u64::midpoint(seeds.start, seeds.end);
-    let (low, high) = (seeds.start..middle, middle..seeds.end);
-    thread::scope(|scope| {
-        let high = scope.spawn(|| high.filter_map(case).collect::<Vec<Case>>());
-        let mut all: Vec<Case> = low.filter_map(case).collect();
-        all.extend(high.join().expect("no case panics"));
-        all
-    })
+    seeds.into_par_iter().filter_map(case).collect()
 }
 
 /// Percent.

@@ -3,7 +3,7 @@
 //!
 //! `cargo test --test decide_quota -- --nocapture` prints the figures.
 
-use std::thread;
+use rayon::prelude::*;
 use threadtune::bench::simulated::{Disturbance, Machine, SimulatedBench, Topology};
 use threadtune::machine::{AboveQuota, Layout};
 use threadtune::profile::StopReason;
@@ -70,35 +70,27 @@ struct Case {
 }
 
 fn cases(period_us: u64) -> Vec<Case> {
-    let of = |seeds: std::ops::Range<u64>| -> Vec<Case> {
-        seeds
-            .map(|seed| {
-                let (machine, quota) = machine(seed);
-                let verdict = tuned(seed, period_us);
-                let within = verdict.latency.expect("a count").arm.threads;
-                let above = verdict
-                    .one_above
-                    .filter(|one| one.won)
-                    .map(|one| one.choice.arm.threads);
-                let seconds = |count: ThreadCount| machine.seconds_under_quota(count);
-                let all = (1..=quota as usize + 1).map(ThreadCount::clamped);
-                let best = all.map(seconds).fold(f64::INFINITY, f64::min);
-                Case {
-                    above: above.is_some(),
-                    gain: seconds(within) / seconds(ThreadCount::clamped(quota as usize + 1)) - 1.0,
-                    loss: seconds(above.unwrap_or(within)) / best - 1.0,
-                    stop: verdict.stop,
-                }
-            })
-            .collect()
-    };
-    let middle = u64::midpoint(GATE.start, GATE.end);
-    thread::scope(|scope| {
-        let high = scope.spawn(|| of(middle..GATE.end));
-        let mut all = of(GATE.start..middle);
-        all.extend(high.join().expect("no case panics"));
-        all
-    })
+    let seeds = GATE.into_par_iter();
+    seeds
+        .map(|seed| {
+            let (machine, quota) = machine(seed);
+            let verdict = tuned(seed, period_us);
+            let within = verdict.latency.expect("a count").arm.threads;
+            let above = verdict
+                .one_above
+                .filter(|one| one.won)
+                .map(|one| one.choice.arm.threads);
+            let seconds = |count: ThreadCount| machine.seconds_under_quota(count);
+            let all = (1..=quota as usize + 1).map(ThreadCount::clamped);
+            let best = all.map(seconds).fold(f64::INFINITY, f64::min);
+            Case {
+                above: above.is_some(),
+                gain: seconds(within) / seconds(ThreadCount::clamped(quota as usize + 1)) - 1.0,
+                loss: seconds(above.unwrap_or(within)) / best - 1.0,
+                stop: verdict.stop,
+            }
+        })
+        .collect()
 }
 
 fn share(of: &[Case], is: impl Fn(&Case) -> bool) -> f64 {

@@ -3,7 +3,7 @@
 //! What is measured in one breath holds in one regime; the truth is the mean over all of them.
 //! `cargo test --test decide_regimes -- --nocapture` prints the figures.
 
-use std::thread;
+use rayon::prelude::*;
 use threadtune::bench::simulated::{Machine, RegimeKind, SimulatedBench};
 use threadtune::profile::StopReason;
 use threadtune::tune::{Bench as _, Options, Step, Tuning, Verdict, VisitPlan};
@@ -64,14 +64,8 @@ fn decide(machine: &Machine, seed: u64, plan: Option<VisitPlan>, more: Nanos) ->
     }
 }
 
-fn decide_all(of: impl Fn(u64) -> Case + Sync) -> Vec<Case> {
-    let middle = u64::midpoint(GATE.start, GATE.end);
-    thread::scope(|scope| {
-        let high = scope.spawn(|| (middle..GATE.end).map(&of).collect::<Vec<Case>>());
-        let mut cases: Vec<Case> = (GATE.start..middle).map(&of).collect();
-        cases.extend(high.join().expect("no case panics"));
-        cases
-    })
+fn decide_all(of: impl Fn(u64) -> Case + Sync + Send) -> Vec<Case> {
+    GATE.into_par_iter().map(of).collect()
 }
 
 fn report(what: &str, cases: &[&Case]) -> f64 {

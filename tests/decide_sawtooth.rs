@@ -3,7 +3,7 @@
 //!
 //! `cargo test --test decide_sawtooth -- --nocapture` prints the figures.
 
-use std::thread;
+use rayon::prelude::*;
 use threadtune::bench::simulated::{Machine, SimulatedBench};
 use threadtune::profile::StopReason;
 use threadtune::stats::quantile;
@@ -57,16 +57,8 @@ struct Rates {
 }
 
 fn rates(seeds: std::ops::Range<u64>, budget_s: u64) -> Rates {
-    let of = |seeds: std::ops::Range<u64>| -> Vec<Case> {
-        seeds.map(|seed| decide(seed, budget_s)).collect()
-    };
-    let middle = u64::midpoint(seeds.start, seeds.end);
-    let cases = thread::scope(|scope| {
-        let high = scope.spawn(|| of(middle..seeds.end));
-        let mut cases = of(seeds.start..middle);
-        cases.extend(high.join().expect("no case panics"));
-        cases
-    });
+    let seeds = seeds.into_par_iter();
+    let cases: Vec<Case> = seeds.map(|seed| decide(seed, budget_s)).collect();
     let share = |is: &dyn Fn(&Case) -> bool| {
         cases.iter().filter(|case| is(case)).count() as f64 / cases.len() as f64
     };

@@ -3,7 +3,7 @@
 //!
 //! `cargo test --test decide_sustained -- --nocapture` prints the figures.
 
-use std::thread;
+use rayon::prelude::*;
 use threadtune::bench::simulated::{Disturbance, Machine, SimulatedBench, Topology};
 use threadtune::machine::Placement;
 use threadtune::tune::{Arm, Options, Tuning, Warmed};
@@ -92,16 +92,8 @@ fn decide(family: Family, seed: u64, sustained: Option<Nanos>) -> Case {
 /// Shares of all cases within 2 % of the best in bursts, and of the best under load; and of the conclusive ones that are
 /// further from the latter.
 fn rates(family: Family, sustained: Option<Nanos>) -> [f64; 3] {
-    let of = |seeds: std::ops::Range<u64>| -> Vec<Case> {
-        seeds.map(|seed| decide(family, seed, sustained)).collect()
-    };
-    let middle = u64::midpoint(GATE.start, GATE.end);
-    let cases = thread::scope(|scope| {
-        let high = scope.spawn(|| of(middle..GATE.end));
-        let mut cases = of(GATE.start..middle);
-        cases.extend(high.join().expect("no case panics"));
-        cases
-    });
+    let seeds = GATE.into_par_iter();
+    let cases: Vec<Case> = seeds.map(|seed| decide(family, seed, sustained)).collect();
     let share = |of: &[Case], is: fn(&Case) -> bool| {
         of.iter().filter(|case| is(case)).count() as f64 / of.len().max(1) as f64
     };

@@ -9,8 +9,8 @@ mod autocorrelated;
 mod margin;
 mod tuned;
 
+use rayon::prelude::*;
 use std::sync::LazyLock;
-use std::thread;
 use threadtune::bench::simulated::NoiseKind;
 use threadtune::machine::Placement;
 use threadtune::stats::{median, quantile};
@@ -32,19 +32,12 @@ fn well_tuned(seeds: std::ops::Range<u64>) -> Vec<Tuned> {
     })
 }
 
-/// One result for each seed that has one, in their order, on two threads.
+/// One result for each seed that has one, in their order.
 fn for_seeds<T: Send>(
     seeds: std::ops::Range<u64>,
-    job: impl Fn(u64) -> Option<T> + Sync,
+    job: impl Fn(u64) -> Option<T> + Sync + Send,
 ) -> Vec<T> {
-    let middle = u64::midpoint(seeds.start, seeds.end);
-    let (low, high) = (seeds.start..middle, middle..seeds.end);
-    thread::scope(|scope| {
-        let high = scope.spawn(|| high.filter_map(&job).collect::<Vec<T>>());
-        let mut all: Vec<T> = low.filter_map(&job).collect();
-        all.extend(high.join().expect("no case panics"));
-        all
-    })
+    seeds.into_par_iter().filter_map(job).collect()
 }
 
 fn share<T>(cases: &[T], is: impl Fn(&T) -> bool) -> f64 {
