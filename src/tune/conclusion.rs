@@ -147,10 +147,10 @@ impl Tuning {
     fn tries_in_races(&self, arm: Arm) -> Tries {
         self.races()
             .filter_map(|finished| {
-                let mut racers = finished.race.racers().iter();
-                let place = racers.position(|racer| racer.arm == arm)?;
                 // A guest's own troubles are none of the candidates'.
-                (!finished.race.is_guest(place)).then(|| finished.race.tries(place))
+                let mut candidates = finished.race.candidates().iter();
+                let place = candidates.position(|racer| racer.arm == arm)?;
+                Some(finished.race.tries(place))
             })
             .fold(Tries::default(), Tries::and)
     }

@@ -57,7 +57,8 @@ pub struct Race {
     limit: Nanos,
     #[serde(default)]
     visit: Visit,
-    /// One, the last, that takes part in further visits without being a candidate: it is to be known what it loses.
+    /// The last of the racers, where it takes part in further visits without being a candidate: it is to be known what it
+    /// loses.
     #[serde(default)]
     guest: Option<usize>,
 }
@@ -207,15 +208,16 @@ impl Race {
         }
     }
 
-    /// Does this one only take part in visits, without being a candidate?
-    pub(super) fn is_guest(&self, racer: usize) -> bool {
-        self.guest == Some(racer)
+    /// The racers that may win: the first ones, all but the guest.
+    pub(super) fn candidates(&self) -> &[Racer] {
+        let candidates = self.guest.unwrap_or(self.racers.len());
+        self.racers.get(..candidates).unwrap_or_default()
     }
 
-    /// How many have entered: those that wait, and the guest, are the last.
+    /// How many candidates have entered: those that wait are the last.
     fn entered(&self) -> usize {
-        let later = self.waiting.len() + usize::from(self.guest.is_some());
-        self.racers.len().saturating_sub(later)
+        let candidates = self.candidates().len();
+        candidates.saturating_sub(self.waiting.len())
     }
 
     /// Another bench takes the place of this one, of which this became known at last.
@@ -361,7 +363,7 @@ impl Race {
             .unwrap_or(direct)
     }
 
-    /// The racers, in the order given.
+    /// The racers, in the order given, and the guest.
     pub(super) fn racers(&self) -> &[Racer] {
         &self.racers
     }

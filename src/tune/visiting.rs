@@ -4,6 +4,7 @@
 //! prove it (`Comparison::of_visits`).
 
 use super::Arm;
+use super::blocks::Racer;
 use super::constants::{MOVED_BY_REGIMES, OPENING_BLOCKS, SAME_WIDTH, VISIT_BLOCKS, VISIT_SHARE};
 use super::race::Race;
 use super::request::{Answer, Request};
@@ -281,16 +282,12 @@ impl Tuning {
             return 0.0;
         };
         let all = f64::from(self.layout.logical.get());
-        let racers = finished.race.racers();
-        let share = |i: usize| {
-            racers
-                .get(i)
-                .map_or(0.0, |racer| f64::from(racer.arm.threads.get()) / all)
-        };
+        let share = |racer: &Racer| f64::from(racer.arm.threads.get()) / all;
         let winner = finished.outcome.winner;
-        (0..racers.len())
-            .filter(|i| !finished.race.is_guest(*i))
-            .map(|i| (i, (share(i) - share(winner)).abs()))
+        let best = finished.winner().map_or(0.0, |racer| share(&racer));
+        let candidates = finished.race.candidates().iter().enumerate();
+        candidates
+            .map(|(i, racer)| (i, (share(racer) - best).abs()))
             .filter(|(_, apart)| *apart > SAME_WIDTH)
             .map(|(i, apart)| {
                 let loss = finished.race.compare(i, winner).mean;

@@ -30,8 +30,8 @@ impl Race {
     /// to it: all but those that are many times slower.
     pub(in crate::tune) fn worth_visiting(&self, winner: usize) -> Vec<usize> {
         let limit = TURNED_BY_NO_REGIME.ln();
-        let mut others: Vec<(usize, f64, usize)> = (0..self.racers.len())
-            .filter(|i| *i != winner && !self.is_guest(*i))
+        let mut others: Vec<(usize, f64, usize)> = (0..self.candidates().len())
+            .filter(|i| *i != winner)
             .map(|i| {
                 let visits = self.visits_of(i, winner);
                 (visits, self.compare(i, winner).mean, i)
@@ -129,10 +129,11 @@ impl Race {
         let Some(first) = self.alive.first().copied() else {
             return;
         };
+        let candidates = self.candidates().len();
         let beaten: Vec<usize> = self.alive[1..]
             .iter()
             .copied()
-            .filter(|i| !self.is_guest(*i))
+            .filter(|i| *i < candidates)
             .filter(|i| {
                 let here = self.blocks.differences_at_last(*i, first);
                 Comparison::of(here).lower(PLAINLY) > self.eps
@@ -210,8 +211,8 @@ impl Race {
             let turns = self.turns(i, winner);
             (turns || visits.disagree(CONTRADICTS)).then_some((!turns, i, visits.means))
         };
-        (0..self.racers.len())
-            .filter(|i| *i != winner && !self.is_guest(*i))
+        (0..self.candidates().len())
+            .filter(|i| *i != winner)
             .filter_map(disputed)
             .min_by(|a, b| {
                 let loss = |i: usize| self.compare(i, winner).mean;
