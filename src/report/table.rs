@@ -123,9 +123,10 @@ pub(super) fn remark(entry: &Entry) -> String {
         StopReason::Undecided => inconclusive(
             "as many samples as may be taken did not tell the counts apart, and more time would not help",
         ),
-        StopReason::Brief => inconclusive(
-            "it was looked at too few times, or within too short a time, to tell the counts apart for longer",
-        ),
+        StopReason::Brief => inconclusive(&format!(
+            "it was looked at too few times, or within too short a time, to tell the counts apart for longer; the service looks \
+             again later, or `threadtune tune {name}` does now"
+        )),
         StopReason::Unsteady => inconclusive(
             "another count is better at times, and what is stated is the best on average",
         ),
