@@ -89,9 +89,7 @@ fn whoever_needs_the_cpu_is_named_and_sigusr1_measures_all_the_same() {
 #[test]
 fn stopped_in_the_middle_it_keeps_what_is_finished_and_goes_on_where_it_was() {
     let mut home = Home::new(TINY);
-    home.start();
-    home.is_idle();
-    home.stop();
+    home.runs_until_idle();
     fs::write(home.path("catalogue.toml"), format!("{TINY}{MANY}")).unwrap();
     home.configure(&patient());
     home.start();

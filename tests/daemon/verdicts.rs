@@ -12,9 +12,7 @@ use threadtune::workload::KERNEL_REVISION;
 /// A daemon that has tuned everything and is stopped; each workload has a count.
 fn tuned() -> Home {
     let mut home = Home::new(TINY);
-    home.start();
-    home.is_idle();
-    home.stop();
+    home.runs_until_idle();
     home.state_counts();
     home
 }
@@ -111,9 +109,7 @@ fn what_older_kernels_said_is_measured_again() {
 #[test]
 fn more_cpus_than_the_profile_knows_are_tuned_for_and_the_profile_before_is_kept() {
     let mut home = Home::new(TINY);
-    home.start();
-    home.is_idle();
-    home.stop();
+    home.runs_until_idle();
     let path = home.profile_path();
     let mut profile = load(&path).unwrap();
     let budget = profile.conditions.budget.clone();
@@ -133,9 +129,7 @@ fn more_cpus_than_the_profile_knows_are_tuned_for_and_the_profile_before_is_kept
     assert_eq!(after.conditions.budget, budget);
     assert_eq!(after.cut_short.last().map(String::as_str), Some("b"));
     assert_eq!(home.names(), ["a", "b"]);
-    home.start();
-    home.is_idle();
-    home.stop();
+    home.runs_until_idle();
     // On a busy machine there may be no count that replaces the one before, which then stays, marked as it was.
     for name in load(&path).unwrap().cut_short {
         let stays = format!("{name}: the earlier verdict stays");
@@ -153,9 +147,7 @@ fn a_count_that_lost_is_tuned_again_and_both_numbers_are_told() {
     let _alone = ALONE.lock();
     let mut home = Home::new(TINY);
     home.configure(&EAGER.replace("2s\"", "10s\"\nvisit_interval = \"1s\""));
-    home.start();
-    home.is_idle();
-    home.stop();
+    home.runs_until_idle();
     let path = home.profile_path();
     let mut profile = load(&path).unwrap();
     let entry = &mut profile.workloads[0];

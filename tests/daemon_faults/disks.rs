@@ -60,11 +60,15 @@ fn what_was_measured_while_the_disk_became_full_is_saved_when_there_is_room() {
     home.signal(Signal::USR1);
     home.is_idle();
     assert_eq!(home.names(), ["large", "a", "b"]);
-    // A verdict of disturbed samples is sought again, since SIGUSR1 asks for all that can be done.
+    // SIGUSR1 asks for all that can be done: what disturbed samples gave, or no time was left to look at again, is sought
+    // once more.
     let log = home.log();
-    let again = log.matches("measures large").count() - 1;
-    let disturbed = |line: &str| line.contains("large: ") && line.contains("(contaminated");
-    assert!(again == 0 || log.lines().any(disturbed), "{log}");
+    let verdict = log.lines().find(|line| line.contains("large: "));
+    let verdict = verdict.unwrap_or_else(|| panic!("{log}"));
+    let is_open = verdict.contains("(contaminated")
+        || verdict.contains("(brief") && !verdict.contains("looked at again");
+    let measured = log.matches("measures large").count();
+    assert!(measured == 1 || is_open && measured == 2, "{log}");
     home.stop();
 }
 
@@ -74,9 +78,7 @@ fn what_could_not_be_saved_is_saved_at_the_end() {
     // On a busy machine it may take more than one try to reach a count.
     for _ in 0..10 {
         let _ = fs::remove_dir_all(home.path("state"));
-        home.start();
-        home.is_idle();
-        home.stop();
+        home.runs_until_idle();
         if home.entry("large").latency.is_some() {
             break;
         }

@@ -181,6 +181,13 @@ impl Home {
         found.unwrap()
     }
 
+    /// Starts the daemon, and stops it when nothing is left to be done.
+    pub fn runs_until_idle(&mut self) {
+        self.start();
+        self.is_idle();
+        self.stop();
+    }
+
     /// Waits until all is measured.
     pub fn is_idle(&self) -> Status {
         self.is("an idle daemon", |status| {
