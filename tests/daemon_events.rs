@@ -22,7 +22,8 @@ use threadtune::daemon::events::Occurrence::{
     ClockSet, CpusChanged, Due, LimitsChanged, PowerChanged, Reload, Stop, TellStatus, TuneNow,
     Woken,
 };
-use threadtune::daemon::events::{Events, Occurrence, boottime_now};
+use threadtune::daemon::events::{Events, Occurrence};
+use threadtune::machine::BootTime;
 use threadtune::units::Nanos;
 
 const MILLISECOND: u64 = 1_000_000;
@@ -51,6 +52,11 @@ fn nowhere() -> (TempDir, Events) {
     let root = tempfile::tempdir().unwrap();
     let events = Events::open(root.path()).unwrap();
     (root, events)
+}
+
+/// Now on the clock that events are timed by.
+fn boottime_now() -> Nanos {
+    BootTime::now().since_boot()
 }
 
 fn soon() -> Nanos {

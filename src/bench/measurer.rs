@@ -3,6 +3,7 @@
 use super::apart::Apart;
 use super::recorder::Recorder;
 use super::regions::{Unmeasured, walk};
+use super::unfinished::{Again, Unfinished};
 use super::worker::{WorkerError, WorkerProcess, WorkerSettings};
 use super::worker_bench::WorkerBench;
 use super::worker_regions::WorkerRegions;
@@ -10,13 +11,12 @@ use crate::machine::{AboveQuota, CpuOrder, Layout, Node, Placement};
 use crate::profile::{Entry, FreshRegions, RegionConditions, StopReason};
 use crate::tune::{
     Arm, BenchError, DriftCheck, DriftStep, Finding, Options, Placements, Progress, Step, Subject,
-    Tuning, Verdict, Warmed, contenders, failed_entry,
+    Verdict, Warmed, contenders, failed_entry,
 };
 use crate::units::{CpuSet, Nanos, ThreadCount};
 use crate::worker::protocol::{Greeting, Open, Opened};
 use crate::workload::{Residency, Roofline, Workload};
-use serde::{Deserialize, Serialize};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 /// For how long nothing has run, as far as is known, before the first workload.
 const A_LONG_TIME: Nanos = Nanos(3_600_000_000_000);
@@ -93,63 +93,6 @@ pub enum Checked {
 /// Measuring was asked to stop; the workload has no verdict. What is known of it by then, if anything, is not lost.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stopped(pub Option<Box<Unfinished>>);
-
-/// A tuning that was interrupted between two blocks, from which it can go on as if nothing had happened.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Unfinished {
-    tuning: Tuning,
-    residency: Residency,
-    /// When it began.
-    #[serde(default = "SystemTime::now")]
-    begun: SystemTime,
-    /// When this visit ended, or was interrupted.
-    #[serde(default = "SystemTime::now")]
-    ended: SystemTime,
-    /// How many times in a row the next visit failed.
-    #[serde(default)]
-    failures: u32,
-}
-
-/// So many times in a row, another visit may fail.
-const MOST_FAILURES: u32 = 3;
-
-impl Unfinished {
-    /// Does it wait to be seen again?
-    pub fn rests(&self) -> bool {
-        self.tuning.rests()
-    }
-
-    /// In how long it is to be seen again; absent where it does not wait for that.
-    pub fn next_visit_in(&self, now: SystemTime) -> Option<Nanos> {
-        let elapsed = now.duration_since(self.ended).unwrap_or_default();
-        let wait = self.tuning.next_visit()?;
-        Some(wait.saturating_sub(Nanos(elapsed.as_nanos() as u64)))
-    }
-
-    /// A clock that was set back makes nobody wait until it is as late again.
-    pub fn forget_the_future(&mut self, now: SystemTime) {
-        let (_, span) = self.tuning.visit_at_hand();
-        let first = now.checked_sub(Duration::from_nanos(span.0));
-        self.begun = self.begun.min(first.unwrap_or(now));
-        self.ended = self.ended.min(now);
-    }
-
-    /// The next visit could not be made now: it is tried again as much later, unless it failed too often.
-    pub fn postpone(&mut self, now: SystemTime) -> bool {
-        self.failures += 1;
-        self.ended = now;
-        self.failures < MOST_FAILURES
-    }
-}
-
-/// A tuning that is to be seen again at another time.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Again {
-    /// As far as it has come.
-    pub unfinished: Unfinished,
-    /// About how much later.
-    pub wait: Nanos,
-}
 
 /// A workload that was tuned.
 #[derive(Debug, Clone, PartialEq)]
@@ -412,27 +355,20 @@ impl Measurer {
             bench.renew(&open)
         });
         let mut bench = Warmed::new(bench, widest, rested, options);
-        let begun = unfinished.filter(|begun| {
-            begun.residency == opened.residency && begun.tuning.is_of(&self.site.layout, options)
-        });
-        let (mut tuning, begun) = match begun {
-            None => {
-                let tuning = Tuning::new(self.site.layout.clone(), options.clone());
-                (tuning, SystemTime::now())
-            }
-            Some(Unfinished {
-                mut tuning, begun, ..
-            }) => {
-                tuning.has_rested();
-                let elapsed = begun.elapsed().unwrap_or_default();
-                tuning.revisit(Nanos(elapsed.as_nanos() as u64));
-                (tuning, begun)
+        let (layout, residency) = (&self.site.layout, opened.residency);
+        let its = unfinished.filter(|begun| begun.is_of(layout, options, residency));
+        let mut begun = match its {
+            None => Unfinished::begin(layout.clone(), options.clone(), residency),
+            Some(mut begun) => {
+                begun.go_on();
+                begun
             }
         };
         let into_entry = |verdict: Verdict, subject: &Subject| {
             verdict.into_entry(subject.clone(), |arm| CpuSet::from_iter(cpus(arm)))
         };
         loop {
+            let tuning = &mut begun.tuning;
             let stepped = match &mut self.recorder {
                 Some(recorder) if tuning.next_counts() => {
                     let visit = tuning.visit_at_hand();
@@ -446,29 +382,12 @@ impl Measurer {
                 Ok(Step::Progress(progress)) => on_progress(&progress),
                 Ok(Step::Done(verdict)) => return Ok((into_entry(verdict, subject), None)),
                 Ok(Step::Rest(verdict, wait)) => {
-                    let (_, last) = tuning.visit_at_hand();
-                    let elapsed = begun.elapsed().unwrap_or_default();
-                    let elapsed = Nanos(elapsed.as_nanos() as u64);
-                    let wait = (last + wait).saturating_sub(elapsed);
-                    let unfinished = Unfinished {
-                        tuning,
-                        residency: opened.residency,
-                        begun,
-                        ended: SystemTime::now(),
-                        failures: 0,
-                    };
-                    let again = Again { unfinished, wait };
-                    return Ok((into_entry(verdict, subject), Some(again)));
+                    return Ok((into_entry(verdict, subject), Some(begun.rest(wait))));
                 }
                 Err(BenchError::Interrupted) => {
                     tuning.put_aside(&mut bench);
-                    return Err(Failure::Stopped(Stopped(Some(Box::new(Unfinished {
-                        tuning,
-                        residency: opened.residency,
-                        begun,
-                        ended: SystemTime::now(),
-                        failures: 0,
-                    })))));
+                    let begun = Box::new(begun.interrupted());
+                    return Err(Failure::Stopped(Stopped(Some(begun))));
                 }
                 Err(error) => {
                     // What is known without it is known.

@@ -12,12 +12,13 @@ mod repeated;
 mod replay;
 pub mod simulated;
 mod surroundings;
+mod unfinished;
 mod visitor;
 mod worker;
 mod worker_bench;
 mod worker_regions;
 
-pub use measurer::{Again, Checked, Measurer, Site, Stopped, Tuned, Unfinished};
+pub use measurer::{Checked, Measurer, Site, Stopped, Tuned};
 pub use recorded::LEAST_BLOCKS;
 pub use recorder::{Recorded, Recorder};
 pub use recording::{
@@ -29,6 +30,7 @@ pub use regions::{
 pub use repeated::{Answer, Repeated, Visits};
 pub use replay::{ReplayOptions, Replayed, Score, replay};
 pub use surroundings::{Surroundings, SurroundingsError, clock_record};
+pub use unfinished::{Again, Unfinished};
 pub use visitor::Visitor;
 pub use worker::{MayGoOn, WorkerError, WorkerProcess, WorkerSettings};
 pub use worker_bench::WorkerBench;

@@ -2,8 +2,8 @@
 //!
 //! The zone is read anew each time: it is one small file, and the administrator may have changed it meanwhile.
 
-use super::events::boottime_now;
 use super::schedule::Now;
+use crate::machine::BootTime;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use std::ffi::{OsStr, OsString};
@@ -34,7 +34,7 @@ fn moment(zone: &TimeZone, time: SystemTime) -> Now {
     let time = Timestamp::try_from(time).unwrap_or(Timestamp::UNIX_EPOCH);
     let local = time.as_second() + i64::from(zone.to_offset(time).seconds());
     Now {
-        at: boottime_now(),
+        at: BootTime::now().since_boot(),
         day: local.div_euclid(DAY_SECONDS),
         second: local.rem_euclid(DAY_SECONDS) as u32,
     }
@@ -173,8 +173,8 @@ mod tests {
 
     #[test]
     fn the_live_clocks_agree() {
-        let (before, now, after) = (boottime_now(), now(), boottime_now());
-        assert!(before <= now.at && now.at <= after);
+        let (before, now, after) = (BootTime::now(), now(), BootTime::now());
+        assert!(before.since_boot() <= now.at && now.at <= after.since_boot());
         assert!(now.second < 86_400);
     }
 }

@@ -9,7 +9,6 @@ mod timers;
 mod uevents;
 mod waker;
 
-pub use timers::boottime_now;
 pub use waker::Waker;
 
 use crate::units::Nanos;
@@ -86,7 +85,7 @@ impl Events {
         self.wakes.waker()
     }
 
-    /// Sleeps until something happens or the boot-time clock (see [`boottime_now`]) reaches `until`; says what, each
+    /// Sleeps until something happens or the boot-time clock (see [`BootTime`](crate::machine::BootTime)) reaches `until`; says what, each
     /// occurrence once however often it came, in [`Occurrence`]'s order, and never nothing.
     pub fn wait(&mut self, until: Option<Nanos>) -> io::Result<Vec<Occurrence>> {
         self.alarm.set(until)?;

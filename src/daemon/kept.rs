@@ -4,7 +4,7 @@ mod given_up;
 mod survey;
 
 pub use given_up::GivenUp;
-pub use survey::Request;
+pub use survey::{Request, Surveyed};
 
 use super::schedule::Task;
 use super::state::{Begun, StateDirectory, previous};
@@ -68,7 +68,7 @@ impl Kept {
     }
 
     /// Does the profile say of this workload what another visit may change?
-    pub fn awaits_visit(&self, workload: &Workload) -> bool {
+    fn awaits_visit(&self, workload: &Workload) -> bool {
         let entry = self.profile.entry(&workload.name);
         entry.is_some_and(|entry| {
             entry.stop.may_change() && entry.shape == workload.shape.to_string()

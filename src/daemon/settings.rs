@@ -66,26 +66,22 @@ pub struct Scope {
     pub catalogue: Option<PathBuf>,
     /// About the most time for a workload.
     pub workload_budget: Nanos,
-    /// When each is visited again.
-    pub visit_plan: VisitPlan,
+    /// About the time between two visits to one.
+    pub visit_interval: Nanos,
 }
 
 impl Scope {
-    /// The time between two visits to a workload.
-    pub fn visit_interval(&self) -> Nanos {
-        Nanos(self.visit_plan.min_span.0 / u64::from(self.visit_plan.min_visits.max(2) - 1))
-    }
-}
-
-/// Visits so far apart, three at least.
-fn visit_plan(interval: Nanos) -> VisitPlan {
-    let usual = VisitPlan::default();
-    let span = interval.0.saturating_mul(u64::from(usual.min_visits) - 1);
-    VisitPlan {
-        min_span: usual.min_span.max(Nanos(span)),
-        // Where counts are close it is another visit.
-        close_span: usual.close_span.max(Nanos(span.saturating_add(interval.0))),
-        ..usual
+    /// When each is visited again: so far apart, three times at least.
+    pub fn visit_plan(&self) -> VisitPlan {
+        let usual = VisitPlan::default();
+        let gaps = u64::from(usual.min_visits) - 1;
+        let span = Nanos(self.visit_interval.0.saturating_mul(gaps));
+        VisitPlan {
+            min_span: usual.min_span.max(span),
+            // Where counts are close it is another visit.
+            close_span: usual.close_span.max(span + self.visit_interval),
+            ..usual
+        }
     }
 }
 
@@ -94,7 +90,7 @@ impl Default for Scope {
         Self {
             catalogue: None,
             workload_budget: Nanos(60_000_000_000),
-            visit_plan: visit_plan(Nanos(3_600_000_000_000)),
+            visit_interval: Nanos(3_600_000_000_000),
         }
     }
 }
@@ -105,7 +101,7 @@ impl From<&DaemonTable> for Scope {
         Self {
             catalogue: table.catalogue.clone(),
             workload_budget: table.workload_budget.unwrap_or(usual.workload_budget),
-            visit_plan: table.visit_interval.map_or(usual.visit_plan, visit_plan),
+            visit_interval: table.visit_interval.unwrap_or(usual.visit_interval),
         }
     }
 }
@@ -150,13 +146,21 @@ mod tests {
         let scope = Scope {
             catalogue: Some("/c".into()),
             workload_budget: Nanos(6),
-            visit_plan: VisitPlan {
-                min_span: Nanos(40_000_000_000),
-                close_span: Nanos(60_000_000_000),
-                ..VisitPlan::default()
-            },
+            visit_interval: Nanos(20_000_000_000),
         };
         assert_eq!(Scope::from(&table), scope);
+        let visits = VisitPlan {
+            min_span: Nanos(40_000_000_000),
+            close_span: Nanos(60_000_000_000),
+            ..VisitPlan::default()
+        };
+        assert_eq!(scope.visit_plan(), visits);
+        // Closer than `tune` makes them they tell too little.
+        let often = Scope {
+            visit_interval: Nanos(1_000_000_000),
+            ..scope
+        };
+        assert_eq!(often.visit_plan(), VisitPlan::default());
         let never = DaemonTable {
             drift_interval: Some(Interval::Never),
             ..table

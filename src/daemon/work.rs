@@ -4,7 +4,7 @@ mod outcome;
 
 use super::complaint::Complaint;
 use super::events::Waker;
-use super::kept::{GivenUp, Kept, Request};
+use super::kept::{GivenUp, Kept, Request, Surveyed};
 use super::measuring::{Assignment, Kind, Measuring, Report, watch_others};
 use super::published::Machine;
 use super::schedule::{Event, Load, Task};
@@ -12,10 +12,11 @@ use super::settings::Scope;
 use super::state::{Memory, StateDirectory, UnfinishedTunings};
 use super::status::Workloads;
 use crate::configuration::Configuration;
-use crate::machine::OthersWatch;
+use crate::machine::{BootAnchor, BootTime, OthersWatch};
 use crate::report::{counted, rough};
 use crate::tune::Options;
 use crate::units::Nanos;
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 /// A daemon that is killed while it measures forgets no more than what it spent in this time.
@@ -70,12 +71,12 @@ impl Work {
         deadline: Duration,
         waker: Waker,
     ) -> Self {
-        let (scope, now) = (Scope::from(&configuration.daemon), SystemTime::now());
-        let mut unfinished = UnfinishedTunings::read(&state, now);
-        unfinished.plan(scope.visit_plan, scope.workload_budget);
+        let (scope, now) = (Scope::from(&configuration.daemon), boot_anchor());
+        let mut unfinished = UnfinishedTunings::read(&state, &now);
+        unfinished.plan(scope.visit_plan(), scope.workload_budget);
         Self {
             scope,
-            memory: Memory::read(&state, now),
+            memory: Memory::read(&state, &now),
             unfinished,
             state,
             configuration,
@@ -97,7 +98,7 @@ impl Work {
     pub fn configure(&mut self, configuration: Configuration) {
         self.scope = Scope::from(&configuration.daemon);
         self.unfinished
-            .plan(self.scope.visit_plan, self.scope.workload_budget);
+            .plan(self.scope.visit_plan(), self.scope.workload_budget);
         self.configuration = configuration;
         self.try_all();
     }
@@ -165,9 +166,8 @@ impl Work {
         let found = saved.and_then(|()| {
             // The profile before is the one before the first of all changes.
             let has_previous = self.kept.as_ref().is_some_and(Kept::has_previous);
-            let now = SystemTime::now();
-            let interval = self.scope.visit_interval();
-            let suspects = self.memory.suspects(interval, now);
+            let interval = self.scope.visit_interval;
+            let suspects = self.memory.suspects(interval, BootTime::now());
             let suspects = suspects
                 .filter(|(_, wait)| *wait == Nanos::ZERO)
                 .map(|(workload, _)| workload.to_owned());
@@ -183,23 +183,17 @@ impl Work {
             Kept::survey(&self.state, &request)
         });
         match found {
-            Ok((kept, tasks)) => {
+            Ok(Surveyed { kept, tasks, go_on }) => {
                 self.machine = Some(Machine {
                     id: kept.around.fingerprint.id.clone(),
                     profile: kept.path().to_owned(),
                 });
                 self.workloads = kept.workloads();
-                // What is to be looked at again later is no task yet.
-                let is_due = |name: &str, rests: bool| {
-                    let workload = kept.workload(name);
-                    workload.is_some_and(|workload| kept.awaits_visit(workload))
-                        || !rests && tasks.contains(&Task::Tune(name.to_owned()))
-                };
-                self.unfinished.retain(&kept.begun(), is_due);
+                let now = BootTime::now();
+                self.unfinished.settle(&kept.begun(), &go_on, now);
                 self.memory.retain_suspects(|name| kept.is_checkable(name));
                 self.given_up.settle(kept.begun());
                 log::info!("{}: {}", kept.path().display(), plan(&tasks));
-                let now = SystemTime::now();
                 if let Some(wait) = self.unfinished.next_visit_in(now).filter(|wait| wait.0 > 0) {
                     log::info!(
                         "{} to be looked at again, the first in {}",
@@ -222,7 +216,7 @@ impl Work {
     /// In how long workloads are to be looked at again, if any are: as soon as most of those are due that were looked at in
     /// one go.
     pub fn next_visit(&self) -> Option<Nanos> {
-        let (now, interval) = (SystemTime::now(), self.scope.visit_interval());
+        let (now, interval) = (BootTime::now(), self.scope.visit_interval);
         let tuned = self.unfinished.next_visit_in(now);
         let checked = self.memory.suspects(interval, now).map(|(_, wait)| wait);
         let first = tuned.into_iter().chain(checked).min()?;
@@ -264,7 +258,7 @@ impl Work {
             Task::Tune(_) => {
                 let options = Options {
                     time_budget: self.scope.workload_budget,
-                    visit_plan: Some(self.scope.visit_plan),
+                    visit_plan: Some(self.scope.visit_plan()),
                     ..Options::default()
                 };
                 let unfinished = self.unfinished.of(&workload).cloned();
@@ -315,20 +309,25 @@ impl Work {
     /// Keeps on the disk what was spent, and what was put aside. Failing is no reason to stop: the profile is what matters.
     pub fn remember(&mut self) {
         let [of_spending, of_unfinished] = &mut self.complaints;
-        if let Some(error) = of_spending.news(self.memory.keep(&self.state)) {
+        let now = boot_anchor();
+        if let Some(error) = of_spending.news(self.memory.keep(&self.state, &now)) {
             log::warn!("{error}; what was spent is forgotten at the next start");
         }
-        if let Some(error) = of_unfinished.news(self.unfinished.keep(&self.state)) {
+        if let Some(error) = of_unfinished.news(self.unfinished.keep(&self.state, &now)) {
             log::warn!("{error}; what was put aside begins anew at the next start");
         }
     }
 
     /// The clock was set: it may have told days that have yet to come.
     pub fn clock_was_set(&mut self) {
-        let now = SystemTime::now();
-        self.memory.forget_the_future(now);
-        self.unfinished.forget_the_future(now);
+        self.memory.forget_the_future(SystemTime::now());
+        self.unfinished.clock_was_set();
+        self.remember();
     }
+}
+
+fn boot_anchor() -> BootAnchor {
+    BootAnchor::now(Path::new("/"))
 }
 
 /// Nothing goes on until this is mended. The log is told once.

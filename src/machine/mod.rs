@@ -2,6 +2,7 @@
 
 mod above_quota;
 pub mod affinity;
+mod boot_time;
 mod budget;
 mod cache;
 mod cgroup;
@@ -26,6 +27,7 @@ mod topology;
 mod tree;
 
 pub use above_quota::AboveQuota;
+pub use boot_time::{BootAnchor, BootTime};
 pub use budget::{Beside, Budget, Limit, LimitKind, Reserve};
 pub use cache::{CoreCache, core_caches};
 pub use cgroup::{CpuCounts, cpu_counts, cpu_limit_files};

@@ -5,24 +5,12 @@ use crate::units::Nanos;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::{Errno, read};
 use rustix::time::{
-    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime,
-    timerfd_create, timerfd_settime,
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
 };
 use std::io;
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
-
-/// Now on the clock that counts from the boot, suspends included, and that nobody can set.
-pub fn boottime_now() -> Nanos {
-    let now = clock_gettime(ClockId::Boottime);
-    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
-    let rest = u64::try_from(now.tv_nsec).unwrap_or(0);
-    Nanos(
-        seconds
-            .saturating_mul(NANOS_PER_SECOND)
-            .saturating_add(rest),
-    )
-}
 
 /// Fires once when the boot-time clock reaches a time.
 #[derive(Debug)]

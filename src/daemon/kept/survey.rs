@@ -7,6 +7,7 @@ use crate::daemon::schedule::Task;
 use crate::daemon::settings::Scope;
 use crate::daemon::state::{StateDirectory, UnfinishedTunings};
 use crate::document::read::read_text;
+use crate::machine::BootTime;
 use crate::profile::{
     BudgetRecord, Conditions, Entry, Profile, StopReason, check_writable, load_to_continue,
 };
@@ -18,7 +19,6 @@ use crate::workload::{Catalog, Workload};
 use anyhow::anyhow;
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::time::SystemTime;
 
 /// No catalogue is larger.
 const CATALOGUE_BYTES: u64 = 1 << 20;
@@ -41,13 +41,29 @@ pub struct Request<'a> {
     pub has_previous: bool,
 }
 
+/// What a survey found.
+pub struct Surveyed {
+    /// What is kept.
+    pub kept: Kept,
+    /// What is to be done now.
+    pub tasks: Vec<Task>,
+    /// The workloads whose tuning was begun and goes on, now or when it is time.
+    pub go_on: BTreeSet<String>,
+}
+
+/// What is to be done for the count of a workload.
+enum Due {
+    /// Nothing.
+    Nothing,
+    /// It is chosen from the beginning.
+    Anew,
+    /// What was begun goes on, in so long.
+    GoesOn(Nanos),
+}
+
 impl Kept {
-    /// Compares machine, catalogue and profile: what is kept, and what is to be done. An error says what must be mended
-    /// first.
-    pub fn survey(
-        state: &StateDirectory,
-        request: &Request<'_>,
-    ) -> anyhow::Result<(Self, Vec<Task>)> {
+    /// Compares machine, catalogue and profile. An error says what must be mended first.
+    pub fn survey(state: &StateDirectory, request: &Request<'_>) -> anyhow::Result<Surveyed> {
         let catalog = catalog(request.scope.catalogue.as_deref())?;
         let around = Surroundings::read(request.configuration, TeamChoice::Auto)?;
         let path = state.profile(&around.fingerprint.id, BACKEND)?;
@@ -99,7 +115,16 @@ impl Kept {
         if has_grown {
             kept.outgrow(state)?;
         }
-        let tunes = kept.to_tune(request);
+        let (mut tunes, mut go_on) = (Vec::new(), BTreeSet::new());
+        for workload in kept.catalog.select(&[], false).unwrap_or_default() {
+            let due = kept.due(&workload, request);
+            if let Due::GoesOn(_) = due {
+                go_on.insert(workload.name.clone());
+            }
+            if let Due::Anew | Due::GoesOn(Nanos::ZERO) = due {
+                tunes.push(workload.name);
+            }
+        }
         kept.settled.extend(tunes.iter().cloned());
         let mut checks = if request.check || !changes.is_empty() {
             kept.sentinels(&tunes)
@@ -120,7 +145,7 @@ impl Kept {
         if !changes.is_empty() && !tasks.iter().any(Task::is_check) {
             kept.settle(state)?;
         }
-        Ok((kept, tasks))
+        Ok(Surveyed { kept, tasks, go_on })
     }
 
     /// Every verdict was reached with fewer CPUs than there are: each had too little, and is noted so in the profile until
@@ -139,28 +164,27 @@ impl Kept {
         self.save(state)
     }
 
-    /// The workloads whose count is to be chosen, by priority.
-    fn to_tune(&self, request: &Request<'_>) -> Vec<String> {
+    fn due(&self, workload: &Workload, request: &Request<'_>) -> Due {
         let begun = self.begun();
-        let (check, now) = (request.check, SystemTime::now());
-        let is_due = |workload: &Workload| {
-            let entry = self.profile.entry(&workload.name);
-            let was_disturbed = entry.is_some_and(|entry| entry.stop == StopReason::Contaminated);
-            match request.unfinished.wait_of(&begun, workload, now) {
-                // What was begun goes on, once it is time.
-                Some(wait) if self.awaits_visit(workload) => wait == Nanos::ZERO,
-                _ if self.profile.lacks(workload) => {
-                    check || !request.given_up.holds(&begun, &workload.name)
-                }
-                _ => check && was_disturbed,
-            }
+        let name = &workload.name;
+        let was_disturbed = || {
+            let entry = self.profile.entry(name);
+            entry.is_some_and(|entry| entry.stop == StopReason::Contaminated)
         };
-        let workloads = self.catalog.select(&[], false).unwrap_or_default();
-        workloads
-            .into_iter()
-            .filter(is_due)
-            .map(|workload| workload.name)
-            .collect()
+        let is_wanted = if self.profile.lacks(workload) {
+            request.check || !request.given_up.holds(&begun, name)
+        } else {
+            request.check && was_disturbed()
+        };
+        match request.unfinished.under(&begun, workload) {
+            // What rests is the beginning of what the profile says: without that there is nothing to go on from.
+            Some(tuning) if self.awaits_visit(workload) || is_wanted && !tuning.rests() => {
+                let wait = tuning.next_visit_in(BootTime::now());
+                Due::GoesOn(wait.unwrap_or_default())
+            }
+            _ if is_wanted => Due::Anew,
+            _ => Due::Nothing,
+        }
     }
 
     /// A few workloads from the shortest call to the longest, of those whose count can be checked.

@@ -3,6 +3,7 @@
 use super::{StateDirectory, StateError};
 use crate::daemon::schedule::Before;
 use crate::daemon::status::WallTime;
+use crate::machine::{BootAnchor, BootTime};
 use crate::units::Nanos;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -35,12 +36,16 @@ pub struct Memory {
     check_counts_from: Option<WallTime>,
     /// The workloads whose count lost when it was checked, and when: they are checked once more at another time.
     #[serde(default)]
-    suspects: BTreeMap<String, WallTime>,
+    lost_at: BTreeMap<String, BootTime>,
+    /// Of the boot whose clock told these moments.
+    #[serde(default)]
+    anchor: Option<BootAnchor>,
 }
 
 impl Memory {
     /// As the last daemon left it; begun now where there was none, or what it left is no use.
-    pub fn read(state: &StateDirectory, now: SystemTime) -> Self {
+    pub fn read(state: &StateDirectory, anchor: &BootAnchor) -> Self {
+        let (_, now) = anchor.moment();
         let path = state.file(FILE);
         let fresh = Self {
             check_counts_from: Some(now.into()),
@@ -52,6 +57,11 @@ impl Memory {
             Ok(text) => match serde_json::from_str::<Self>(&text) {
                 Ok(mut memory) if memory.is_possible() => {
                     memory.forget_the_future(now);
+                    if let Some(before) = memory.anchor.take() {
+                        for lost in memory.lost_at.values_mut() {
+                            *lost = before.carry(*lost, anchor);
+                        }
+                    }
                     return memory;
                 }
                 Ok(_) => format!("{}: a value is impossible", path.display()),
@@ -68,7 +78,6 @@ impl Memory {
         let now = WallTime::from(now);
         let is_credible = |at: &WallTime| at.unix_s() < now.unix_s().saturating_add(DAY_SECONDS);
         self.last_check = self.last_check.filter(is_credible);
-        self.suspects.retain(|_, lost| is_credible(lost));
         self.check_counts_from = self.check_counts_from.filter(is_credible).or(Some(now));
     }
 
@@ -78,7 +87,8 @@ impl Memory {
     }
 
     /// Keeps it on the disk.
-    pub fn keep(&self, state: &StateDirectory) -> Result<(), StateError> {
+    pub fn keep(&mut self, state: &StateDirectory, now: &BootAnchor) -> Result<(), StateError> {
+        self.anchor = Some(now.clone());
         let text = serde_json::to_string(self).unwrap_or_default() + "\n";
         state.write(FILE, &text)
     }
@@ -114,45 +124,41 @@ impl Memory {
 
     /// The count of this workload lost when it was checked: had it lost before, so long ago or longer? What was found a
     /// moment ago is the same finding.
-    pub fn lost(&mut self, workload: &str, after: Nanos, now: SystemTime) -> bool {
+    pub fn lost(&mut self, workload: &str, after: Nanos, now: BootTime) -> bool {
         let is_confirmed = self
             .suspects(after, now)
             .any(|(suspect, wait)| suspect == workload && wait == Nanos::ZERO);
         if is_confirmed {
-            self.suspects.remove(workload);
+            self.lost_at.remove(workload);
         } else {
-            let suspects = &mut self.suspects;
-            suspects.entry(workload.to_owned()).or_insert(now.into());
+            let lost_at = &mut self.lost_at;
+            lost_at.entry(workload.to_owned()).or_insert(now);
         }
         is_confirmed
     }
 
     /// That the count of this workload lost once was not confirmed.
     pub fn forget_loss(&mut self, workload: &str) {
-        self.suspects.remove(workload);
+        self.lost_at.remove(workload);
     }
 
     /// Whether this workload's count is lost could not be told: it is checked once more as much later.
-    pub fn postpone_suspect(&mut self, workload: &str, now: SystemTime) {
-        if let Some(lost) = self.suspects.get_mut(workload) {
-            *lost = now.into();
+    pub fn postpone_suspect(&mut self, workload: &str, now: BootTime) {
+        if let Some(lost) = self.lost_at.get_mut(workload) {
+            *lost = now;
         }
     }
 
     /// Forgets the losses of other workloads than these.
     pub fn retain_suspects(&mut self, is_checkable: impl Fn(&str) -> bool) {
-        self.suspects.retain(|workload, _| is_checkable(workload));
+        self.lost_at.retain(|workload, _| is_checkable(workload));
     }
 
     /// Workloads that are to be checked once more, and in how long, where that is to be so long after they lost.
-    pub fn suspects(&self, after: Nanos, now: SystemTime) -> impl Iterator<Item = (&str, Nanos)> {
-        let now = WallTime::from(now).unix_s();
-        self.suspects.iter().map(move |(workload, lost)| {
-            let since = Nanos(
-                now.saturating_sub(lost.unix_s())
-                    .saturating_mul(1_000_000_000),
-            );
-            (workload.as_str(), after.saturating_sub(since))
+    pub fn suspects(&self, after: Nanos, now: BootTime) -> impl Iterator<Item = (&str, Nanos)> {
+        self.lost_at.iter().map(move |(workload, lost)| {
+            let wait = after.saturating_sub(now.since(*lost));
+            (workload.as_str(), wait)
         })
     }
 
@@ -184,41 +190,62 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let state = StateDirectory::take(directory.path()).unwrap();
         let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
-        let mut memory = Memory::read(&state, at(400));
+        // A boot two hours after the one before, which was at 0.
+        let anchor = |boot: &str, seconds| {
+            let booted = if boot == "a" { 0 } else { 7200 };
+            let since = Nanos((seconds - booted) * 1_000_000_000);
+            BootAnchor::of(boot.to_owned(), BootTime::after_boot(since), at(seconds))
+        };
+        let read = |seconds| {
+            let mut memory = Memory::read(&state, &anchor("a", seconds));
+            memory.anchor = None;
+            memory
+        };
+        let keep = |memory: &mut Memory, seconds| {
+            memory.keep(&state, &anchor("a", seconds)).unwrap();
+            memory.anchor = None;
+        };
+        let mut memory = read(400);
         memory.spent(20_000, Nanos(1_500_000_000), Nanos(500_000_000));
         memory.spent(20_000, Nanos(2_000_000_000), Nanos(500_000_000));
-        memory.keep(&state).unwrap();
+        keep(&mut memory, 900);
         // Nothing was checked, and a check is due an interval after the beginning.
-        let read = Memory::read(&state, at(900));
-        assert_eq!(read, memory);
-        assert_eq!(read.last_check(), None);
+        assert_eq!(read(900), memory);
+        assert_eq!(memory.last_check(), None);
         let since = |memory: &Memory, now| memory.before(at(now)).since_check;
-        assert_eq!(since(&read, 1_000), Some(Nanos(600_000_000_000)));
+        assert_eq!(since(&memory, 1_000), Some(Nanos(600_000_000_000)));
         // There was nothing to check.
         memory.checks_surveyed(at(950));
         assert_eq!(memory.last_check(), None);
         assert_eq!(since(&memory, 1_000), Some(Nanos(50_000_000_000)));
         memory.checked(at(1_000));
-        memory.keep(&state).unwrap();
-        let read = Memory::read(&state, at(1_001));
-        assert_eq!(read, memory);
-        assert_eq!(read.total_cpu_s(), 1.0);
-        let before = read.before(at(1_060));
+        keep(&mut memory, 1_001);
+        assert_eq!(read(1_001), memory);
+        assert_eq!(memory.total_cpu_s(), 1.0);
+        let before = memory.before(at(1_060));
         assert_eq!(before.spent, Some((20_000, Nanos(2_000_000_000))));
         assert_eq!(before.since_check, Some(Nanos(60_000_000_000)));
         // A clock that was set back by minutes, and by more.
-        assert_eq!(read.before(at(10)).since_check, Some(Nanos::ZERO));
-        assert_eq!(Memory::read(&state, at(10)), memory);
+        assert_eq!(memory.before(at(10)).since_check, Some(Nanos::ZERO));
+        assert_eq!(read(10), memory);
         memory.checked(at(100_000));
-        memory.keep(&state).unwrap();
-        let read = Memory::read(&state, at(1_000));
-        assert_eq!(read.last_check(), None);
-        assert_eq!(since(&read, 1_060), Some(Nanos(60_000_000_000)));
+        keep(&mut memory, 1_000);
+        let of_the_future = read(1_000);
+        assert_eq!(of_the_future.last_check(), None);
+        assert_eq!(since(&of_the_future, 1_060), Some(Nanos(60_000_000_000)));
+        // A loss is as long ago after a boot as the clock of the day says.
+        let hour = Nanos(3_600_000_000_000);
+        memory.lost("a", hour, anchor("a", 6_800).moment().0);
+        memory.keep(&state, &anchor("a", 7_000)).unwrap();
+        let later = anchor("b", 7_300);
+        let read = Memory::read(&state, &later);
+        let waits: Vec<_> = read.suspects(hour, later.moment().0).collect();
+        assert_eq!(waits, [("a", Nanos(hour.0 - 500_000_000_000))]);
     }
 
     #[test]
     fn a_count_is_lost_when_it_lost_twice() {
-        let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
+        let at = |seconds: u64| BootTime::after_boot(Nanos(seconds * 1_000_000_000));
         let hour = Nanos(3_600_000_000_000);
         let mut memory = Memory::default();
         assert!(!memory.lost("a", hour, at(1000)));
@@ -246,6 +273,7 @@ mod tests {
     fn garbage_is_forgotten() {
         let directory = tempfile::tempdir().unwrap();
         let state = StateDirectory::take(directory.path()).unwrap();
+        let now = BootAnchor::of(String::new(), BootTime::default(), UNIX_EPOCH);
         let fresh = Memory {
             check_counts_from: Some(UNIX_EPOCH.into()),
             ..Memory::default()
@@ -258,12 +286,12 @@ mod tests {
             "{\"day\":1,\"today_cpu_s\":0.0,\"total_cpu_s\":1e300,\"last_check\":null}",
         ] {
             fs::write(state.file(FILE), text).unwrap();
-            assert_eq!(Memory::read(&state, UNIX_EPOCH), fresh, "{text}");
+            assert_eq!(Memory::read(&state, &now), fresh, "{text}");
         }
         fs::remove_file(state.file(FILE)).unwrap();
         fs::create_dir(state.file(FILE)).unwrap();
-        assert_eq!(Memory::read(&state, UNIX_EPOCH), fresh);
+        assert_eq!(Memory::read(&state, &now), fresh);
         // And cannot be written either.
-        assert!(Memory::default().keep(&state).is_err());
+        assert!(Memory::default().keep(&state, &now).is_err());
     }
 }

@@ -4,6 +4,7 @@ use super::{Work, stuck};
 use crate::bench::{Checked, Tuned};
 use crate::daemon::measuring::Outcome;
 use crate::daemon::schedule::{Event, Task};
+use crate::machine::BootTime;
 use crate::profile::{FreshRegions, StopReason};
 use crate::report::{counted, rough, time};
 use crate::tune::Drift;
@@ -36,9 +37,7 @@ impl Work {
             // So does memory that was short for a moment: what was seen before is no worse for it.
             Outcome::Tuned(tuned, _)
                 if matches!(tuned.entry.stop, StopReason::Failed(_))
-                    && self
-                        .unfinished
-                        .postpone(&tuned.entry.name, SystemTime::now()) =>
+                    && self.unfinished.postpone(&tuned.entry.name, BootTime::now()) =>
             {
                 log::warn!(
                     "{}: {}; it is looked at again later",
@@ -133,15 +132,15 @@ impl Work {
                 // What holds for seconds may not hold for hours.
                 let is_confirmed = match finding.verdict {
                     Drift::Lost => {
-                        let interval = self.scope.visit_interval();
-                        self.memory.lost(name, interval, SystemTime::now())
+                        let interval = self.scope.visit_interval;
+                        self.memory.lost(name, interval, BootTime::now())
                     }
                     Drift::Holds => {
                         self.memory.forget_loss(name);
                         false
                     }
                     Drift::Unknown(_) => {
-                        self.memory.postpone_suspect(name, SystemTime::now());
+                        self.memory.postpone_suspect(name, BootTime::now());
                         false
                     }
                 };
@@ -156,7 +155,7 @@ impl Work {
                 Ok(Vec::new())
             }
             Checked::Failed(why) => {
-                self.memory.postpone_suspect(name, SystemTime::now());
+                self.memory.postpone_suspect(name, BootTime::now());
                 log::warn!("{name} could not be checked: {why}");
                 kept.check_failed();
                 Ok(Vec::new())
