@@ -186,11 +186,11 @@ fn whatever_lies_in_the_profiles_place_the_program_starts() {
             from,
             &format!("threads = {threads}, median_us = 101.0"),
         )));
-        one_warning("line 35");
+        one_warning("line 39");
     }
     let empty = &TEXT[..TEXT.find("\n[[workload]]").unwrap()];
     home.write(&mine(empty).replace("entries = 5", "entries = 0"));
-    one_warning("the profile states no count");
+    one_warning("no verdict of the profile serves here");
 }
 
 #[test]

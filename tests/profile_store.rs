@@ -8,7 +8,10 @@ use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use threadtune::document::Fault;
-use threadtune::profile::{Directories, StoreError, check_writable, load, load_for, parse, save};
+use threadtune::profile::{
+    Conditions, Directories, FreshEntry, Profile, StoreError, check_writable, load, load_for,
+    parse, save,
+};
 
 #[test]
 fn the_text_written_is_the_text_read() {
@@ -28,7 +31,7 @@ fn the_text_written_is_the_text_read() {
 #[test]
 fn what_only_some_profiles_record_of_the_circumstances_stands_in_its_place() {
     let mut profile = profile();
-    let conditions = &mut profile.conditions;
+    let conditions = &mut profile.conditions[0];
     // A profile of an earlier version.
     assert_eq!(conditions.microcode, None);
     conditions.microcode = Some("0x1".to_owned());
@@ -52,10 +55,10 @@ fn what_only_some_profiles_record_of_the_circumstances_stands_in_its_place() {
 
 #[test]
 fn a_newer_schema_is_refused_by_both_versions_and_never_overwritten() {
-    let text = "schema = 2\nsomething = { entirely = \"different\" }\n";
+    let text = "schema = 3\nsomething = { entirely = \"different\" }\n";
     let message = parse(Path::new("p.toml"), text).unwrap_err().to_string();
     assert!(
-        message.contains("schema 2") && message.contains("up to 1"),
+        message.contains("schema 3") && message.contains("up to 2"),
         "{message}"
     );
     let directory = tempfile::tempdir().unwrap();
@@ -70,6 +73,93 @@ fn a_newer_schema_is_refused_by_both_versions_and_never_overwritten() {
         Err(StoreError::NewerSchema { .. })
     ));
     assert_eq!(fs::read_to_string(&path).unwrap(), text);
+}
+
+/// As version 0.1.0 wrote it.
+const OLDEST: &str = include_str!("profiles/schema-1.toml");
+
+#[test]
+fn what_the_first_version_wrote_is_carried_over_and_its_verdicts_are_doubtful() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("native.toml");
+    let text = OLDEST.replacen("team =", "watts = 7\nteam =", 1);
+    fs::write(&path, &text).unwrap();
+    let old = load(&path).unwrap();
+    assert_eq!(old.schema, 2);
+    let [conditions] = &old.conditions[..] else {
+        panic!("{:?}", old.conditions)
+    };
+    assert_eq!((conditions.id, conditions.kernel.as_str()), (1, "6.1.0"));
+    assert_eq!(conditions.budget.cores, None);
+    for entry in &old.workloads {
+        assert_eq!(old.conditions_of(entry), Some(conditions));
+        assert_eq!((entry.backend.as_str(), entry.measured), ("native", None));
+        assert!(entry.doubt().is_some());
+    }
+    // Its own kernels are as new as any: it is not known when and under what it was measured.
+    let doubt = old.workloads[0].doubt().unwrap();
+    assert_eq!(doubt, threadtune::profile::Doubt::Undated);
+    let verdicts = |profile: &Profile| {
+        let latencies = profile.workloads.iter().map(|entry| entry.latency.clone());
+        latencies.collect::<Vec<_>>()
+    };
+    assert_eq!(verdicts(&old), verdicts(&profile()));
+    // Written again it is of today's schema, and so it is read.
+    save(&path, &old).unwrap();
+    let raw: toml::Table = fs::read_to_string(&path).unwrap().parse().unwrap();
+    assert_eq!(raw["schema"].as_integer(), Some(2));
+    assert_eq!(raw["conditions"][0]["id"].as_integer(), Some(1));
+    assert_eq!(raw["conditions"][0]["watts"].as_integer(), Some(7));
+    assert_eq!(raw["workload"][0]["conditions"].as_integer(), Some(1));
+    assert_eq!(load(&path).unwrap(), old);
+    // Broken, it says where.
+    let broken = text.replacen("governor = \"performance\"", "governor = 7", 1);
+    let message = parse(Path::new("p.toml"), &broken).unwrap_err().to_string();
+    let line = broken.lines().position(|l| l == "governor = 7").unwrap() + 1;
+    assert!(
+        message.contains(&format!("line {line}")) && message.contains("governor"),
+        "{message}"
+    );
+}
+
+#[test]
+fn entries_keep_the_conditions_they_were_measured_under() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("native.toml");
+    let mut profile = profile();
+    let then = profile.conditions[0].clone();
+    let today = Conditions {
+        kernel: "6.12".to_owned(),
+        ..then.clone()
+    };
+    let entry = profile.workloads[0].clone();
+    let at = "2026-12-01T00:00:00Z".parse().unwrap();
+    let fresh = FreshEntry::new(entry, today.clone(), Some(at));
+    assert!(profile.keep(fresh, false, &[], 1.0));
+    save(&path, &profile).unwrap();
+    let read = load(&path).unwrap();
+    assert_eq!(read, profile);
+    let kernel = |i: usize| &read.conditions_of(&read.workloads[i]).unwrap().kernel;
+    assert_eq!((kernel(0).as_str(), kernel(1).as_str()), ("6.12", "6.1.0"));
+    assert_eq!(read.workloads[0].measured, Some(at));
+    // What only the old ones said is gone with the last of them.
+    let order: Vec<String> = profile.workloads.iter().map(|e| e.name.clone()).collect();
+    for name in &order {
+        let entry = profile.entry(name).unwrap().clone();
+        profile.set_cut_short(name, false, &[]);
+        profile.keep(
+            FreshEntry::new(entry, today.clone(), Some(at)),
+            false,
+            &[],
+            0.0,
+        );
+    }
+    let kernels: Vec<&str> = profile
+        .conditions
+        .iter()
+        .map(|c| c.kernel.as_str())
+        .collect();
+    assert_eq!(kernels, ["6.12"]);
 }
 
 #[test]
@@ -306,17 +396,16 @@ fn the_search_passes_over_broken_files_and_remembers_them() {
         user: Some(at("user")),
         system: vec![at("etc"), at("var"), at("usr")],
     };
-    assert!(directories.search(machine, "native", &[]).found.is_none());
+    assert!(directories.search(machine, "native", &[]).found.is_empty());
     save(&at("usr").join(machine).join("native.toml"), &profile()).unwrap();
     save(&at("var").join(machine).join("native.toml"), &profile()).unwrap();
     let broken = directories.user_profile(machine, "native").unwrap();
     fs::create_dir_all(broken.parent().unwrap()).unwrap();
     fs::write(&broken, "schema = ").unwrap();
     let search = directories.search(machine, "native", &[]);
-    assert_eq!(
-        search.found.unwrap().path,
-        at("var").join(machine).join("native.toml")
-    );
+    let found: Vec<&PathBuf> = search.found.iter().map(|found| &found.path).collect();
+    let file = |name| at(name).join(machine).join("native.toml");
+    assert_eq!(found, [&file("var"), &file("usr")]);
     assert_eq!(search.problems.len(), 1);
     assert!(search.problems[0].to_string().contains("line 1"));
 }

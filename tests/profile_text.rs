@@ -96,7 +96,7 @@ fn values_out_of_range_are_named_with_line_and_key() {
         ("share = 0.71", "share = nan", "workload[0].share"),
         ("gflops = 83.89", "gflops = -1.0", "workload[0].rate.gflops"),
         ("kernels = 1001", "kernels = -1", "workload[0].kernels"),
-        ("level = \"avx2\"", "level = \"\"", "conditions.level"),
+        ("level = \"avx2\"", "level = \"\"", "conditions[0].level"),
         (
             "threads = 6, median_us = 101.0",
             "threads = 0, median_us = 101.0",
@@ -175,10 +175,38 @@ fn values_out_of_range_are_named_with_line_and_key() {
         ("id = \"made-up", "id = \"../made-up", "machine.id"),
         ("cpus = \"0-7\"", "cpus = \"0-9999\"", "machine.cpus"),
         ("spent_s = 41.2", "spent_s = -41.2", "spent_s"),
-        ("schema = 1", "schema = 0", "schema"),
+        ("schema = 2", "schema = 0", "schema"),
         ("entries = 5", "entries = -5", "entries"),
     ];
     are_named(&cases);
+}
+
+#[test]
+fn conditions_are_numbered_once_and_every_entry_names_some() {
+    are_named(&[
+        ("id = 1\n", "id = 0\n", "conditions[0].id"),
+        (
+            "level = \"avx2\"\n",
+            "level = \"avx2\"\n\n[[conditions]]\nkernel = \"6\"\ngovernor = \"g\"\nbackend = \"b\"\nteam = \"t\"\n\
+             budget = { cpus = \"0\", limit = 1, by = \"affinity\" }\nid = 1",
+            "conditions[1].id",
+        ),
+        (
+            "conditions = 1\nshape = \"gemv:2048x2048:f32\"",
+            "shape = \"gemv:2048x2048:f32\"\nconditions = 3",
+            "workload[1].conditions",
+        ),
+        (
+            "limit = 8, by",
+            "cores = 0, limit = 8, by",
+            "conditions[0].budget.cores",
+        ),
+        (
+            "measured = 2026-11-22T09:59:00Z",
+            "measured = \"yesterday\"",
+            "workload[0].measured",
+        ),
+    ]);
 }
 
 #[test]
@@ -371,7 +399,7 @@ fn an_error_reads_as_a_sentence_with_advice() {
     );
     assert_eq!(
         error(&text).to_string(),
-        "p.toml, line 35, key `workload[0].latency.threads`: 0 is not a thread count; expected a whole number from 1 \
+        "p.toml, line 39, key `workload[0].latency.threads`: 0 is not a thread count; expected a whole number from 1 \
          to 4096; correct it, or remove the file and run `threadtune tune`"
     );
 }

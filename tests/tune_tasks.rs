@@ -92,7 +92,7 @@ fn a_tuning_leaves_room_for_its_own_tasks() {
         }
         assert_eq!(output.status.code(), Some(0), "{case}: {stderr}");
         let profile = home.profile();
-        let limit = profile.conditions.budget.limit.as_usize();
+        let limit = profile.conditions[0].budget.limit.as_usize();
         assert!((1..=threads).contains(&limit), "{case}: {limit}");
         assert!(largest(&profile) <= threads, "{case}");
     }

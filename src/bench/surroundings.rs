@@ -8,6 +8,7 @@ use crate::machine::{
     Topology, TopologyError, bios, governor, kernel_release, microcode,
 };
 use crate::profile::{BudgetRecord, ClockRecord, Conditions};
+use crate::units::ThreadCount;
 use crate::worker::protocol::Greeting;
 use crate::worker::team::{TeamChoice, wait_policy};
 use rustix::process::{Resource, getrlimit};
@@ -150,15 +151,27 @@ impl Surroundings {
         })
     }
 
+    /// The CPU budget as a profile records it.
+    pub fn budget_record(&self) -> BudgetRecord {
+        BudgetRecord::of(&self.budget, Some(&self.topology))
+    }
+
+    /// What a program gets here without any verdict: the strongest cores, as far as they may all run.
+    pub fn fallback(&self) -> ThreadCount {
+        let cores = self.topology.strongest_cores(&self.budget.cpus);
+        ThreadCount::clamped(cores).min(self.budget.limit)
+    }
+
     /// What the profile records of the circumstances of a worker that greeted so.
     pub fn conditions(&self, backend: &str, worker: &Greeting) -> Conditions {
         let highest = worker.kernels.as_ref().map(|kernels| kernels.highest);
         Conditions {
+            id: 0,
             kernel: kernel_release(Path::new("/")),
             microcode: microcode(Path::new("/")),
             bios: bios(Path::new("/")),
             governor: governor(Path::new("/"), &self.topology),
-            budget: BudgetRecord::from(&self.budget),
+            budget: self.budget_record(),
             backend: backend.to_owned(),
             team: worker.team.clone(),
             library: worker.library.clone(),

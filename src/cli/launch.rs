@@ -6,7 +6,7 @@ use super::this_machine::ThisMachine;
 use crate::launch::{Orders, Pin, Plan, Request, exec, plan};
 use crate::machine::{CpuOrder, affinity};
 use crate::profile::lookup::{Objective, Weighted};
-use crate::profile::{Directories, Profile, load_for};
+use crate::profile::{Gathered, Profile, load_for};
 use crate::workload::Shape;
 use anyhow::bail;
 use clap::{Args, ValueEnum};
@@ -95,12 +95,14 @@ impl LaunchArgs {
             force: self.force,
             command: self.command.clone(),
         };
-        let profile = self.find_profile(&machine, &request.names());
+        let names = request.names();
+        let profile = self.find_profile(&machine, &names);
         let mut plan = plan(
             &request,
             profile.as_ref().map_err(Clone::clone),
             &machine.cpus,
-            self.cpu_orders(&machine, profile.as_ref().ok()).as_ref(),
+            self.cpu_orders(&machine, profile.as_ref().ok(), &names)
+                .as_ref(),
             &|name| std::env::var_os(name),
         );
         plan.warnings
@@ -158,33 +160,50 @@ impl LaunchArgs {
     }
 
     /// In which order a pinned program takes the CPUs of this process, and `tune` would take those it had.
-    fn cpu_orders(&self, machine: &ThisMachine, profile: Option<&Profile>) -> Option<Orders> {
+    fn cpu_orders(
+        &self,
+        machine: &ThisMachine,
+        profile: Option<&Profile>,
+        names: &[String],
+    ) -> Option<Orders> {
         let (topology, budget) = (machine.topology.as_ref()?, machine.budget.as_ref()?);
+        let tuned = profile.and_then(|profile| profile.common_cpus(names));
         self.pin.then(|| Orders {
             own: CpuOrder::of(topology, &budget.cpus),
-            tuned: profile.map(|profile| CpuOrder::of(topology, &profile.conditions.budget.cpus)),
+            tuned: tuned.map(|cpus| CpuOrder::of(topology, cpus)),
         })
     }
 
-    /// The profile of this machine, or one text about why there is none.
+    /// What all profiles of this machine say, or one text about why there is nothing.
     fn find_profile(&self, machine: &ThisMachine, names: &[String]) -> Result<Profile, String> {
         let Some(id) = &machine.id else {
             return Err("this machine could not be identified, so no profile is its".to_owned());
         };
+        let lacks_any = |profile: &Profile| names.iter().any(|name| profile.entry(name).is_none());
         if let Some(path) = &self.profile {
-            return load_for(path, id, names).map_err(|error| error.to_string());
+            let load = |names| load_for(path, id, names).map_err(|error| error.to_string());
+            let profile = load(names)?;
+            // Another workload may stand in for one that is not there.
+            return if lacks_any(&profile) {
+                load(&[])
+            } else {
+                Ok(profile)
+            };
         }
-        let directories = Directories::from_environment(|name| std::env::var_os(name));
-        let search = directories.search(id, BACKEND, names);
-        let problems: Vec<String> = search.problems.iter().map(ToString::to_string).collect();
-        match search.found {
-            Some(found) => {
-                info!("profile {}", found.path.display());
-                // A sound profile behind a broken one serves as well; the broken one is the user's to see.
+        let gather = |names: &[String]| machine.gather(id, BACKEND, names);
+        let (mut gathered, mut problems) = gather(names);
+        if gathered.as_ref().is_some_and(|g| lacks_any(&g.profile)) {
+            (gathered, problems) = gather(&[]);
+        }
+        match gathered {
+            Some(Gathered { profile, paths }) => {
+                let paths: Vec<String> = paths.iter().map(|p| p.display().to_string()).collect();
+                info!("profile {}", paths.join(", "));
+                // A sound profile beside a broken one serves as well; the broken one is the user's to see.
                 if !problems.is_empty() {
                     warn!("passed over: {}", problems.join("; "));
                 }
-                Ok(found.profile)
+                Ok(profile)
             }
             None if problems.is_empty() => Err(format!(
                 "no profile of this machine (`{id}`); run `threadtune tune`"
@@ -252,6 +271,7 @@ fn as_json(plan: &Plan, machine: &ThisMachine) -> anyhow::Result<Vec<u8>> {
         })),
         "command": command,
         "warnings": plan.warnings,
+        "notices": plan.notices(),
     });
     let mut bytes = serde_json::to_vec_pretty(&json)?;
     bytes.push(b'\n');

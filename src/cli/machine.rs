@@ -105,7 +105,7 @@ impl MachineArgs {
             microcode: microcode(&self.root),
             bios: bios(&self.root),
             governor: governor(&self.root, &topology),
-            budget: BudgetRecord::from(&budget),
+            budget: BudgetRecord::of(&budget, Some(&topology)),
         };
         let comparison = Comparison::of(&load(profile)?, &here);
         let text = if self.json {

@@ -3,7 +3,7 @@
 use super::configuration;
 use super::output::print;
 use super::this_machine::ThisMachine;
-use crate::profile::{Directories, Entry, Profile, load};
+use crate::profile::{Entry, Judged, Place, Profile, load};
 use crate::report::{
     curve, cut_short_line, entry_json, profile_csv, profile_json, profile_table, region_json,
     region_table,
@@ -45,7 +45,7 @@ pub struct ShowArgs {
 impl ShowArgs {
     /// Prints it.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let profile = self.find_profile()?;
+        let (profile, place) = self.find_profile()?;
         let text = match &self.workload {
             None if self.regions => self.regions_of(&profile)?,
             None => {
@@ -53,7 +53,10 @@ impl ShowArgs {
                 match (self.json, self.csv) {
                     (true, _) => profile_json(&profile)?,
                     (_, true) => profile_csv(&entries)?,
-                    _ => profile_table(&entries) + &cut_short_line(&profile).unwrap_or_default(),
+                    _ => {
+                        let cut_short = cut_short_line(&profile).unwrap_or_default();
+                        profile_table(&profile.judged(&place)) + &cut_short
+                    }
                 }
             }
             Some(name) => {
@@ -63,7 +66,11 @@ impl ShowArgs {
                 match (self.json, self.csv) {
                     (true, _) => entry_json(entry)?,
                     (_, true) => profile_csv(&[entry])?,
-                    _ => curve(entry, profile.conditions.level.as_deref(), width()),
+                    _ => {
+                        let standing = profile.standing(entry, &place);
+                        let judged = Judged { entry, standing };
+                        curve(&judged, level_of(&profile, entry), width())
+                    }
                 }
             }
         };
@@ -80,9 +87,11 @@ impl ShowArgs {
         shown.context("no regions were measured; run `threadtune tune`")
     }
 
-    fn find_profile(&self) -> anyhow::Result<Profile> {
+    /// The profile, and the place where its verdicts are to serve: nowhere in particular where a file is named, which may be
+    /// of another machine.
+    fn find_profile(&self) -> anyhow::Result<(Profile, Place)> {
         if let Some(path) = &self.profile {
-            return Ok(load(path)?);
+            return Ok((load(path)?, Place::default()));
         }
         let (configuration, problems) = configuration::read();
         for problem in &problems {
@@ -91,17 +100,22 @@ impl ShowArgs {
         let machine = ThisMachine::configured(&configuration);
         let id = machine
             .id
+            .as_deref()
             .context("this machine could not be identified; name a file with --profile")?;
-        let directories = Directories::from_environment(|name| std::env::var_os(name));
-        let search = directories.search(&id, BACKEND, &[]);
-        for problem in &search.problems {
+        let (gathered, problems) = machine.gather(id, BACKEND, &[]);
+        for problem in problems {
             warn!("{problem}");
         }
-        let found = search.found.with_context(|| {
+        let gathered = gathered.with_context(|| {
             format!("there is no sound profile of this machine (`{id}`); run `threadtune tune`")
         })?;
-        Ok(found.profile)
+        Ok((gathered.profile, machine.cpus.place()))
     }
+}
+
+/// The instruction set of the kernels that an entry was measured with.
+fn level_of<'p>(profile: &'p Profile, entry: &Entry) -> Option<&'p str> {
+    profile.conditions_of(entry)?.level.as_deref()
 }
 
 /// The error about a name that the profile does not hold, with the closest ones that it does.

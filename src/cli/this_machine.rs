@@ -2,8 +2,12 @@
 
 use crate::configuration::Configuration;
 use crate::launch::Cpus;
-use crate::machine::{Beside, Budget, CpuInfo, Fingerprint, Host, Topology};
-use crate::units::ThreadCount;
+use crate::machine::{
+    Beside, Budget, CpuInfo, Fingerprint, Host, Topology, UNKNOWN, bios, governor, kernel_release,
+    microcode,
+};
+use crate::profile::{BudgetRecord, Conditions, Directories, Gathered, Occasion};
+use crate::units::{CpuSet, ThreadCount};
 use std::path::Path;
 
 /// This machine, as far as it is known.
@@ -50,10 +54,61 @@ impl ThisMachine {
                 allowed: Some(budget.cpus.clone()),
                 limit: Some(budget.limit),
                 physical,
+                strongest: topology
+                    .as_ref()
+                    .map(|topology| ThreadCount::clamped(topology.strongest_cores(&budget.cpus))),
                 above_quota: budget.above_quota(),
             },
             topology,
             budget: Some(budget),
+        }
+    }
+
+    /// What all its profiles say; with names, perhaps only to these workloads. Beside it what is wrong with profiles that were
+    /// passed over.
+    pub fn gather(
+        &self,
+        id: &str,
+        backend: &str,
+        names: &[String],
+    ) -> (Option<Gathered>, Vec<String>) {
+        let directories = Directories::from_environment(|name| std::env::var_os(name));
+        let search = directories.search(id, backend, names);
+        let problems = search.problems.iter().map(ToString::to_string).collect();
+        let occasion = Occasion {
+            place: &self.cpus.place(),
+            today: &|| self.conditions(backend),
+        };
+        (Gathered::of(search.found, &occasion), problems)
+    }
+
+    /// Today's conditions, as far as they are known without a worker.
+    fn conditions(&self, backend: &str) -> Conditions {
+        let root = Path::new("/");
+        let place = self.cpus.place();
+        let unknown = || BudgetRecord {
+            cpus: CpuSet::new(),
+            cores: None,
+            limit: ThreadCount::ONE,
+            by: String::new(),
+        };
+        let governor = |topology| governor(root, topology);
+        Conditions {
+            id: 0,
+            kernel: kernel_release(root),
+            microcode: microcode(root),
+            bios: bios(root),
+            governor: self
+                .topology
+                .as_ref()
+                .map_or_else(|| UNKNOWN.to_owned(), governor),
+            budget: place.budget.unwrap_or_else(unknown),
+            backend: backend.to_owned(),
+            team: String::new(),
+            library: None,
+            wait: None,
+            level: None,
+            clock: None,
         }
     }
 }

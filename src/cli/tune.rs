@@ -78,13 +78,15 @@ impl TuneArgs {
         check_writable(&path)
             .context("the profile could not be written, so nothing is measured")?;
         let old = load_to_continue(&path, &around.fingerprint.id)?;
+        let budget = around.budget_record();
         if self.missing {
             let knows_bursts_only = |old: &Profile, workload: &Workload| {
                 let entry = old.entry(&workload.name);
                 entry.is_none_or(|entry| entry.sustained_s.is_none())
             };
             let lacks = |old: &Profile, workload: &Workload| {
-                old.lacks(workload) || self.sustained.is_some() && knows_bursts_only(old, workload)
+                old.lacks(workload, Some(&budget))
+                    || self.sustained.is_some() && knows_bursts_only(old, workload)
             };
             selected.retain(|workload| old.as_ref().is_none_or(|old| lacks(old, workload)));
             let has_regions = old.as_ref().is_some_and(|old| !old.regions.is_empty());
@@ -123,7 +125,9 @@ impl TuneArgs {
         }
         let conditions = around.conditions(BACKEND, measurer.greeting());
         let mut run = Run::new(
-            Profile::renewed(old, around.fingerprint.clone(), conditions),
+            Profile::renewed(old, around.fingerprint.clone()),
+            conditions,
+            around.fallback(),
             path,
             catalog.names(),
             allowance,

@@ -11,8 +11,8 @@ use super::state::{Begun, StateDirectory, previous};
 use super::status::Workloads;
 use crate::bench::{Surroundings, Tuned, clock_record};
 use crate::profile::{
-    Conditions, Entry, FreshRegions, Profile, RegionConditions, StopReason, load_to_continue, save,
-    save_now,
+    Conditions, Entry, FreshRegions, Profile, RegionConditions, StopReason, load_to_continue,
+    reached_now, save, save_now,
 };
 use crate::report::time;
 use crate::tune::{Drift, Finding, contenders};
@@ -33,7 +33,7 @@ pub struct Kept {
     catalog: Catalog,
     path: PathBuf,
     profile: Profile,
-    /// Today's. The profile takes them over when it is known to hold under them.
+    /// Today's. The verdicts take them over when they are known to hold under them.
     conditions: Conditions,
     /// Workloads that need no check any more: theirs was made since the survey, or they are tuned anyway.
     settled: BTreeSet<String>,
@@ -90,6 +90,12 @@ impl Kept {
         Begun::now(&self.around.fingerprint.id, &self.conditions)
     }
 
+    /// Does the profile lack a verdict on this workload that serves here?
+    fn lacks(&self, workload: &Workload) -> bool {
+        let budget = &self.conditions.budget;
+        self.profile.lacks(workload, Some(budget))
+    }
+
     /// How many workloads have which verdict.
     pub fn workloads(&self) -> Workloads {
         let is_failed = |entry: &Entry| matches!(entry.stop, StopReason::Failed(_));
@@ -113,7 +119,15 @@ impl Kept {
         spent: Duration,
     ) -> anyhow::Result<()> {
         self.refresh(state);
-        let entry = tuned.entry;
+        greeting.team.clone_into(&mut self.conditions.team);
+        self.conditions.library.clone_from(&greeting.library);
+        self.conditions.wait.clone_from(&greeting.wait);
+        let now = Conditions {
+            clock: clock_record(greeting),
+            ..self.conditions.clone()
+        };
+        let fresh = reached_now(tuned.entry, &now);
+        let entry = &fresh.entry;
         // What another visit was to follow is the beginning of this verdict, and replaced by nothing.
         let old = self.profile.entry(&entry.name);
         let old = old.filter(|old| !old.stop.may_change());
@@ -131,29 +145,13 @@ impl Kept {
         }
         // What was marked to be tuned again was kept as it was then.
         let replaces = old.is_some_and(|old| old.latency.is_some())
-            && !self.profile.says_more(&entry, false)
+            && !self.profile.says_more(entry, false)
             && !self.profile.is_cut_short(&entry.name);
         if replaces {
             self.keep_previous();
         }
-        greeting.team.clone_into(&mut self.conditions.team);
-        self.conditions.library.clone_from(&greeting.library);
-        self.conditions.wait.clone_from(&greeting.wait);
-        self.profile.conditions.clock = clock_record(greeting);
-        self.profile
-            .conditions
-            .team
-            .clone_from(&self.conditions.team);
-        self.profile
-            .conditions
-            .budget
-            .clone_from(&self.conditions.budget);
-        self.profile
-            .conditions
-            .level
-            .clone_from(&self.conditions.level);
         let order = self.catalog.names();
-        self.profile.keep(entry, false, &order, spent.as_secs_f64());
+        self.profile.keep(fresh, false, &order, spent.as_secs_f64());
         self.is_saved = false;
         self.save(state)
     }
@@ -251,17 +249,11 @@ impl Kept {
         }
     }
 
-    /// No check is left to be made: from now on the profile is one of today's conditions, unless a check failed.
+    /// No check is left to be made: from now on the verdicts are those of today's conditions, unless a check failed.
     pub fn settle(&mut self, state: &StateDirectory) -> anyhow::Result<bool> {
-        let settled = Conditions {
-            budget: self.profile.conditions.budget.clone(),
-            clock: self.profile.conditions.clock.clone(),
-            ..self.conditions.clone()
-        };
-        if !self.has_failed_check && self.profile.conditions != settled {
+        if !self.has_failed_check {
             self.refresh(state);
-            self.profile.conditions = settled;
-            self.is_saved = self.profile.workloads.is_empty();
+            self.is_saved &= !self.profile.hold_today(&self.conditions, |_| true);
         }
         self.save(state)?;
         Ok(!self.has_failed_check)
@@ -288,8 +280,7 @@ impl Kept {
             && state.profile(&self.profile.machine.id, BACKEND).is_ok()
             && let Ok(Some(there)) = load_to_continue(&self.path, &self.profile.machine.id)
         {
-            let conditions = self.profile.conditions.clone();
-            self.profile = Profile::renewed(Some(there), self.profile.machine.clone(), conditions);
+            self.profile = Profile::renewed(Some(there), self.profile.machine.clone());
         }
     }
 }

@@ -3,10 +3,10 @@
 use super::pin::{Orders, Pin, pin};
 use crate::environment::{self, Placeholder, assignments, expand};
 use crate::machine::AboveQuota;
-use crate::profile::lookup::{Basis, Choice, Objective, Terms, Weighted, choose};
-use crate::profile::{Doubt, Profile};
+use crate::profile::lookup::{Answered, Basis, Choice, Missed, Objective, Terms, Weighted, choose};
+use crate::profile::{BudgetRecord, Doubt, Place, Profile};
 use crate::units::{CpuSet, ThreadCount};
-use crate::workload::Shape;
+use crate::workload::{Catalog, Shape, UnknownWorkload};
 use std::ffi::OsString;
 use std::fmt::Write as _;
 
@@ -15,7 +15,7 @@ use std::fmt::Write as _;
 pub struct Request {
     /// The program's workloads; none means the default mix.
     pub workloads: Vec<Weighted>,
-    /// A shape instead of a name; it must be one that the profile holds.
+    /// A shape instead of a name.
     pub shape: Option<Shape>,
     /// What the count should be good for.
     pub objective: Objective,
@@ -57,16 +57,33 @@ pub struct Cpus {
     pub limit: Option<ThreadCount>,
     /// Physical cores among those allowed.
     pub physical: Option<ThreadCount>,
+    /// Those of the strongest kind among them.
+    pub strongest: Option<ThreadCount>,
     /// The count just above the budget's CPU quota, where it is no whole number.
     pub above_quota: Option<AboveQuota>,
 }
 
 impl Cpus {
-    /// The count where no profile tells: physical cores inside the budget, else what is known of the two.
+    /// The count where no profile tells: physical cores of the strongest kind inside the budget, else what is known of the
+    /// two. Weak cores would keep the strong ones waiting, and siblings share what a core has.
     pub fn fallback(&self) -> Option<ThreadCount> {
-        match (self.physical, self.limit) {
+        match (self.strongest.or(self.physical), self.limit) {
             (Some(cores), Some(limit)) => Some(cores.min(limit)),
             (cores, limit) => cores.or(limit),
+        }
+    }
+
+    /// Where verdicts are to serve.
+    pub fn place(&self) -> Place {
+        let budget = self.limit.map(|limit| BudgetRecord {
+            cpus: self.allowed.clone().unwrap_or_default(),
+            cores: self.physical,
+            limit,
+            by: String::new(),
+        });
+        Place {
+            budget,
+            fallback: self.fallback(),
         }
     }
 
@@ -77,6 +94,7 @@ impl Cpus {
             allowed: Some(pinned.clone()),
             limit: Some(self.limit.map_or(most, |limit| limit.min(most))),
             physical: None,
+            strongest: None,
             above_quota: None,
         }
     }
@@ -97,13 +115,17 @@ pub struct Plan {
     pub command: Vec<OsString>,
     /// What threadtune lacked or found broken. None of it stops a program, unless the user asked for that.
     pub warnings: Vec<String>,
+    /// What is to be known of the verdicts that were used.
+    pub remarks: Vec<String>,
 }
 
 impl Plan {
-    /// What the user has set by hand and stays in force beside the plan. It stops no program, not even a strict launch.
+    /// What is to be known of the verdicts that were used, and what the user has set by hand and stays in force beside the
+    /// plan. It stops no program, not even a strict launch.
     pub fn notices(&self) -> Vec<&str> {
         let of_pin = self.pin.iter().flat_map(|pin| &pin.notices);
-        let all = self.environment.notice.iter().chain(of_pin);
+        let of_environment = self.environment.notice.iter();
+        let all = self.remarks.iter().chain(of_environment).chain(of_pin);
         all.map(String::as_str).collect()
     }
 }
@@ -125,21 +147,30 @@ pub fn plan(
             None
         }
     };
-    let wanted = wanted(request, profile, &mut warnings);
+    let wanted = wanted(request, profile);
     // Timings of bound threads tell about a program that will be bound, and about no other.
     let bound = request.pin && orders.is_some();
-    let answer =
-        profile.and_then(|profile| answer(profile, &wanted, request.objective, cpus, bound));
-    if profile.is_some() && answer.is_none() {
-        warnings.push("the profile states no count; run `threadtune tune`".to_owned());
+    let Answered {
+        choice: answer,
+        missed,
+    } = profile.map_or_else(Answered::default, |profile| {
+        answer(profile, &wanted, request.objective, cpus, bound)
+    });
+    match profile {
+        Some(_) => warnings.extend(missed.iter().map(|missed| told(missed, profile))),
+        None => warnings.extend(wanted.iter().filter_map(|w| unknown(&w.name, None))),
+    }
+    if profile.is_some() && answer.is_none() && missed.is_empty() {
+        warnings.push("no verdict of the profile serves here; run `threadtune tune`".to_owned());
     }
     let (threads, reason) = match &answer {
         Some(choice) => {
-            warnings.extend(remarks(choice));
+            warnings.extend(whole_budget(choice));
             (Some(choice.threads), reason(choice))
         }
         None => fallback(cpus, &mut warnings),
     };
+    let remarks = answer.as_ref().map(remarks).unwrap_or_default();
     let planned = threads
         .map(|threads| assignments(threads, environment, request.force))
         .unwrap_or_default();
@@ -166,28 +197,21 @@ pub fn plan(
         pin,
         command,
         warnings,
+        remarks,
     }
 }
 
-/// The names asked for; a shape becomes the name of the entry that has it.
-fn wanted(
-    request: &Request,
-    profile: Option<&Profile>,
-    warnings: &mut Vec<String>,
-) -> Vec<Weighted> {
+/// The names asked for; a shape becomes the name of the entry that has it, and stays one where there is none.
+fn wanted(request: &Request, profile: Option<&Profile>) -> Vec<Weighted> {
     let mut wanted = request.workloads.clone();
-    if let (Some(shape), Some(profile)) = (&request.shape, profile) {
-        match profile
-            .workloads
-            .iter()
-            .find(|e| e.shape == shape.to_string())
-        {
-            Some(entry) => wanted.push(Weighted {
-                name: entry.name.clone(),
-                weight: 1.0,
-            }),
-            None => warnings.push(format!("the profile holds no workload of shape `{shape}`")),
-        }
+    if let Some(shape) = &request.shape {
+        let shape = shape.to_string();
+        let mut entries = profile.into_iter().flat_map(|profile| &profile.workloads);
+        let has_it = entries.find(|entry| entry.shape == shape);
+        wanted.push(Weighted {
+            name: has_it.map_or(shape, |entry| entry.name.clone()),
+            weight: 1.0,
+        });
     }
     wanted
 }
@@ -198,41 +222,97 @@ fn answer(
     objective: Objective,
     cpus: &Cpus,
     bound: bool,
-) -> Option<Choice> {
+) -> Answered {
     let terms = Terms {
         objective,
         // Without a known budget the profile's own is the best guess of what this machine allows.
-        limit: cpus.limit.unwrap_or(profile.conditions.budget.limit),
+        limit: cpus.limit.unwrap_or(profile.widest_limit()),
         pin: cpus.allowed.as_ref().filter(|_| bound),
         above_quota: cpus.above_quota,
+        place: &cpus.place(),
     };
     choose(profile, wanted, &terms)
 }
 
-fn remarks(choice: &Choice) -> Vec<String> {
-    let mut remarks = Vec::new();
-    if !choice.unknown.is_empty() {
-        let names = choice.unknown.join("`, `");
-        remarks.push(format!(
-            "the profile states no count for `{names}` (`threadtune show` lists what it has); using {}",
-            reason(choice)
-        ));
+/// Why the verdict on a workload that was asked for does not decide, and what does instead.
+fn told(missed: &Missed, profile: Option<&Profile>) -> String {
+    let Missed {
+        name,
+        why,
+        stand_in,
+    } = missed;
+    let mut text = match why {
+        Some(why) => {
+            format!("the verdict on `{name}` is not used: {why}; run `threadtune tune {name}`")
+        }
+        None if name.parse::<Shape>().is_ok() => {
+            format!("no workload of the profile has the shape `{name}`")
+        }
+        None => unknown(name, profile).unwrap_or_else(|| {
+            format!("the profile holds no verdict on `{name}`; run `threadtune tune {name}`")
+        }),
+    };
+    if let Some(other) = stand_in {
+        let _ = write!(text, "; `{other}`, the nearest of its kind, stands in");
     }
-    if choice.basis == Basis::WholeBudget {
-        remarks.push(format!(
+    text
+}
+
+/// What to say of a name that neither the profile nor the catalogue knows.
+fn unknown(name: &str, profile: Option<&Profile>) -> Option<String> {
+    let catalog = Catalog::embedded();
+    if catalog.get(name).is_ok() || name.parse::<Shape>().is_ok() {
+        return None;
+    }
+    let entries = profile.into_iter().flat_map(|profile| &profile.workloads);
+    let mut names: Vec<&str> = entries.map(|entry| entry.name.as_str()).collect();
+    names.extend(catalog.names());
+    names.sort_unstable();
+    names.dedup();
+    Some(UnknownWorkload::among(name, names.into_iter()).to_string())
+}
+
+fn whole_budget(choice: &Choice) -> Option<String> {
+    (choice.basis == Basis::WholeBudget).then(|| {
+        format!(
             "nothing was timed at {} or fewer threads: using the whole CPU budget",
             choice.threads
+        )
+    })
+}
+
+/// What is to be known of the verdicts that a count was taken from.
+fn remarks(choice: &Choice) -> Vec<String> {
+    let mut remarks = Vec::new();
+    if !choice.partial.is_empty() {
+        remarks.push(format!(
+            "{} measured with fewer CPUs than there are now, and did not want all of them; `threadtune tune --missing` \
+             measures anew",
+            subject(&choice.partial)
+        ));
+    }
+    if !choice.inconclusive.is_empty() {
+        remarks.push(format!(
+            "{} inconclusive; `threadtune show WORKLOAD` tells why",
+            subject(&choice.inconclusive)
         ));
     }
     remarks
 }
 
+/// `a` is or was what follows; of many the first three are named.
+fn subject(names: &[String]) -> String {
+    let first = names.iter().take(3).map(String::as_str);
+    let first: Vec<&str> = first.collect();
+    match (first.as_slice(), names.len().saturating_sub(3)) {
+        ([one], _) => format!("`{one}`:"),
+        (some, 0) => format!("`{}`:", some.join("`, `")),
+        (some, more) => format!("`{}` and {more} more:", some.join("`, `")),
+    }
+}
+
 fn reason(choice: &Choice) -> String {
     let names = choice.workloads.join("`, `");
-    let doubt = match choice.inconclusive.join("`, `") {
-        none if none.is_empty() => String::new(),
-        some => format!(" (inconclusive: `{some}`)"),
-    };
     let basis = match choice.basis {
         Basis::Verdict => format!("the verdict on `{names}`"),
         Basis::AboveQuota => format!("the verdict on `{names}` at this very CPU quota"),
@@ -241,7 +321,7 @@ fn reason(choice: &Choice) -> String {
         Basis::Heaviest => format!("the heaviest of `{names}`, which share no count"),
         Basis::WholeBudget => "the whole CPU budget".to_owned(),
     };
-    basis + &doubt + &to_be_measured_again(choice)
+    basis + &to_be_measured_again(choice)
 }
 
 /// Which of the verdicts are doubtful, and why.
@@ -268,6 +348,9 @@ fn fallback(cpus: &Cpus, warnings: &mut Vec<String>) -> (Option<ThreadCount>, St
     let threads = cpus.fallback();
     let reason = match (threads, cpus.physical) {
         (None, _) => "the number of CPUs is unknown, too: nothing is set",
+        (Some(_), Some(_)) if cpus.strongest != cpus.physical => {
+            "the strongest physical cores inside the CPU budget"
+        }
         (Some(_), Some(_)) => "the physical cores inside the CPU budget",
         (Some(_), None) => "the whole CPU budget, as the number of cores is unknown",
     };
@@ -288,7 +371,6 @@ fn arguments(
     threads: Option<ThreadCount>,
     warnings: &mut Vec<String>,
 ) -> Vec<OsString> {
-    let mut unknown: Vec<String> = Vec::new();
     let mut value = |placeholder: Placeholder<'_>| match placeholder {
         Placeholder::Threads => threads.map(|n| n.to_string()),
         Placeholder::Cpus => cpus.allowed.as_ref().map(ToString::to_string),
@@ -297,31 +379,26 @@ fn arguments(
                 name: name.to_owned(),
                 weight: 1.0,
             }];
-            let choice = profile.and_then(|p| answer(p, &wanted, request.objective, cpus, bound));
-            match choice {
-                Some(choice) => {
-                    unknown.extend(choice.unknown);
-                    Some(choice.threads.to_string())
+            let Answered { choice, missed } = profile.map_or_else(Answered::default, |profile| {
+                answer(profile, &wanted, request.objective, cpus, bound)
+            });
+            for missed in &missed {
+                let warning = told(missed, profile);
+                if !warnings.contains(&warning) {
+                    warnings.push(warning);
                 }
-                None => threads.map(|n| n.to_string()),
             }
+            let threads = choice.map(|choice| choice.threads).or(threads);
+            threads.map(|n| n.to_string())
         }
     };
     let mut command = request.command.iter();
-    let expanded = command
+    command
         .next()
         .cloned()
         .into_iter()
         .chain(command.map(|argument| expand(argument, &mut value)))
-        .collect();
-    unknown.dedup();
-    if !unknown.is_empty() {
-        warnings.push(format!(
-            "the profile states no count for `{}`, which an argument names: the default mix's count was put in",
-            unknown.join("`, `")
-        ));
-    }
-    expanded
+        .collect()
 }
 
 #[cfg(test)]

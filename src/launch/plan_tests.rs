@@ -18,6 +18,7 @@ fn cpus(limit: usize) -> Cpus {
         allowed: Some((0..8).collect()),
         limit: Some(ThreadCount::clamped(limit)),
         physical: Some(ThreadCount::clamped(4)),
+        strongest: Some(ThreadCount::clamped(4)),
         above_quota: None,
     }
 }
@@ -139,37 +140,98 @@ fn a_shape_stands_for_the_workload_that_has_it() {
         threads(&planned(&request, Ok(&profile()), &cpus(8))),
         Some(3)
     );
-    request.shape = Some("gemv:1x1:f32".parse().unwrap());
+    request.shape = Some("gemv:4096x2048:f32".parse().unwrap());
+    let plan = planned(&request, Ok(&profile()), &cpus(8));
+    assert_eq!(threads(&plan), Some(3));
+    let nearest = "no workload of the profile has the shape `gemv:4096x2048:f32`; `gemv-2048x2048`, the nearest of its kind, \
+                   stands in";
+    assert_eq!(plan.warnings, [nearest]);
+    request.shape = Some("softmax:4x4:f32".parse().unwrap());
     let plan = planned(&request, Ok(&profile()), &cpus(8));
     assert_eq!(threads(&plan), Some(4));
-    assert_eq!(plan.warnings.len(), 1);
+    assert_eq!(plan.warnings.len(), 2);
 }
 
+const FALLBACK: &str = "using OMP_NUM_THREADS=4: the physical cores inside the CPU budget";
+
 #[test]
-fn an_unknown_name_is_one_warning_and_the_default_mix() {
-    let plan = planned(&request(&["nonsense"], &["true"]), Ok(&profile()), &cpus(8));
+fn an_unknown_name_gets_the_closest_ones_and_the_count_without_a_profile() {
+    let of = |name: &str| planned(&request(&[name], &["true"]), Ok(&profile()), &cpus(8));
+    let plan = of("nonsense");
     assert_eq!(threads(&plan), Some(4));
-    assert_eq!(plan.warnings.len(), 1);
+    assert_eq!(plan.warnings, ["unknown workload `nonsense`", FALLBACK]);
+    let typo = of("matmul-25");
     assert!(
-        plan.warnings[0].contains("`nonsense`"),
+        typo.warnings[0].starts_with("unknown workload `matmul-25`; did you mean `matmul-256`"),
         "{:?}",
-        plan.warnings
+        typo.warnings
     );
-    let command = ["true", "{threads:x}", "{threads:x}"];
+    let nothing = of("softmax-512x512");
+    let why = "the verdict on `softmax-512x512` is not used: no count is stated; run `threadtune tune softmax-512x512`";
+    assert_eq!(nothing.warnings, [why, FALLBACK]);
+    let missing = of("matmul-64");
+    assert_eq!(threads(&missing), Some(6));
+    let why = "the profile holds no verdict on `matmul-64`; run `threadtune tune matmul-64`; `matmul-256`, the nearest of its \
+               kind, stands in";
+    assert_eq!(missing.warnings, [why]);
+    let command = ["true", "{threads:x}", "{threads:x}", "{threads:matmul-64}"];
     let plan = planned(
-        &request(&["matmul-256"], &command),
+        &request(&["gemv-2048x2048"], &command),
         Ok(&profile()),
         &cpus(8),
     );
-    assert_eq!(plan.command, ["true", "4", "4"]);
-    assert_eq!(plan.warnings.len(), 1);
+    assert_eq!(plan.command, ["true", "3", "3", "6"]);
+    assert_eq!(plan.warnings, ["unknown workload `x`", why]);
+}
+
+#[test]
+fn a_verdict_of_fewer_cpus_is_used_only_where_it_did_not_want_all() {
+    let many = |limit| Cpus {
+        allowed: Some((0..64).collect()),
+        limit: Some(ThreadCount::clamped(limit)),
+        physical: Some(ThreadCount::clamped(limit)),
+        strongest: Some(ThreadCount::clamped(limit)),
+        above_quota: None,
+    };
+    let mut profile = profile();
+    let request = request(&["matmul-256"], &["p"]);
+    let inside = planned(&request, Ok(&profile), &many(64));
+    assert_eq!((threads(&inside), inside.warnings.len()), (Some(6), 0));
+    let line = "`matmul-256`: measured with fewer CPUs than there are now, and did not want all of them; `threadtune tune \
+                --missing` measures anew";
+    assert_eq!(inside.notices(), [line]);
+    profile.workloads[0].latency.as_mut().unwrap().threads = ThreadCount::clamped(8);
+    let edge = planned(&request, Ok(&profile), &many(64));
+    assert_eq!(threads(&edge), Some(64));
+    assert_eq!(edge.warnings.len(), 2);
+    assert_eq!(edge.notices(), [""; 0]);
+    // In the budget that it was measured in it is as good as ever.
+    let then = planned(&request, Ok(&profile), &many(8));
+    assert_eq!((threads(&then), then.warnings.len()), (Some(8), 0));
+}
+
+#[test]
+fn strong_cores_alone_count_where_nothing_is_known() {
+    let hybrid = Cpus {
+        physical: Some(ThreadCount::clamped(20)),
+        strongest: Some(ThreadCount::clamped(8)),
+        ..cpus(28)
+    };
+    let plan = planned(&request(&[], &["true"]), Err("gone".to_owned()), &hybrid);
+    assert_eq!(threads(&plan), Some(8));
+    assert_eq!(
+        plan.reason,
+        "the strongest physical cores inside the CPU budget"
+    );
 }
 
 #[test]
 fn nothing_timed_within_the_budget_is_said() {
+    let mut profile = profile();
+    profile.workloads[2].stop = crate::profile::StopReason::Eps;
     let plan = planned(
         &request(&["llama3.2-1b/decode"], &["true"]),
-        Ok(&profile()),
+        Ok(&profile),
         &cpus(1),
     );
     assert_eq!(threads(&plan), Some(1));
@@ -190,6 +252,12 @@ fn without_a_profile_physical_cores_inside_the_budget_count() {
     assert_eq!(threads(&plan), Some(4));
     assert_eq!(plan.command, ["true", "4", "4"]);
     assert_eq!(plan.warnings[0], "gone");
+    let typo = planned(
+        &request(&["matmul-25"], &["true"]),
+        Err("gone".to_owned()),
+        &cpus(8),
+    );
+    assert!(typo.warnings[1].contains("did you mean `matmul-256`"));
     let plan = planned(&request(&[], &["true"]), Err("gone".to_owned()), &cpus(2));
     assert_eq!(threads(&plan), Some(2));
 }

@@ -148,6 +148,13 @@ impl Topology {
             .filter(|core| !core.intersection(cpus).is_empty())
             .count()
     }
+
+    /// How many cores of the strongest kind that has any have a CPU in this set.
+    pub fn strongest_cores(&self, cpus: &CpuSet) -> usize {
+        let mut kinds = self.kinds.iter().map(|kind| kind.cpus.intersection(cpus));
+        let strongest = kinds.find(|cpus| !cpus.is_empty());
+        self.cores_within(strongest.as_ref().unwrap_or(cpus))
+    }
 }
 
 /// The `online` file cut to CPUs that exist; without it, the CPUs that exist and are not said to be offline.

@@ -1,6 +1,6 @@
 //! Which circumstances changed since a profile was measured, so that its verdicts deserve a check. Pure.
 
-use super::schema::Conditions;
+use super::schema::{Conditions, Profile};
 use crate::machine::UNKNOWN;
 use std::fmt;
 
@@ -27,6 +27,7 @@ impl Conditions {
     pub fn changes_since(&self, older: &Self) -> Vec<ConditionChange> {
         // Named one by one, so that a new field cannot be forgotten.
         let Self {
+            id: _,
             kernel,
             microcode,
             bios,
@@ -64,6 +65,19 @@ impl Conditions {
     }
 }
 
+impl Profile {
+    /// What has changed until today since any of its entries was measured, each once.
+    pub fn changes_until(&self, today: &Conditions) -> Vec<ConditionChange> {
+        let mut all = Vec::new();
+        for change in self.conditions.iter().flat_map(|c| today.changes_since(c)) {
+            if !all.contains(&change) {
+                all.push(change);
+            }
+        }
+        all
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,7 +93,7 @@ mod tests {
             bios: Some("Made Up 1".to_owned()),
             library: Some("libgomp.so.1.0.0 00000001".to_owned()),
             level: Some("avx2".to_owned()),
-            ..profile.conditions
+            ..profile.conditions[0].clone()
         }
     }
 

@@ -1,7 +1,7 @@
 //! Which values of a well-formed profile are out of range. Pure.
 
 use super::region::{Region, expected_region_time, is_region_time};
-use super::schema::{AboveQuotaChoice, CurvePoint, Entry, Pinned, Profile, Rate};
+use super::schema::{AboveQuotaChoice, Conditions, CurvePoint, Entry, Pinned, Profile, Rate};
 use crate::document::locate::Step::{self, Index, Key};
 use crate::machine::Placement;
 use crate::units::ThreadCount;
@@ -28,9 +28,7 @@ pub(super) fn check(profile: &Profile) -> Checked {
         let message = "a machine id is made of a-z, 0-9 and `-`".to_owned();
         return Err(violation(&[Key("machine"), Key("id")], message));
     }
-    if let Some(level) = &profile.conditions.level {
-        text(level).map_err(|m| violation(&[Key("conditions"), Key("level")], m))?;
-    }
+    check_conditions(&profile.conditions)?;
     check_regions(profile)?;
     let mut names = HashSet::new();
     for (index, entry) in profile.workloads.iter().enumerate() {
@@ -44,6 +42,32 @@ pub(super) fn check(profile: &Profile) -> Checked {
             return Err(inside(violation(&[Key("name")], message)));
         }
         check_entry(entry).map_err(inside)?;
+        if profile.conditions_of(entry).is_none() {
+            let message = format!("no `[[conditions]]` has the id {}", entry.conditions);
+            return Err(inside(violation(&[Key("conditions")], message)));
+        }
+    }
+    Ok(())
+}
+
+fn check_conditions(all: &[Conditions]) -> Checked {
+    let mut ids = HashSet::new();
+    for (index, conditions) in all.iter().enumerate() {
+        let wrong = |key, message| {
+            let at = [Key("conditions"), Index(index), Key(key)];
+            violation(&at, message)
+        };
+        let id = conditions.id;
+        if id == 0 {
+            return Err(wrong("id", "expected a number from 1 on".to_owned()));
+        }
+        if !ids.insert(id) {
+            let message = format!("a second `[[conditions]]` has the id {id}");
+            return Err(wrong("id", message));
+        }
+        if let Some(level) = &conditions.level {
+            text(level).map_err(|m| wrong("level", m))?;
+        }
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use crate::machine::{Fingerprint, UNKNOWN};
 use crate::units::CpuSet;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// The machine and the conditions to compare a profile with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,7 +110,7 @@ impl Comparison {
                 },
             );
         }
-        changes.conditions(&profile.conditions, here);
+        changes.of_entries(profile, here);
         Self {
             same_machine,
             profile_machine: profile.machine.id.clone(),
@@ -203,8 +203,26 @@ impl Changes {
         self.list("isa", &isa.join(" "), &here.isa.join(" "), only, yes, why);
     }
 
+    /// What differs of the conditions of the entries, the same difference once.
+    fn of_entries(&mut self, profile: &Profile, here: &Here) {
+        let all = profile.workloads.len();
+        for conditions in &profile.conditions {
+            let entries = profile.workloads.iter();
+            let few = entries.filter(|e| e.conditions == conditions.id).count();
+            let mut its = Self(Vec::new());
+            its.conditions(conditions, here);
+            for mut change in its.0 {
+                if few < all {
+                    let _ = write!(change.why, " ({few} of {all} workloads)");
+                }
+                self.0.push(change);
+            }
+        }
+    }
+
     fn conditions(&mut self, profile: &Conditions, here: &Here) {
         let Conditions {
+            id: _,
             kernel,
             microcode,
             bios,
@@ -264,21 +282,21 @@ impl Changes {
         };
         let only = Some(only_sets(&profile.cpus, &here.cpus));
         self.list("budget.cpus", &profile.cpus, &here.cpus, only, matters, why);
-        let (matters, why) = match here.limit.cmp(&profile.limit) {
-            std::cmp::Ordering::Less => (
-                Matters::No,
-                "launch reads the best count within it off the curves".to_owned(),
-            ),
-            std::cmp::Ordering::Greater => (
-                Matters::Yes,
-                format!("counts above {} were never measured", profile.limit),
-            ),
-            std::cmp::Ordering::Equal => {
-                (Matters::No, "as many threads, by another limit".to_owned())
-            }
+        let (matters, why) = if profile.is_less_than(here) {
+            let why = "measured with less than there is now: `tune --missing` measures it again";
+            (Matters::Yes, why)
+        } else if here.limit < profile.limit {
+            let why = "launch reads the best count within it off the curves";
+            (Matters::No, why)
+        } else {
+            (Matters::No, "as many threads, by another limit")
         };
+        if let (Some(then), Some(now)) = (profile.cores, here.cores) {
+            let (then, now) = (then.to_string(), now.to_string());
+            self.value("budget.cores", &then, &now, matters, why);
+        }
         let text = |budget: &BudgetRecord| format!("{} by {}", budget.limit, budget.by);
-        self.value("budget.limit", &text(profile), &text(here), matters, &why);
+        self.value("budget.limit", &text(profile), &text(here), matters, why);
     }
 }
 

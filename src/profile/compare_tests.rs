@@ -10,13 +10,14 @@ fn profile() -> Profile {
 
 fn here() -> Here {
     let profile = profile();
+    let conditions = profile.conditions[0].clone();
     Here {
         machine: profile.machine,
-        kernel: profile.conditions.kernel,
-        microcode: profile.conditions.microcode,
-        bios: profile.conditions.bios,
-        governor: profile.conditions.governor,
-        budget: profile.conditions.budget,
+        kernel: conditions.kernel,
+        microcode: conditions.microcode,
+        bios: conditions.bios,
+        governor: conditions.governor,
+        budget: conditions.budget,
     }
 }
 
@@ -154,7 +155,7 @@ fn what_is_unknown_cannot_be_compared_and_does_not_matter() {
         ]
     );
     let mut profile = profile();
-    profile.conditions.governor = "unknown".into();
+    profile.conditions[0].governor = "unknown".into();
     let comparison = Comparison::of(&profile, &here());
     let [change] = &comparison.changes[..] else {
         panic!("{:?}", comparison.changes);
@@ -171,7 +172,14 @@ fn a_smaller_budget_needs_nothing_and_a_larger_one_was_never_measured() {
     let budget = |cpus: &str, limit, by: &str| {
         let (cpus, by) = (set(cpus), by.to_owned());
         let limit = ThreadCount::clamped(limit);
-        changed(|here| here.budget = BudgetRecord { cpus, limit, by })
+        changed(|here| {
+            here.budget = BudgetRecord {
+                cpus,
+                cores: None,
+                limit,
+                by,
+            }
+        })
     };
     assert_eq!(
         budget("0-3", 4, "cpuset"),
@@ -201,8 +209,8 @@ fn a_smaller_budget_needs_nothing_and_a_larger_one_was_never_measured() {
 fn microcode_and_firmware_are_compared_where_both_sides_know_them() {
     assert_eq!(changed(|here| here.microcode = Some("0x2".into())), [""; 0]);
     let mut profile = profile();
-    profile.conditions.microcode = Some("0x1".into());
-    profile.conditions.bios = Some("Made Up 1".into());
+    profile.conditions[0].microcode = Some("0x1".into());
+    profile.conditions[0].bios = Some("Made Up 1".into());
     assert_eq!(Comparison::of(&profile, &here()).changes, []);
     let here = Here {
         microcode: Some("0x2".into()),

@@ -35,12 +35,12 @@ pub struct Found {
     pub profile: Profile,
 }
 
-/// What a search came to: perhaps a profile, and the files that were passed over because something is wrong with them.
+/// What a search came to: profiles, and the files that were passed over because something is wrong with them.
 #[derive(Debug, Default)]
 pub struct Search {
-    /// The first that is sound.
-    pub found: Option<Found>,
-    /// What was wrong with files before it; files that are absent do not count.
+    /// Those that are sound, in the order of the directories.
+    pub found: Vec<Found>,
+    /// What is wrong with others; files that are absent do not count.
     pub problems: Vec<StoreError>,
 }
 
@@ -70,7 +70,7 @@ impl Directories {
         file(Path::new(SYSTEM_STATE), machine, backend)
     }
 
-    /// The first sound profile of this machine; with names, perhaps these entries of it only.
+    /// The profiles of this machine; with names, perhaps these entries of them only.
     pub fn search(&self, machine: &str, backend: &str, names: &[String]) -> Search {
         let mut search = Search::default();
         if !is_machine_id(machine) {
@@ -79,10 +79,7 @@ impl Directories {
         for directory in self.user.iter().chain(&self.system) {
             let path = file(directory, machine, backend);
             match load_for(&path, machine, names) {
-                Ok(profile) => {
-                    search.found = Some(Found { path, profile });
-                    break;
-                }
+                Ok(profile) => search.found.push(Found { path, profile }),
                 Err(error) if error.is_absent() => {}
                 Err(error) => search.problems.push(error),
             }
@@ -140,6 +137,6 @@ mod tests {
     #[test]
     fn a_machine_id_cannot_leave_the_directory() {
         let search = directories(&[("HOME", "/")]).search("../../etc", "native", &[]);
-        assert!(search.found.is_none() && search.problems.is_empty());
+        assert!(search.found.is_empty() && search.problems.is_empty());
     }
 }

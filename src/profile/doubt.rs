@@ -17,6 +17,9 @@ pub enum Doubt {
     OldKernels(u32),
     /// Kernels for this instruction set ran, and the processor has a higher one.
     CappedKernels(String),
+    /// An earlier version measured it, and did not record when and under what: the profile's conditions may be those of
+    /// another run.
+    Undated,
     /// It was looked at once, by an earlier version, and may hold at that time alone.
     SeenOnce,
 }
@@ -37,6 +40,10 @@ impl fmt::Display for Doubt {
                 f,
                 "measured with kernels capped at {level}, slower than those that this processor can run"
             ),
+            Self::Undated => write!(
+                f,
+                "measured by an earlier version, which did not record when and under what conditions"
+            ),
             Self::SeenOnce => write!(
                 f,
                 "measured at one time only, by an earlier version, and it may hold at that time alone"
@@ -53,6 +60,7 @@ impl Entry {
             (None, _) => Some(Doubt::UnknownKernels),
             (Some(revision), _) if revision < KERNEL_REVISION => Some(Doubt::OldKernels(revision)),
             (_, Some(level)) => Some(Doubt::CappedKernels(level.clone())),
+            _ if self.measured.is_none() => Some(Doubt::Undated),
             // Where only one count is possible there is nothing to be seen again.
             // Nor does a race under sustained load look again.
             _ if self.visits.is_none()

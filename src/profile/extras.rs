@@ -8,17 +8,18 @@ use toml_edit::{InlineTable, TableLike};
 
 /// Keys of a raw document that its typed value does not have, at the same places.
 ///
-/// Entries are matched by name, points of a curve by count and placement, and regions by count, so that reordering
-/// loses nothing.
+/// Entries are matched by name, conditions by number, points of a curve by count and placement, and regions by count,
+/// so that reordering loses nothing.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Extras(Table);
 
 impl Extras {
     /// The raw document minus what the profile read from it writes again.
     pub fn of(raw: &Table, profile: &Profile) -> Self {
+        let raw = upgraded(raw);
         Table::try_from(profile).map_or_else(
             |_| Self::default(),
-            |known| Self(surplus_of_table(raw, &known)),
+            |known| Self(surplus_of_table(&raw, &known)),
         )
     }
 
@@ -26,6 +27,18 @@ impl Extras {
     pub fn overlay(&self, document: &mut dyn TableLike) {
         overlay_table(&self.0, document);
     }
+}
+
+/// The one table `[conditions]` of schema 1 as the first of the several that this version writes.
+fn upgraded(raw: &Table) -> Table {
+    let mut raw = raw.clone();
+    if let Some(value @ Value::Table(_)) = raw.get_mut("conditions") {
+        if let Value::Table(conditions) = value {
+            conditions.insert("id".to_owned(), Value::Integer(1));
+        }
+        *value = Value::Array(vec![value.clone()]);
+    }
+    raw
 }
 
 fn surplus_of_table(raw: &Table, known: &Table) -> Table {
@@ -81,6 +94,7 @@ fn identity(table: &Table) -> Option<Table> {
             .collect()
     };
     pick(&["name"])
+        .or_else(|| pick(&["id"]))
         .or_else(|| pick(&["threads", "placement"]))
         .or_else(|| pick(&["threads"]))
 }

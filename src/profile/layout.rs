@@ -23,8 +23,8 @@ pub(super) fn to_text(profile: &Profile, extras: &Extras) -> Result<String, Erro
             Item::Value(Value::Array(array)) if key == "workload" => {
                 workloads = Some(tables(array, entry_table));
             }
-            Item::Value(Value::Array(array)) if key == "region" => {
-                document.insert(&key, tables(array, |region| plain(region.into_table())));
+            Item::Value(Value::Array(array)) if key == "region" || key == "conditions" => {
+                document.insert(&key, tables(array, |table| plain(table.into_table())));
             }
             other => {
                 document.insert(&key, other);

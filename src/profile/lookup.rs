@@ -18,8 +18,10 @@
 
 use super::doubt::Doubt;
 use super::schema::{Entry, Profile};
+use super::standing::{Failing, Place, Standing};
 use crate::machine::{AboveQuota, Placement};
 use crate::units::{CpuSet, ThreadCount};
+use crate::workload::{Catalog, Shape};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How much slower than the fastest an efficient count may be.
@@ -55,6 +57,8 @@ pub struct Terms<'a> {
     pub pin: Option<&'a CpuSet>,
     /// The count just above the budget's CPU quota, where it is no whole number.
     pub above_quota: Option<AboveQuota>,
+    /// Where the verdicts are to serve.
+    pub place: &'a Place,
 }
 
 /// Where a count comes from.
@@ -91,24 +95,71 @@ pub struct Choice {
     pub inconclusive: Vec<String>,
     /// Those of them that are to be measured again, and why.
     pub doubtful: Vec<(String, Doubt)>,
-    /// Names asked for that the profile does not hold, or holds without a count.
-    pub unknown: Vec<String>,
+    /// Those of them that were measured with less than there is now, and did not want all of it.
+    pub partial: Vec<String>,
 }
 
-/// The choice for some workloads, or for the default mix (every f32 workload, equal weights) if none is named or
-/// known. Nothing comes back from a profile that states no count of the kind.
-pub fn choose(profile: &Profile, wanted: &[Weighted], terms: &Terms) -> Option<Choice> {
-    let mut unknown = Vec::new();
+/// A workload asked for whose own verdict decides nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missed {
+    /// The name asked for.
+    pub name: String,
+    /// Why its verdict does not serve; absent where there is none.
+    pub why: Option<Failing>,
+    /// The workload of the same kind that stands in for it, the nearest in size, if there is one.
+    pub stand_in: Option<String>,
+}
+
+/// What a profile says to some workloads.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Answered {
+    /// The count; absent where no verdict serves, neither one asked for nor one that could stand in.
+    pub choice: Option<Choice>,
+    /// Of the workloads asked for those whose own verdict decides nothing.
+    pub missed: Vec<Missed>,
+}
+
+/// The choice for some workloads, or for the default mix (every f32 workload whose verdict serves, equal weights) if none is
+/// named. Where the verdict on a workload does not serve, one of the same kind stands in.
+pub fn choose(profile: &Profile, wanted: &[Weighted], terms: &Terms) -> Answered {
+    let serves = |entry: &Entry| match profile.standing(entry, terms.place) {
+        Standing::Fails(why) => Err(why),
+        Standing::Serves | Standing::ServesPartly => Ok(()),
+    };
+    let mut missed = Vec::new();
     let mut mix: Vec<(&Entry, f64)> = Vec::new();
     for Weighted { name, weight } in wanted {
-        match profile.entry(name).filter(|entry| states_count(entry)) {
-            Some(entry) => mix.push((entry, *weight)),
-            None => unknown.push(name.clone()),
-        }
+        let entry = profile.entry(name);
+        let why = match entry.map(serves) {
+            Some(Ok(())) => {
+                mix.extend(entry.map(|entry| (entry, *weight)));
+                continue;
+            }
+            Some(Err(why)) => Some(why),
+            None => None,
+        };
+        let stand_in = shape_of(profile, name).and_then(|shape| {
+            let entries = profile.workloads.iter();
+            nearest(&shape, entries.filter(|entry| serves(entry).is_ok()))
+        });
+        mix.extend(stand_in.map(|entry| (entry, *weight)));
+        missed.push(Missed {
+            name: name.clone(),
+            why,
+            stand_in: stand_in.map(|entry| entry.name.clone()),
+        });
     }
-    if mix.is_empty() {
+    if wanted.is_empty() {
         mix = default_mix(profile);
+        mix.retain(|(entry, _)| serves(entry).is_ok());
     }
+    Answered {
+        choice: choice(profile, &mix, terms),
+        missed,
+    }
+}
+
+fn choice(profile: &Profile, mix: &[(&Entry, f64)], terms: &Terms) -> Option<Choice> {
     if mix.is_empty() {
         return None;
     }
@@ -118,8 +169,8 @@ pub fn choose(profile: &Profile, wanted: &[Weighted], terms: &Terms) -> Option<C
         ..*terms
     };
     let Answer { arm, cpus, basis } =
-        of(&mix, terms)
-            .or_else(|| of(&mix, &unbound))
+        of(mix, terms)
+            .or_else(|| of(mix, &unbound))
             .unwrap_or(Answer {
                 arm: Arm {
                     threads: terms.limit,
@@ -128,37 +179,49 @@ pub fn choose(profile: &Profile, wanted: &[Weighted], terms: &Terms) -> Option<C
                 cpus: None,
                 basis: Basis::WholeBudget,
             });
-    let name = |entry: &Entry| entry.name.clone();
+    let names = |which: &dyn Fn(&Entry) -> bool| {
+        let entries = mix.iter().filter(|(entry, _)| which(entry));
+        entries.map(|(entry, _)| entry.name.clone()).collect()
+    };
     Some(Choice {
         threads: arm.threads,
         placement: arm.placement,
         cpus,
         basis,
-        workloads: mix.iter().map(|(entry, _)| name(entry)).collect(),
-        inconclusive: mix
-            .iter()
-            .filter(|(entry, _)| !entry.stop.is_conclusive())
-            .map(|(entry, _)| name(entry))
-            .collect(),
+        workloads: names(&|_| true),
+        inconclusive: names(&|entry| !entry.stop.is_conclusive()),
         doubtful: mix
             .iter()
-            .filter_map(|(entry, _)| Some((name(entry), entry.doubt()?)))
+            .filter_map(|(entry, _)| Some((entry.name.clone(), entry.doubt()?)))
             .collect(),
-        unknown,
+        partial: names(&|entry| profile.standing(entry, terms.place) == Standing::ServesPartly),
     })
 }
 
-/// Where no count is stated the curve must not stand in for one: of a disturbed workload few threads have most of the clean
-/// samples, whatever is best.
-fn states_count(entry: &Entry) -> bool {
-    entry.latency.is_some()
+/// The shape of a workload, which its entry tells, or the catalogue, or its name, which may be a shape itself.
+fn shape_of(profile: &Profile, name: &str) -> Option<Shape> {
+    let told = profile.entry(name).map(|entry| entry.shape.as_str());
+    let known = told.unwrap_or(name).parse().ok();
+    known.or_else(|| Some(Catalog::embedded().get(name).ok()?.shape))
+}
+
+/// The workload of this kind and type whose calls take the most similar number of operations, the smaller one of two.
+fn nearest<'e>(shape: &Shape, entries: impl Iterator<Item = &'e Entry>) -> Option<&'e Entry> {
+    let size = |shape: &Shape| (shape.flops().max(1) as f64).ln();
+    let alike = entries.filter_map(|entry| {
+        let other: Shape = entry.shape.parse().ok()?;
+        let is_alike = other.is_of_kind_of(shape);
+        is_alike.then(|| (entry, (size(&other) - size(shape)).abs(), other.flops()))
+    });
+    let nearest = alike.min_by(|a, b| a.1.total_cmp(&b.1).then(a.2.cmp(&b.2)));
+    nearest.map(|(entry, ..)| entry)
 }
 
 fn default_mix(profile: &Profile) -> Vec<(&Entry, f64)> {
     profile
         .workloads
         .iter()
-        .filter(|entry| states_count(entry) && entry.shape.split(':').any(|part| part == "f32"))
+        .filter(|entry| entry.shape.split(':').any(|part| part == "f32"))
         .map(|entry| (entry, 1.0))
         .collect()
 }

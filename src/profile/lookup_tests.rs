@@ -1,7 +1,7 @@
 //! Choices from a made-up profile whose curves are no simple valleys.
 
 use super::*;
-use crate::profile::{AboveQuotaChoice, StopReason, parse};
+use crate::profile::{AboveQuotaChoice, BudgetRecord, StopReason, parse};
 use std::path::Path;
 
 fn profile() -> Profile {
@@ -23,17 +23,26 @@ fn mix(names: &[(&str, f64)]) -> Vec<Weighted> {
         .collect()
 }
 
+/// Of which nothing is known: every verdict serves.
+static NOWHERE: Place = Place {
+    budget: None,
+    fallback: None,
+};
+
 fn unbound(objective: Objective, limit: usize) -> Terms<'static> {
     Terms {
         objective,
         limit: count(limit),
         pin: None,
         above_quota: None,
+        place: &NOWHERE,
     }
 }
 
 fn chosen(names: &[(&str, f64)], objective: Objective, limit: usize) -> (u32, Basis) {
-    let choice = choose(&profile(), &mix(names), &unbound(objective, limit)).unwrap();
+    let choice = choose(&profile(), &mix(names), &unbound(objective, limit))
+        .choice
+        .unwrap();
     assert_eq!((choice.placement, choice.cpus), (Placement::Unbound, None));
     (choice.threads.get(), choice.basis)
 }
@@ -51,8 +60,9 @@ fn pinned(
         limit: count(limit),
         pin: Some(&allowed.parse().unwrap()),
         above_quota: None,
+        place: &NOWHERE,
     };
-    let choice = choose(profile, &mix(names), &terms).unwrap();
+    let choice = choose(profile, &mix(names), &terms).choice.unwrap();
     let cpus = choice.cpus.map(|cpus| cpus.to_string()).unwrap_or_default();
     (choice.threads.get(), choice.placement, choice.basis, cpus)
 }
@@ -94,7 +104,7 @@ fn one_thread_above_a_quota_counts_at_that_quota_only() {
     let mut lost = profile.clone();
     lost.workloads[0].above_quota.as_mut().unwrap().won = false;
     let told = |profile: &Profile, names: &[(&str, f64)], terms: &Terms| {
-        let choice = choose(profile, &mix(names), terms).unwrap();
+        let choice = choose(profile, &mix(names), terms).choice.unwrap();
         (choice.threads.get(), choice.placement, choice.basis)
     };
     let of = |names: &[(&str, f64)], terms: &Terms| told(&profile, names, terms);
@@ -172,7 +182,9 @@ fn a_mix_takes_the_least_weighted_relative_time() {
 
 #[test]
 fn the_default_mix_is_all_f32_workloads_that_state_a_count() {
-    let choice = choose(&profile(), &[], &unbound(Objective::Latency, 8)).unwrap();
+    let choice = choose(&profile(), &[], &unbound(Objective::Latency, 8))
+        .choice
+        .unwrap();
     assert_eq!(
         choice.workloads,
         ["matmul-256", "gemv-2048x2048", "llama3.2-1b/decode"]
@@ -189,29 +201,98 @@ fn a_curve_is_no_substitute_for_a_count_that_is_not_stated() {
     profile.workloads[1].stop = StopReason::Contaminated;
     assert!(profile.workloads[1].curve.len() > 2);
     let terms = unbound(Objective::Latency, 8);
-    let choice = choose(&profile, &mix(&[GEMV]), &terms).unwrap();
-    assert_eq!(choice.unknown, ["gemv-2048x2048"]);
-    assert_eq!(choice.workloads, ["matmul-256", "llama3.2-1b/decode"]);
+    let Answered { choice, missed } = choose(&profile, &mix(&[GEMV]), &terms);
+    assert_eq!(choice, None);
+    let nothing = Missed {
+        name: "gemv-2048x2048".to_owned(),
+        why: Some(Failing::NoCount),
+        stand_in: None,
+    };
+    assert_eq!(missed, [nothing]);
+    let default = choose(&profile, &[], &terms).choice.unwrap();
+    assert_eq!(default.workloads, ["matmul-256", "llama3.2-1b/decode"]);
     profile.workloads.retain(|entry| entry.latency.is_none());
     assert!(!profile.workloads.is_empty());
     for limit in [1, 8] {
         let terms = unbound(Objective::Latency, limit);
-        assert_eq!(choose(&profile, &mix(&[GEMV]), &terms), None);
-        assert_eq!(choose(&profile, &[], &terms), None);
+        assert_eq!(choose(&profile, &mix(&[GEMV]), &terms).choice, None);
+        assert_eq!(choose(&profile, &[], &terms).choice, None);
     }
 }
 
+/// The workload that stands in for this one, and the count.
+fn stand_in(profile: &Profile, name: &str) -> (Option<String>, Option<u32>) {
+    let Answered { choice, missed } = choose(
+        profile,
+        &mix(&[(name, 1.0)]),
+        &unbound(Objective::Latency, 8),
+    );
+    let [missed] = &missed[..] else {
+        panic!("{missed:?}")
+    };
+    assert_eq!(missed.name, name);
+    let threads = choice.map(|choice| choice.threads.get());
+    (missed.stand_in.clone(), threads)
+}
+
 #[test]
-fn a_name_without_a_count_gives_the_default_mix_and_is_reported() {
-    for name in ["no-such-thing", "softmax-512x512"] {
-        let wanted = mix(&[(name, 1.0)]);
-        let choice = choose(&profile(), &wanted, &unbound(Objective::Latency, 8)).unwrap();
-        assert_eq!(choice.unknown, [name]);
-        assert_eq!(choice.workloads.len(), 3);
+fn the_nearest_of_its_kind_stands_in_for_what_has_no_verdict() {
+    let mut profile = profile();
+    let mut large = profile.entry("gemv-2048x2048").unwrap().clone();
+    large.name = "gemv-8192x8192".to_owned();
+    large.shape = "gemv:8192x8192:f32".to_owned();
+    large.latency.as_mut().unwrap().threads = count(5);
+    profile.workloads.push(large);
+    let some = |name: &str, threads| (Some(name.to_owned()), Some(threads));
+    let of = |profile: &Profile, name| stand_in(profile, name);
+    // By a shape, and by a name that the catalogue knows.
+    let small = some("gemv-2048x2048", 3);
+    assert_eq!(of(&profile, "gemv:1024x1024:f32"), small);
+    assert_eq!(of(&profile, "gemv:2048x8192:f32"), small);
+    assert_eq!(
+        of(&profile, "gemv:4096x8192:f32"),
+        some("gemv-8192x8192", 5)
+    );
+    assert_eq!(of(&profile, "matmul-64"), some("matmul-256", 6));
+    // Another type, another operation, nothing known of it.
+    for name in ["gemv:1024x1024:bf16", "softmax-512x512", "no-such-thing"] {
+        assert_eq!(of(&profile, name), (None, None), "{name}");
     }
+    // Only what serves stands in.
+    profile.workloads[1].latency = None;
+    assert_eq!(of(&profile, "gemv-2048x2048"), some("gemv-8192x8192", 5));
+    // The others of a mix decide without one that nothing stands in for.
     let wanted = mix(&[("no-such-thing", 5.0), MATMUL]);
-    let choice = choose(&profile(), &wanted, &unbound(Objective::Latency, 8)).unwrap();
+    let choice = choose(&profile, &wanted, &unbound(Objective::Latency, 8)).choice;
+    let choice = choice.unwrap();
     assert_eq!((choice.threads.get(), choice.workloads.len()), (6, 1));
+}
+
+#[test]
+fn what_does_not_serve_here_is_left_out_and_what_serves_partly_is_told() {
+    let mut profile = profile();
+    let place = Place {
+        budget: Some(BudgetRecord {
+            limit: count(64),
+            cores: Some(count(64)),
+            ..profile.conditions[0].budget.clone()
+        }),
+        fallback: Some(count(64)),
+    };
+    let terms = Terms {
+        place: &place,
+        ..unbound(Objective::Latency, 64)
+    };
+    // Six of eight, three of eight; an inconclusive four of eight, of which 64 were never tried.
+    let mixed = choose(&profile, &[], &terms).choice.unwrap();
+    assert_eq!(mixed.workloads, ["matmul-256", "gemv-2048x2048"]);
+    assert_eq!(mixed.partial, mixed.workloads);
+    profile.workloads[0].latency.as_mut().unwrap().threads = count(8);
+    let Answered { choice, missed } = choose(&profile, &mix(&[MATMUL]), &terms);
+    assert_eq!(choice, None);
+    assert_eq!(missed[0].why, Some(Failing::AtTheEdge));
+    let mixed = choose(&profile, &[], &terms).choice.unwrap();
+    assert_eq!(mixed.workloads, ["gemv-2048x2048"]);
 }
 
 #[test]
@@ -224,7 +305,9 @@ fn workloads_without_a_common_count_leave_it_to_the_heaviest() {
         .curve
         .retain(|point| point.threads != count(4));
     let wanted = mix(&[GEMV, ("llama3.2-1b/decode", 2.0)]);
-    let choice = choose(&profile, &wanted, &unbound(Objective::Latency, 8)).unwrap();
+    let choice = choose(&profile, &wanted, &unbound(Objective::Latency, 8))
+        .choice
+        .unwrap();
     assert_eq!((choice.threads.get(), choice.basis), (4, Basis::Heaviest));
 }
 
@@ -247,6 +330,7 @@ fn unbound_timings_decide_a_mix_where_they_cover_as_many_counts() {
         &mix(&[MATMUL, GEMV]),
         &unbound(Objective::Latency, 8),
     )
+    .choice
     .unwrap();
     assert_eq!((choice.threads.get(), choice.basis), (5, Basis::Mix));
 }
@@ -255,7 +339,8 @@ fn unbound_timings_decide_a_mix_where_they_cover_as_many_counts() {
 fn a_profile_without_timings_has_no_answer() {
     let mut profile = profile();
     profile.workloads.clear();
-    assert_eq!(choose(&profile, &[], &unbound(Objective::Latency, 8)), None);
+    let answered = choose(&profile, &[], &unbound(Objective::Latency, 8));
+    assert_eq!(answered, Answered::default());
 }
 
 #[test]
@@ -269,7 +354,7 @@ fn close_stands_in_before_spread_for_an_unbound_program() {
     });
     let of = |profile: &Profile| {
         let terms = unbound(Objective::Latency, 8);
-        let choice = choose(profile, &mix(&[GEMV]), &terms).unwrap();
+        let choice = choose(profile, &mix(&[GEMV]), &terms).choice.unwrap();
         (choice.threads.get(), choice.placement)
     };
     // close: 520 at 2 and 510 at 4; were 4 timed spread only, its 450 would count.
@@ -363,7 +448,9 @@ fn without_bound_timings_a_pinned_program_gets_the_unbound_choice() {
     for names in [&[MATMUL][..], &[GEMV], &[MATMUL, GEMV], &[]] {
         for objective in [Objective::Latency, Objective::Efficient] {
             for limit in 1..=8 {
-                let free = choose(&profile, &mix(names), &unbound(objective, limit)).unwrap();
+                let free = choose(&profile, &mix(names), &unbound(objective, limit))
+                    .choice
+                    .unwrap();
                 let bound = pinned(&profile, names, objective, ("0-7", limit));
                 let (threads, basis) = (free.threads.get(), free.basis);
                 assert_eq!(bound, (threads, Placement::Unbound, basis, String::new()));

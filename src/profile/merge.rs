@@ -1,25 +1,46 @@
 //! What a profile lacks, and putting fresh verdicts into it.
 
-use super::schema::{Conditions, Entry, Profile, SCHEMA, StopReason};
+use super::schema::{BudgetRecord, Conditions, Entry, Profile, SCHEMA, StopReason};
 use crate::machine::Fingerprint;
 use crate::workload::Workload;
+use toml::value::Datetime;
+
+/// A verdict that was just reached.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FreshEntry {
+    /// What it says; the number of its conditions is given where it goes in.
+    pub entry: Entry,
+    /// Under what it was reached.
+    pub conditions: Conditions,
+}
+
+impl FreshEntry {
+    /// A verdict that was reached under these conditions, by whose backend it is known, at this time.
+    pub fn new(entry: Entry, conditions: Conditions, measured: Option<Datetime>) -> Self {
+        let entry = Entry {
+            backend: conditions.backend.clone(),
+            measured,
+            ..entry
+        };
+        Self { entry, conditions }
+    }
+}
 
 impl Profile {
-    /// The profile to write: the old one's entries, today's machine and circumstances.
+    /// The profile to write: the old one's entries, today's machine.
     #[must_use]
-    pub fn renewed(old: Option<Self>, machine: Fingerprint, conditions: Conditions) -> Self {
+    pub fn renewed(old: Option<Self>, machine: Fingerprint) -> Self {
         let generator = format!("threadtune {}", env!("CARGO_PKG_VERSION"));
         match old {
             Some(old) => Self {
                 generator,
                 machine,
-                conditions,
                 ..old
             },
             None => Self {
                 schema: SCHEMA,
                 generator,
-                created: toml::value::Datetime {
+                created: Datetime {
                     date: None,
                     time: None,
                     offset: None,
@@ -28,7 +49,7 @@ impl Profile {
                 entries: 0,
                 cut_short: Vec::new(),
                 machine,
-                conditions,
+                conditions: Vec::new(),
                 region_conditions: None,
                 regions: Vec::new(),
                 workloads: Vec::new(),
@@ -37,14 +58,15 @@ impl Profile {
     }
 
     /// Does it say nothing useful about this workload, or nothing that is beyond doubt, or that it had too little time or was
-    /// to be looked at again?
-    pub fn lacks(&self, workload: &Workload) -> bool {
+    /// to be looked at again; or was it measured with less than the budget that there is now, where that is known?
+    pub fn lacks(&self, workload: &Workload, budget: Option<&BudgetRecord>) -> bool {
         self.is_cut_short(&workload.name)
             || self.entry(&workload.name).is_none_or(|entry| {
                 entry.shape != workload.shape.to_string()
                     || entry.latency.is_none()
                     || entry.doubt().is_some()
                     || entry.stop == StopReason::Brief
+                    || budget.is_some_and(|budget| self.is_partial(entry, budget))
             })
     }
 
@@ -52,7 +74,7 @@ impl Profile {
     pub fn is_sustained(&self, workload: &Workload) -> bool {
         let entry = self.entry(&workload.name);
         let is_sure = |entry: &Entry| entry.sustained_s.is_some() && entry.stop.is_conclusive();
-        !self.lacks(workload) && entry.is_some_and(is_sure)
+        !self.lacks(workload, None) && entry.is_some_and(is_sure)
     }
 
     /// Does it say more about a workload than this fresh verdict, which may have been cut short?
@@ -73,16 +95,27 @@ impl Profile {
 
     /// Puts in a fresh verdict, which a run's time budget may have cut short, unless the profile says more about that
     /// workload, which is logged; did it go in? `order` and `spent_s` as for [`Self::merge`].
-    pub fn keep(&mut self, fresh: Entry, is_cut: bool, order: &[&str], spent_s: f64) -> bool {
-        let name = fresh.name.clone();
-        let goes_in = !self.says_more(&fresh, is_cut);
+    pub fn keep(
+        &mut self,
+        FreshEntry { entry, conditions }: FreshEntry,
+        is_cut: bool,
+        order: &[&str],
+        spent_s: f64,
+    ) -> bool {
+        let name = entry.name.clone();
+        let goes_in = !self.says_more(&entry, is_cut);
         if goes_in {
-            self.merge([fresh], order, spent_s);
+            let conditions = self.number_of(&conditions);
+            let entry = Entry {
+                conditions,
+                ..entry
+            };
+            self.merge([entry], order, spent_s);
         } else {
             log::warn!(
                 "{name}: the earlier verdict stays, as this time {}",
-                fresh.doubt().map_or_else(
-                    || format!("none was reached ({})", fresh.stop),
+                entry.doubt().map_or_else(
+                    || format!("none was reached ({})", entry.stop),
                     |doubt| format!("it was {doubt}")
                 )
             );
@@ -109,6 +142,7 @@ impl Profile {
         self.workloads
             .sort_by_key(|entry| rank(entry).unwrap_or(order.len()));
         self.entries = self.workloads.len();
+        self.drop_unused_conditions();
         self.spend(spent_s);
     }
 
@@ -144,6 +178,7 @@ impl Profile {
 mod tests {
     use super::*;
     use crate::profile::{StopReason, parse};
+    use crate::units::ThreadCount;
     use crate::workload::Catalog;
     use std::path::Path;
 
@@ -156,6 +191,12 @@ mod tests {
         change(&mut changed);
         profile.merge([changed], &[], 0.0);
         (profile, stated)
+    }
+
+    /// Just reached under the conditions of the profile.
+    fn fresh(profile: &Profile, entry: Entry) -> FreshEntry {
+        let measured = entry.measured;
+        FreshEntry::new(entry, profile.conditions[0].clone(), measured)
     }
 
     fn undecided(stated: &Entry, p_within: f64) -> Entry {
@@ -207,7 +248,7 @@ mod tests {
     fn what_slow_kernels_said_is_never_surer() {
         let workload = Catalog::embedded().get("matmul-256").unwrap().clone();
         let (old, stated) = made_up(|entry| entry.kernels = None);
-        assert!(old.lacks(&workload));
+        assert!(old.lacks(&workload, None));
         let nothing = Entry {
             latency: None,
             ..stated.clone()
@@ -221,7 +262,7 @@ mod tests {
         };
         assert!(old.says_more(&doubtful, true));
         let (capped, stated) = made_up(|entry| entry.isa_cap = Some("sse2".to_owned()));
-        assert!(capped.lacks(&workload));
+        assert!(capped.lacks(&workload, None));
         assert!(!capped.says_more(&undecided(&stated, 0.1), true));
         // What a cap gives does not replace what was sure without.
         let (sure, stated) = made_up(|_| {});
@@ -246,16 +287,16 @@ mod tests {
         };
         profile.set_cut_short("matmul-256", true, &[]);
         let spent_s = profile.spent_s;
-        assert!(!profile.keep(nothing, false, &[], 1.0));
+        assert!(!profile.keep(fresh(&profile, nothing), false, &[], 1.0));
         assert_eq!(profile.entry("matmul-256"), Some(&stated));
         assert!(profile.is_cut_short("matmul-256"));
         assert_eq!(profile.spent_s, spent_s + 1.0);
-        let fresh = undecided(&stated, 0.5);
-        assert!(profile.keep(fresh.clone(), false, &[], 0.0));
-        assert_eq!(profile.entry("matmul-256"), Some(&fresh));
+        let today = undecided(&stated, 0.5);
+        assert!(profile.keep(fresh(&profile, today.clone()), false, &[], 0.0));
+        assert_eq!(profile.entry("matmul-256"), Some(&today));
         assert!(!profile.is_cut_short("matmul-256"));
         // Cut short now, whether it goes in or not.
-        assert!(!profile.keep(undecided(&stated, 0.4), true, &[], 0.0));
+        assert!(!profile.keep(fresh(&profile, undecided(&stated, 0.4)), true, &[], 0.0));
         assert!(profile.is_cut_short("matmul-256"));
     }
 
@@ -283,15 +324,38 @@ mod tests {
         let catalog = Catalog::embedded();
         let workload = catalog.get("matmul-256").unwrap();
         let (mut profile, _) = made_up(|_| {});
-        assert!(!profile.lacks(workload));
+        assert!(!profile.lacks(workload, None));
         profile.set_cut_short("matmul-256", true, &[]);
-        assert!(profile.lacks(workload));
-        assert!(made_up(|entry| entry.latency = None).0.lacks(workload));
+        assert!(profile.lacks(workload, None));
+        assert!(
+            made_up(|entry| entry.latency = None)
+                .0
+                .lacks(workload, None)
+        );
         let (other, _) = made_up(|entry| entry.shape = "triad:1:f32".to_owned());
-        assert!(other.lacks(workload));
+        assert!(other.lacks(workload, None));
         let (brief, _) = made_up(|entry| entry.stop = StopReason::Brief);
-        assert!(brief.lacks(workload), "it was to be looked at again");
+        assert!(brief.lacks(workload, None), "it was to be looked at again");
         let (once, _) = made_up(|entry| entry.visits = None);
-        assert!(once.lacks(workload));
+        assert!(once.lacks(workload, None));
+    }
+
+    #[test]
+    fn what_was_measured_with_less_is_missing() {
+        let catalog = Catalog::embedded();
+        let workload = catalog.get("matmul-256").unwrap();
+        let (profile, _) = made_up(|_| {});
+        let then = profile.conditions[0].budget.clone();
+        assert!(!profile.lacks(workload, Some(&then)));
+        let more = BudgetRecord {
+            limit: ThreadCount::clamped(9),
+            ..then.clone()
+        };
+        assert!(profile.lacks(workload, Some(&more)));
+        let less = BudgetRecord {
+            limit: ThreadCount::ONE,
+            ..then
+        };
+        assert!(!profile.lacks(workload, Some(&less)));
     }
 }

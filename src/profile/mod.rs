@@ -2,18 +2,21 @@
 
 mod changes;
 mod check;
+mod circumstances;
 mod compare;
 mod directories;
 mod doubt;
 mod error;
 mod excerpt;
 mod extras;
+mod gathered;
 mod layout;
 pub mod lookup;
 mod merge;
 mod read;
 mod region;
 mod schema;
+mod standing;
 pub mod store;
 
 pub use changes::ConditionChange;
@@ -21,10 +24,13 @@ pub use compare::{Change, Comparison, Here, Matters, Only};
 pub use directories::{Directories, Found, Search, load_for};
 pub use doubt::Doubt;
 pub use error::StoreError;
+pub use gathered::{Gathered, Occasion};
+pub use merge::FreshEntry;
 pub use read::{MAX_BYTES, load, parse};
 pub use region::{FreshRegions, Pause, Region, RegionConditions, is_region_time};
 pub use schema::{
     AboveQuotaChoice, BudgetRecord, ClockRecord, Conditions, CurvePoint, DefaultChoice, Efficient,
     Entry, Latency, Pinned, Profile, Rate, Regimes, Residency, SCHEMA, StopReason, Throughput,
 };
-pub use store::{check_writable, load_to_continue, save, save_now};
+pub use standing::{Failing, Judged, Place, Standing};
+pub use store::{check_writable, load_to_continue, reached_now, save, save_now};

@@ -9,7 +9,7 @@ use crate::document::locate::{Step, dotted, key_at, last_line, line_of, line_of_
 use crate::document::read;
 use serde::Deserialize;
 use std::path::Path;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeArray, DeTable, DeValue};
 
 /// The largest file that is read as a profile.
 pub const MAX_BYTES: u64 = 4 << 20;
@@ -19,8 +19,8 @@ pub fn load(path: &Path) -> Result<Profile, StoreError> {
     parse(path, &read_text(path)?)
 }
 
-/// Reads and checks the head of a profile and these entries of it, and no more than their number of the others; the
-/// whole profile where no names are given, or one of them is not found.
+/// Reads and checks the head of a profile and those of these entries that it has, and no more than the number of the
+/// others; the whole profile where no names are given, or another program wrote it.
 pub fn load_entries(path: &Path, names: &[String]) -> Result<Profile, StoreError> {
     let text = read_text(path)?;
     if !names.is_empty()
@@ -52,7 +52,7 @@ fn parse_part(path: &Path, text: &str, left_out: usize) -> Result<Profile, Store
         });
         malformed(path, line, key, message)
     };
-    let root = DeTable::parse(text).map_err(|error| fail(&error))?;
+    let mut root = DeTable::parse(text).map_err(|error| fail(&error))?;
     // Before the types: a later schema may have changed them.
     if let Some(DeValue::Integer(schema)) = root.get_ref().get("schema").map(toml::Spanned::get_ref)
         && let Ok(found) = i64::from_str_radix(schema.as_str(), schema.radix())
@@ -74,8 +74,10 @@ fn parse_part(path: &Path, text: &str, left_out: usize) -> Result<Profile, Store
             }
         }
     }
-    let profile =
+    upgrade(root.get_mut());
+    let mut profile =
         Profile::deserialize(toml::de::Deserializer::from(root)).map_err(|error| fail(&error))?;
+    carry_over(&mut profile);
     count_entries(path, text, &profile, left_out)?;
     check(&profile).map_err(|violation| {
         let line = line_of_path(text, &violation.path);
@@ -83,6 +85,36 @@ fn parse_part(path: &Path, text: &str, left_out: usize) -> Result<Profile, Store
         malformed(path, line, key, violation.message)
     })?;
     Ok(profile)
+}
+
+/// The one table `[conditions]` of schema 1 becomes the first of the several that later ones have.
+fn upgrade(root: &mut DeTable<'_>) {
+    if let Some(conditions) = root.get_mut("conditions")
+        && matches!(conditions.get_ref(), DeValue::Table(_))
+    {
+        let table = conditions.clone();
+        let mut tables = DeArray::new();
+        tables.push(table);
+        *conditions.get_mut() = DeValue::Array(tables);
+    }
+}
+
+/// A profile of schema 1 says in its head what each entry says of itself in later ones.
+fn carry_over(profile: &mut Profile) {
+    if profile.schema == 1 {
+        for conditions in &mut profile.conditions {
+            conditions.id = 1;
+        }
+        for entry in &mut profile.workloads {
+            entry.conditions = 1;
+        }
+        if let Some(conditions) = profile.conditions.first() {
+            for entry in &mut profile.workloads {
+                entry.backend.clone_from(&conditions.backend);
+            }
+        }
+    }
+    profile.schema = SCHEMA;
 }
 
 fn count_entries(

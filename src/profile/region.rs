@@ -1,7 +1,7 @@
 //! What an empty parallel region costs on a machine, as its profile records it.
 //!
-//! The tables `[[region]]` of a file were measured together, under what `[region_conditions]` says, which may differ from
-//! `[conditions]`: those are renewed by every run, and a run need not measure regions.
+//! The tables `[[region]]` of a file were measured together, under what `[region_conditions]` says: a run need not measure
+//! regions, and `[[conditions]]` are those of the workloads.
 
 use super::schema::{BudgetRecord, Conditions, Profile};
 use crate::units::ThreadCount;
@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn a_newer_measurement_replaces_all_regions_of_the_older() {
         let mut profile = profile();
-        let libgomp = RegionConditions::from(&profile.conditions);
+        let libgomp = RegionConditions::from(&profile.conditions[0]);
         profile.keep_regions(fresh(libgomp.clone(), &[1, 2, 8], 2.0));
         assert!(profile.has_regions(&libgomp));
         // Fewer counts of the same conditions: no older one stays between them.
@@ -223,11 +223,11 @@ mod tests {
     #[test]
     fn each_condition_matters_and_a_renewed_profile_keeps_what_was_measured() {
         let mut profile = profile();
-        let then = RegionConditions::from(&profile.conditions);
+        let then = RegionConditions::from(&profile.conditions[0]);
         profile.keep_regions(fresh(then.clone(), &[2], 2.0));
-        let (machine, mut today) = (profile.machine.clone(), profile.conditions.clone());
+        let (machine, mut today) = (profile.machine.clone(), profile.conditions[0].clone());
         today.team = "libomp 5".to_owned();
-        let profile = Profile::renewed(Some(profile), machine, today.clone());
+        let profile = Profile::renewed(Some(profile), machine);
         assert!(profile.has_regions(&then));
         assert!(!profile.has_regions(&RegionConditions::from(&today)));
         let changed = |change: &dyn Fn(&mut RegionConditions)| {

@@ -1,24 +1,25 @@
 //! The profile's tables as Rust types; reading rejects what is out of range, with serde's line and key.
 
 use super::region::{Region, RegionConditions};
-use crate::machine::{Budget, Fingerprint, Placement};
+use crate::machine::{Budget, Fingerprint, Placement, Topology};
 use crate::units::{CpuSet, ThreadCount};
 pub use crate::workload::Residency;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use toml::value::Datetime;
 
-/// The version of the profile format that this program writes and reads.
-pub const SCHEMA: u32 = 1;
+/// The version of the profile format that this program writes; it reads those before it, too.
+pub const SCHEMA: u32 = 2;
 
 /// One profile file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Profile {
-    /// Format version, [`SCHEMA`].
+    /// Format version, [`SCHEMA`] once it is read.
     pub schema: u32,
     /// Program and version that wrote it.
     pub generator: String,
     /// When it was last written (UTC).
-    pub created: toml::value::Datetime,
+    pub created: Datetime,
     /// Wall time of tuning, seconds.
     pub spent_s: f64,
     /// How many `[[workload]]` tables follow: fewer mean a torn file.
@@ -29,8 +30,9 @@ pub struct Profile {
     pub cut_short: Vec<String>,
     /// The machine it belongs to.
     pub machine: Fingerprint,
-    /// Recorded, not matched: a change warns and asks for a check.
-    pub conditions: Conditions,
+    /// Those under which the entries were measured. Recorded, not matched: a change warns and asks for a check.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Conditions>,
     /// Under what the regions were measured; absent where none were, as in profiles of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region_conditions: Option<RegionConditions>,
@@ -42,9 +44,12 @@ pub struct Profile {
     pub workloads: Vec<Entry>,
 }
 
-/// The circumstances of the measurement.
+/// The circumstances of a measurement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Conditions {
+    /// The number by which entries of a file name them, from 1 on; 0 where they are part of none.
+    #[serde(default)]
+    pub id: u32,
     /// Kernel release.
     pub kernel: String,
     /// Version of the processor's microcode; absent where unknown, as in profiles of earlier versions.
@@ -92,16 +97,22 @@ pub struct ClockRecord {
 pub struct BudgetRecord {
     /// CPUs allowed.
     pub cpus: CpuSet,
+    /// Physical cores among them; absent where unknown, as in profiles of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cores: Option<ThreadCount>,
     /// How many threads may run at once.
     pub limit: ThreadCount,
     /// Which limit decided.
     pub by: String,
 }
 
-impl From<&Budget> for BudgetRecord {
-    fn from(budget: &Budget) -> Self {
+impl BudgetRecord {
+    /// The budget on a machine that is built so, as far as that is known.
+    pub fn of(budget: &Budget, topology: Option<&Topology>) -> Self {
+        let cores = topology.map(|topology| topology.cores_within(&budget.cpus));
         Self {
             cpus: budget.cpus.clone(),
+            cores: cores.map(ThreadCount::clamped),
             limit: budget.limit,
             by: budget.by.to_string(),
         }
@@ -199,9 +210,18 @@ impl TryFrom<String> for StopReason {
 pub struct Entry {
     /// The workload's name.
     pub name: String,
+    /// Whose kernels ran.
+    #[serde(default)]
+    pub backend: String,
     /// The revision of our kernels that ran; absent where earlier versions of threadtune measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kernels: Option<u32>,
+    /// When it was measured (UTC); absent where earlier versions measured, whose conditions may be those of another run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured: Option<Datetime>,
+    /// Under which of the profile's `[[conditions]]`, by their number.
+    #[serde(default)]
+    pub conditions: u32,
     /// The instruction set of those kernels, where a cap (`--isa`) kept it below the processor's highest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub isa_cap: Option<String>,

@@ -4,14 +4,16 @@ use super::directories::load_for;
 use super::error::StoreError;
 use super::extras::Extras;
 use super::layout::to_text;
+use super::merge::FreshEntry;
 use super::read::{parse, read_text};
-use super::schema::Profile;
+use super::schema::{Conditions, Entry, Profile};
 use crate::document::Fault;
 use crate::document::read::regular;
 use crate::document::write::{check_replaceable, replace};
 use rustix::fs::{AtFlags, CWD, FileType};
 use std::path::Path;
 use std::time::SystemTime;
+use toml::value::Datetime;
 
 /// Writes a profile in the place of the one at `path`, keeping keys of that one which this version does not know.
 ///
@@ -29,17 +31,22 @@ pub fn save(path: &Path, profile: &Profile) -> Result<(), StoreError> {
 
 /// The same, dated now.
 pub fn save_now(path: &Path, profile: &mut Profile) -> Result<(), StoreError> {
-    let unwritable = |message: String| StoreError::Unwritable {
+    profile.created = now().map_err(|message| StoreError::Unwritable {
         path: path.to_owned(),
         message,
-    };
-    let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-    profile.created = now.parse().map_err(|_| {
-        unwritable(format!(
-            "the system's clock shows {now}, which no profile can hold; set it"
-        ))
     })?;
     save(path, profile)
+}
+
+/// A verdict that was reached now, under these conditions. It is undated where the clock shows no date: nor will it be written.
+pub fn reached_now(entry: Entry, conditions: &Conditions) -> FreshEntry {
+    FreshEntry::new(entry, conditions.clone(), now().ok())
+}
+
+fn now() -> Result<Datetime, String> {
+    let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+    now.parse()
+        .map_err(|_| format!("the system's clock shows {now}, which no profile can hold; set it"))
 }
 
 /// The profile of this machine that is there to be continued. One that is broken is moved aside and named in the log; an

@@ -1,10 +1,10 @@
 //! The curve of one workload: time against count, with a bar for each count.
 
 use super::regimes::regimes;
-use super::table::{plain, remark};
+use super::table::{plain, remark, standing_line};
 use super::units::{counted, interval, rough, time};
 use crate::machine::Placement;
-use crate::profile::{CurvePoint, Entry, Rate};
+use crate::profile::{CurvePoint, Entry, Judged, Rate};
 
 /// The narrowest and the widest bar, in characters.
 const BAR: std::ops::RangeInclusive<usize> = 4..=60;
@@ -18,7 +18,8 @@ const EIGHTHS: [char; 8] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'
 ///
 /// `*` marks the chosen counts and `=` those that could not be told from the one that `launch` uses; bars are
 /// proportional to the time, those of all placements alike.
-pub fn curve(entry: &Entry, level: Option<&str>, width: usize) -> String {
+pub fn curve(judged: &Judged<'_>, level: Option<&str>, width: usize) -> String {
+    let entry = judged.entry;
     let mut lines = vec![format!("{}  {}", plain(&entry.name), plain(&entry.shape))];
     if let Some(latency) = &entry.latency {
         lines.push(format!(
@@ -60,17 +61,15 @@ pub fn curve(entry: &Entry, level: Option<&str>, width: usize) -> String {
             )
         });
     }
-    lines.extend(defaults(entry));
+    lines.extend(defaults(judged));
     lines.extend(speed(entry, level));
     if !entry.stop.is_conclusive() {
         lines.push(remark(entry));
     }
-    if let Some(doubt) = entry.doubt() {
+    let doubt = entry.doubt().map(|doubt| plain(&doubt.to_string()));
+    for why in standing_line(judged.standing).into_iter().chain(doubt) {
         let name = plain(&entry.name);
-        lines.push(format!(
-            "? {name}: {}; run `threadtune tune {name}`",
-            plain(&doubt.to_string())
-        ));
+        lines.push(format!("? {name}: {why}; run `threadtune tune {name}`"));
     }
     for placement in [Placement::Unbound, Placement::Close, Placement::Spread] {
         let mut points: Vec<&CurvePoint> = entry
@@ -178,7 +177,8 @@ fn bar(share: f64, room: usize) -> String {
 }
 
 /// What programs take that are told nothing, and what the chosen count gains over it.
-fn defaults(entry: &Entry) -> impl Iterator<Item = String> + '_ {
+fn defaults<'j>(judged: &'j Judged<'_>) -> impl Iterator<Item = String> + 'j {
+    let entry = judged.entry;
     let who = match entry.default_cores {
         Some(_) => [" of libgomp and OpenBLAS", " of PyTorch, MKL and llama.cpp"],
         None => ["", ""],
@@ -186,11 +186,14 @@ fn defaults(entry: &Entry) -> impl Iterator<Item = String> + '_ {
     let defaults = [&entry.default, &entry.default_cores].into_iter().zip(who);
     defaults.filter_map(|(default, who)| {
         let default = default.as_ref()?;
+        let speedup = judged.speedup(default).map_or_else(
+            || "not told apart".to_owned(),
+            |speedup| format!("{speedup:.2}× as long"),
+        );
         Some(format!(
-            "default{who}: {}, {} per call, {:.2}× as long",
+            "default{who}: {}, {} per call, {speedup}",
             counted(default.threads.as_usize(), "thread"),
-            time(default.median_us),
-            default.speedup
+            time(default.median_us)
         ))
     })
 }
@@ -198,10 +201,22 @@ fn defaults(entry: &Entry) -> impl Iterator<Item = String> + '_ {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::{AboveQuotaChoice, DefaultChoice, parse};
+    use crate::profile::{AboveQuotaChoice, DefaultChoice, Standing, parse};
     use crate::report::profile_table;
     use crate::units::ThreadCount;
     use std::path::Path;
+
+    fn serving(entry: &Entry) -> Judged<'_> {
+        Judged {
+            entry,
+            standing: Standing::Serves,
+        }
+    }
+
+    /// Of an entry that serves.
+    fn drawn(entry: &Entry, level: Option<&str>, width: usize) -> String {
+        curve(&serving(entry), level, width)
+    }
 
     fn made_up(name: &str) -> Entry {
         let text = include_str!("../../tests/profiles/made-up.toml");
@@ -212,17 +227,17 @@ mod tests {
     #[test]
     fn a_curve_fits_the_terminal() {
         for width in [66, 80, 200] {
-            for line in curve(&made_up("gemv-2048x2048"), Some("avx2"), width).lines() {
+            for line in drawn(&made_up("gemv-2048x2048"), Some("avx2"), width).lines() {
                 assert!(line.chars().count() <= width, "{width}: {line}");
             }
         }
         // Too narrow for any bar: short ones rather than none, and no panic.
-        assert!(curve(&made_up("gemv-2048x2048"), Some("avx2"), 0).contains('█'));
+        assert!(drawn(&made_up("gemv-2048x2048"), Some("avx2"), 0).contains('█'));
     }
 
     #[test]
     fn choice_and_ties_are_marked() {
-        let text = curve(&made_up("gemv-2048x2048"), Some("avx2"), 60);
+        let text = drawn(&made_up("gemv-2048x2048"), Some("avx2"), 60);
         let marks: Vec<&str> = text
             .lines()
             .filter(|line| line.starts_with(['*', '=']))
@@ -250,7 +265,7 @@ mod tests {
     #[test]
     fn a_gain_is_told_against_what_each_program_would_have_taken() {
         let lines = |entry: &Entry| -> Vec<String> {
-            let text = curve(entry, None, 80);
+            let text = drawn(entry, None, 80);
             let lines = text.lines().filter(|line| line.starts_with("default"));
             lines.map(str::to_owned).collect()
         };
@@ -271,13 +286,13 @@ mod tests {
                 "default of PyTorch, MKL and llama.cpp: 1 thread, 404 µs per call, 4.00× as long",
             ]
         );
-        let table = profile_table(&[&entry]);
+        let table = profile_table(&[serving(&entry)]);
         assert!(table.contains("  2.22× / 4.00×  separated"), "{table}");
     }
 
     #[test]
     fn sustained_load_is_told_where_a_race_was_run_under_it() {
-        let told = |entry: &Entry| curve(entry, None, 80).contains("raced after 30 s of full load");
+        let told = |entry: &Entry| drawn(entry, None, 80).contains("raced after 30 s of full load");
         let mut entry = made_up("matmul-256");
         assert!(!told(&entry));
         entry.sustained_s = Some(30.0);
@@ -297,12 +312,12 @@ mod tests {
             speedup: 1.12,
             won: true,
         });
-        let text = curve(&entry, None, 80);
+        let text = drawn(&entry, None, 80);
         let line = "at a quota of 6.5 CPUs alone: 7 threads, 90.0 µs per call, 1.12× as fast";
         assert!(text.lines().any(|told| told == line), "{text}");
         let above = entry.above_quota.as_mut().unwrap();
         (above.won, above.speedup) = (false, 0.94);
-        let text = curve(&entry, None, 80);
+        let text = drawn(&entry, None, 80);
         let json = crate::report::entry_json(&entry).unwrap();
         assert!(json.contains("\"won\": false"), "{json}");
         let line = "not taken at a quota of 6.5 CPUs: 7 threads, 90.0 µs per call, 0.94× as fast, not proven to be better";
@@ -319,18 +334,18 @@ mod tests {
 
     #[test]
     fn an_entry_without_a_count_says_why() {
-        let text = curve(&made_up("softmax-512x512"), Some("avx2"), 80);
+        let text = drawn(&made_up("softmax-512x512"), Some("avx2"), 80);
         assert_eq!(
             text,
             "softmax-512x512  softmax:512x512:f32\n? softmax-512x512: failed: the worker was killed by signal 11\n"
         );
-        assert!(curve(&made_up("llama3.2-1b/decode"), Some("avx2"), 80).contains("inconclusive"));
+        assert!(drawn(&made_up("llama3.2-1b/decode"), Some("avx2"), 80).contains("inconclusive"));
     }
 
     #[test]
     fn the_kernel_is_told_with_its_level_and_its_share() {
         let line = |entry: &Entry, level| {
-            let text = curve(entry, level, 80);
+            let text = drawn(entry, level, 80);
             let line = text.lines().find(|line| line.starts_with("kernel"));
             line.unwrap_or_default().to_owned()
         };
@@ -346,7 +361,7 @@ mod tests {
             "; its kernel is slow on this processor, and such counts come out too high"
         ));
         assert!(
-            curve(&entry, None, 80).contains("? matmul-256: measured with kernels capped at sse2")
+            drawn(&entry, None, 80).contains("? matmul-256: measured with kernels capped at sse2")
         );
         entry.share = None;
         entry.rate = Some(Rate {

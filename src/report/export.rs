@@ -1,49 +1,39 @@
 //! A profile for other programs: JSON with the profile's own keys, CSV with one line a point of a curve.
 
-use crate::machine::{Fingerprint, Placement};
-use crate::profile::{Conditions, Entry, Profile, Region, RegionConditions};
+use crate::machine::Placement;
+use crate::profile::{Entry, Profile};
 use serde::Serialize;
+use serde_json::Value;
 
-/// The profile as JSON sees it; TOML's date becomes a text.
-#[derive(Serialize)]
-struct Json<'p> {
-    schema: u32,
-    generator: &'p str,
-    created: String,
-    spent_s: f64,
-    entries: usize,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    cut_short: &'p [String],
-    machine: &'p Fingerprint,
-    conditions: &'p Conditions,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    region_conditions: Option<&'p RegionConditions>,
-    #[serde(skip_serializing_if = "<[Region]>::is_empty")]
-    region: &'p [Region],
-    workload: &'p [Entry],
-}
+/// How a date of TOML goes through serde: a table with this key alone.
+const DATE: &str = "$__toml_private_datetime";
 
 /// The whole profile as one JSON object, its keys those of the file, ended by a newline.
 pub fn profile_json(profile: &Profile) -> Result<String, serde_json::Error> {
-    let json = Json {
-        schema: profile.schema,
-        generator: &profile.generator,
-        created: profile.created.to_string(),
-        spent_s: profile.spent_s,
-        entries: profile.entries,
-        cut_short: &profile.cut_short,
-        machine: &profile.machine,
-        conditions: &profile.conditions,
-        region_conditions: profile.region_conditions.as_ref(),
-        region: &profile.regions,
-        workload: &profile.workloads,
-    };
-    serde_json::to_string_pretty(&json).map(|text| text + "\n")
+    json(profile)
 }
 
 /// One entry as a JSON object, ended by a newline.
 pub fn entry_json(entry: &Entry) -> Result<String, serde_json::Error> {
-    serde_json::to_string_pretty(entry).map(|text| text + "\n")
+    json(entry)
+}
+
+fn json(value: &impl Serialize) -> Result<String, serde_json::Error> {
+    let mut value = serde_json::to_value(value)?;
+    dates_to_texts(&mut value);
+    serde_json::to_string_pretty(&value).map(|text| text + "\n")
+}
+
+/// JSON has no dates: each becomes a text.
+fn dates_to_texts(value: &mut Value) {
+    match value {
+        Value::Object(table) => match table.get_mut(DATE).map(Value::take) {
+            Some(date) => *value = date,
+            None => table.values_mut().for_each(dates_to_texts),
+        },
+        Value::Array(array) => array.iter_mut().for_each(dates_to_texts),
+        _ => {}
+    }
 }
 
 /// What is told of each point of a curve.
@@ -115,8 +105,7 @@ mod tests {
 
     #[test]
     fn json_has_the_files_keys_and_a_plain_date() {
-        let json: serde_json::Value =
-            serde_json::from_str(&profile_json(&made_up()).unwrap()).unwrap();
+        let json: Value = serde_json::from_str(&profile_json(&made_up()).unwrap()).unwrap();
         assert_eq!(json["created"], "2026-11-22T10:00:00Z");
         assert_eq!(json["workload"][0]["latency"]["threads"], 6);
         assert_eq!(json["machine"]["cpus"], "0-7");
@@ -151,7 +140,7 @@ mod tests {
                 "gemv-2048x2048,gemv:2048x2048:f32,spread,4,450,445.5,454.5,40,true,true,true,true,eps",
             ]
         );
-        let json: serde_json::Value =
+        let json: Value =
             serde_json::from_str(&entry_json(&profile.workloads[1]).unwrap()).unwrap();
         assert_eq!(json["pinned"]["placement"], "spread");
         assert_eq!(json["curve"][13]["placement"], "spread");

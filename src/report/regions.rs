@@ -104,7 +104,7 @@ mod tests {
         let conditions = RegionConditions {
             library: Some("libgomp.so.1.0.0 5f3a9c01".to_owned()),
             wait: Some("OMP_WAIT_POLICY=passive".to_owned()),
-            ..RegionConditions::from(&profile.conditions)
+            ..RegionConditions::from(&profile.conditions[0])
         };
         profile.keep_regions(FreshRegions {
             conditions,

@@ -2,11 +2,11 @@
 
 use super::columns::aligned;
 use super::units::{interval, time};
-use crate::profile::{Doubt, Entry, Profile, StopReason};
+use crate::profile::{Entry, Failing, Judged, Profile, Standing, StopReason};
 use std::fmt::Write as _;
 
 /// The table of some entries, with a line under it for each one that states nothing certain.
-pub fn profile_table(entries: &[&Entry]) -> String {
+pub fn profile_table(judged: &[Judged<'_>]) -> String {
     let head = [
         "workload",
         "threads",
@@ -18,32 +18,64 @@ pub fn profile_table(entries: &[&Entry]) -> String {
     ]
     .map(str::to_owned);
     let rows: Vec<[String; 7]> = std::iter::once(head)
-        .chain(entries.iter().map(|entry| row(entry)))
+        .chain(judged.iter().map(row))
         .collect();
     let mut text = aligned(&rows, &[0, 5]);
-    for entry in entries.iter().filter(|e| !e.stop.is_conclusive()) {
-        text.push_str(&remark(entry));
-        text.push('\n');
+    for Judged { entry, .. } in judged {
+        if !entry.stop.is_conclusive() {
+            text.push_str(&remark(entry));
+            text.push('\n');
+        }
     }
-    text + &doubt_lines(entries)
+    text + &standing_lines(judged) + &doubt_lines(judged)
 }
 
 /// A line for each reason why entries are doubtful, with their names.
-fn doubt_lines(entries: &[&Entry]) -> String {
-    let mut reasons: Vec<(Doubt, Vec<String>)> = Vec::new();
-    for entry in entries {
-        let Some(doubt) = entry.doubt() else {
+fn doubt_lines(judged: &[Judged<'_>]) -> String {
+    lines_by_reason(judged, |judged| {
+        let doubt = judged.entry.doubt()?;
+        Some(plain(&doubt.to_string()))
+    })
+}
+
+/// A line for each reason why entries serve partly or not at all here, with their names, unless that is told already.
+fn standing_lines(judged: &[Judged<'_>]) -> String {
+    lines_by_reason(judged, |judged| standing_line(judged.standing))
+}
+
+/// How far a verdict serves, where it does not altogether and its stop does not tell.
+pub(super) fn standing_line(standing: Standing) -> Option<String> {
+    match standing {
+        Standing::Serves | Standing::Fails(Failing::NoCount) => None,
+        Standing::ServesPartly => Some(
+            "measured with fewer CPUs than there are now, and did not want all of them".to_owned(),
+        ),
+        Standing::Fails(why) => Some(format!("not used by launch: {why}")),
+    }
+}
+
+fn lines_by_reason(
+    judged: &[Judged<'_>],
+    reason: impl Fn(&Judged<'_>) -> Option<String>,
+) -> String {
+    let mut reasons: Vec<(String, Vec<String>)> = Vec::new();
+    for one in judged {
+        let Some(reason) = reason(one) else {
             continue;
         };
-        match reasons.iter_mut().find(|(other, _)| *other == doubt) {
-            Some((_, names)) => names.push(plain(&entry.name)),
-            None => reasons.push((doubt, vec![plain(&entry.name)])),
+        let name = plain(&one.entry.name);
+        match reasons.iter_mut().find(|(other, _)| *other == reason) {
+            Some((_, names)) => names.push(name),
+            None => reasons.push((reason, vec![name])),
         }
     }
     let mut lines = String::new();
-    for (doubt, names) in reasons {
-        let (names, doubt) = (names.join(", "), plain(&doubt.to_string()));
-        let _ = writeln!(lines, "? {names}: {doubt}; run `threadtune tune --missing`");
+    for (reason, names) in reasons {
+        let names = names.join(", ");
+        let _ = writeln!(
+            lines,
+            "? {names}: {reason}; run `threadtune tune --missing`"
+        );
     }
     lines
 }
@@ -60,10 +92,12 @@ pub fn cut_short_line(profile: &Profile) -> Option<String> {
     ))
 }
 
-fn row(entry: &Entry) -> [String; 7] {
+fn row(judged: &Judged<'_>) -> [String; 7] {
+    let Judged { entry, standing } = *judged;
     let none = || "–".to_owned();
     // A space keeps the digits of all rows in one column.
-    let is_sure = entry.stop.is_conclusive() && entry.doubt().is_none();
+    let is_sure =
+        entry.stop.is_conclusive() && entry.doubt().is_none() && standing == Standing::Serves;
     let mark = if is_sure { ' ' } else { '?' };
     let latency = entry.latency.as_ref();
     [
@@ -71,17 +105,23 @@ fn row(entry: &Entry) -> [String; 7] {
         latency.map_or_else(none, |l| format!("{}{mark}", l.threads)),
         latency.map_or_else(none, |l| time(l.median_us)),
         latency.map_or_else(none, |l| interval(l.ci95_us)),
-        speedups(entry).unwrap_or_else(none),
+        speedups(judged).unwrap_or_else(none),
         stop_word(&entry.stop).to_owned(),
         format!("{:.1}", entry.seconds),
     ]
 }
 
-/// Against all logical CPUs and, where they are fewer, all physical cores.
-fn speedups(entry: &Entry) -> Option<String> {
+/// Against all logical CPUs and, where they are fewer, all physical cores; dashes where nothing is proven.
+fn speedups(judged: &Judged<'_>) -> Option<String> {
+    let entry = judged.entry;
     let defaults = entry.default.iter().chain(&entry.default_cores);
-    let times: Vec<String> = defaults.map(|d| format!("{:.2}×", d.speedup)).collect();
-    (!times.is_empty()).then(|| times.join(" / "))
+    let speedups: Vec<Option<f64>> = defaults.map(|d| judged.speedup(d)).collect();
+    if speedups.iter().all(Option::is_none) {
+        return None;
+    }
+    let text = |speedup: &Option<f64>| speedup.map_or("–".to_owned(), |s| format!("{s:.2}×"));
+    let texts: Vec<String> = speedups.iter().map(text).collect();
+    Some(texts.join(" / "))
 }
 
 pub(super) fn stop_word(stop: &StopReason) -> &'static str {
@@ -146,7 +186,7 @@ pub fn plain(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::parse;
+    use crate::profile::{Place, parse};
     use crate::workload::KERNEL_REVISION;
     use std::path::Path;
 
@@ -154,18 +194,18 @@ mod tests {
     fn the_table_is_aligned_and_marks_what_is_uncertain() {
         let text = include_str!("../../tests/profiles/made-up.toml");
         let profile = parse(Path::new("made-up.toml"), text).unwrap();
-        let entries: Vec<&Entry> = profile.workloads.iter().collect();
+        let judged = profile.judged(&Place::default());
         let expected = "\
 workload            threads   median  95 % interval  speedup  stop       seconds
 matmul-256               6    101 µs     100–102 µs    2.22×  separated      2.5
 gemv-2048x2048           3    505 µs     500–510 µs    1.78×  eps            2.5
-llama3.2-1b/decode       4?  24.1 ms   23.9–24.3 ms    1.08×  budget        60.0
+llama3.2-1b/decode       4?  24.1 ms   23.9–24.3 ms        –  budget        60.0
 softmax-512x512           –        –              –        –  failed         0.3
 gemm-bf16-64             1   3.00 µs   2.97–3.03 µs    4.17×  separated      2.5
 ? llama3.2-1b/decode: inconclusive: the time was up before all plausible counts were looked at and told apart (within 2 % of those that raced with probability 0.41)
 ? softmax-512x512: failed: the worker was killed by signal 11
 ";
-        let table = profile_table(&entries);
+        let table = profile_table(&judged);
         assert_eq!(table, expected);
     }
 
@@ -177,7 +217,7 @@ gemm-bf16-64             1   3.00 µs   2.97–3.03 µs    4.17×  separated    
         profile.workloads[0].kernels = None;
         profile.workloads[1].kernels = None;
         profile.workloads[2].isa_cap = Some("sse2".to_owned());
-        let table = profile_table(&profile.workloads.iter().collect::<Vec<_>>());
+        let table = profile_table(&profile.judged(&Place::default()));
         let lines: Vec<&str> = table.lines().collect();
         assert!(
             lines[1].starts_with("matmul-256               6?"),

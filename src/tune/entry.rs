@@ -137,7 +137,10 @@ pub fn failed_entry(subject: Subject, reason: &str, spent: Nanos) -> Entry {
 fn empty(subject: Subject, stop: StopReason, spent: Nanos) -> Entry {
     Entry {
         name: subject.name,
+        backend: String::new(),
         kernels: subject.kernels,
+        measured: None,
+        conditions: 0,
         isa_cap: subject.isa_cap,
         shape: subject.shape,
         flops: subject.flops,

@@ -128,6 +128,12 @@ impl Shape {
         }
     }
 
+    /// Is it the same operation on elements of the same type, of whatever size?
+    pub fn is_of_kind_of(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+            && self.data_type() == other.data_type()
+    }
+
     /// Floating-point operations of one call.
     ///
     /// A multiply-add is two. `RMSNorm` takes 4 an element (square, sum, scale, gain), softmax 5 (maximum,

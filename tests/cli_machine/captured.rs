@@ -120,11 +120,16 @@ impl Comparison<'_> {
     }
 }
 
-/// A list as the set of its elements: the record and the program need not order groups alike.
+/// A list as the set of its elements: the record and the program need not order groups, or their keys, alike.
 fn unordered(value: &Value) -> Value {
     match value {
         Value::Array(elements) => {
-            let texts: BTreeSet<String> = elements.iter().map(Value::to_string).collect();
+            let text = |element: &Value| {
+                let mut element = element.clone();
+                element.sort_all_objects();
+                element.to_string()
+            };
+            let texts: BTreeSet<String> = elements.iter().map(text).collect();
             assert_eq!(texts.len(), elements.len(), "an element twice: {value}");
             json!(texts)
         }

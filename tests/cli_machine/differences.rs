@@ -38,9 +38,9 @@ impl Measured {
         let budget = Budget::read(measured.root(), &topology, None, None, |_| None);
         let mut profile = profile();
         profile.machine = Fingerprint::of(&topology, &CpuInfo::read(measured.root()));
-        profile.conditions.kernel = kernel_release(measured.root());
-        profile.conditions.governor = governor(measured.root(), &topology);
-        profile.conditions.budget = BudgetRecord::from(&budget);
+        profile.conditions[0].kernel = kernel_release(measured.root());
+        profile.conditions[0].governor = governor(measured.root(), &topology);
+        profile.conditions[0].budget = BudgetRecord::of(&budget, Some(&topology));
         save(&measured.profile(), &profile).unwrap();
         measured
     }
@@ -115,6 +115,7 @@ fn conditions_differ_on_the_same_machine() {
         ("kernel", "maybe"),
         ("governor", "maybe"),
         ("budget.cpus", "no"),
+        ("budget.cores", "no"),
         ("budget.limit", "no"),
     ];
     assert_eq!(fields(&json), expected);
@@ -154,6 +155,7 @@ fn another_machine_is_exit_code_1_and_every_field_is_shown() {
             ("grouping", "yes"),
             ("isa", "yes"),
             ("budget.cpus", "no"),
+            ("budget.cores", "no"),
             ("budget.limit", "no")
         ]
     );
@@ -207,9 +209,9 @@ fn a_profile_that_cannot_be_read_is_exit_code_2_with_the_place() {
         broken.contains("other.toml, line 11, key `machine.cores`"),
         "{broken}"
     );
-    let newer = error(Some(edited("schema = 1", "schema = 2")));
+    let newer = error(Some(edited("schema = 2", "schema = 3")));
     assert!(
-        newer.contains("schema 2") && newer.contains("update threadtune"),
+        newer.contains("schema 3") && newer.contains("update threadtune"),
         "{newer}"
     );
     let torn = error(Some("schema = 1\nentries".to_owned()));

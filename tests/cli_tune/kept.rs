@@ -82,8 +82,8 @@ fn what_other_kernels_said_is_missing_and_measured_again() {
     assert_eq!(capped.status.code(), Some(0), "{}", text(&capped.stderr));
     let highest = Isa::best(None).level();
     let profile = home.profile();
-    assert_eq!(profile.conditions.level.as_deref(), Some(highest.name()));
-    let clock = profile.conditions.clock.as_ref().unwrap();
+    assert_eq!(profile.conditions[0].level.as_deref(), Some(highest.name()));
+    let clock = profile.conditions[0].clock.as_ref().unwrap();
     assert!(
         !clock.source.is_empty() && clock.bracket_ns > clock.read_ns,
         "{clock:?}"
@@ -134,7 +134,7 @@ fn a_broken_profile_makes_way_and_a_newer_one_stays() {
 
     let newer = fs::read_to_string(&path)
         .unwrap()
-        .replace("schema = 1", "schema = 2");
+        .replace("schema = 2", "schema = 3");
     fs::write(&path, &newer).unwrap();
     let output = home.tune(TINY).arg("a").output().unwrap();
     assert_eq!(output.status.code(), Some(1));
@@ -165,9 +165,9 @@ fn regions_are_measured_once_a_machine_and_again_by_a_tuning_of_everything() {
     let said = succeeds(home.tune(TINY).arg("a"));
     assert!(said.contains("`threadtune show --regions`"), "{said}");
     let profile = home.profile();
-    let today = RegionConditions::from(&profile.conditions);
+    let today = RegionConditions::from(&profile.conditions[0]);
     assert_eq!(profile.region_conditions, Some(today));
-    let limit = profile.conditions.budget.limit;
+    let limit = profile.conditions[0].budget.limit;
     assert_eq!(profile.regions.last().unwrap().threads, limit);
     for region in &profile.regions {
         let pauses: Vec<u32> = region.after_us.keys().map(|pause| pause.as_us()).collect();

@@ -96,8 +96,8 @@ fn one_cpu_leaves_a_single_count() {
     let profile = home.profile();
     assert_eq!(
         (
-            profile.conditions.budget.limit.get(),
-            profile.conditions.budget.by.as_str()
+            profile.conditions[0].budget.limit.get(),
+            profile.conditions[0].budget.by.as_str()
         ),
         (1, "affinity")
     );
@@ -143,7 +143,7 @@ fn a_rayon_team_is_recorded_as_such() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    assert_eq!(home.profile().conditions.team, "rayon");
+    assert_eq!(home.profile().conditions[0].team, "rayon");
 }
 
 #[test]
@@ -173,11 +173,11 @@ fn the_configured_reserve_bounds_what_is_measured() {
     let output = home.tune(TINY).arg("a").output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
     let profile = home.profile();
-    assert_eq!(profile.conditions.budget.limit.get(), 1);
+    assert_eq!(profile.conditions[0].budget.limit.get(), 1);
     let counts = profile.workloads[0].curve.iter().map(|p| p.threads.get());
     assert_eq!(counts.max(), Some(1));
     if affinity::current().unwrap().len() > 1 {
-        assert_eq!(profile.conditions.budget.by, "reserve");
+        assert_eq!(profile.conditions[0].budget.by, "reserve");
     }
 }
 

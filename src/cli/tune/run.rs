@@ -5,10 +5,12 @@ use super::progress::Display;
 use crate::bench::{Again, Measurer, Stopped, Tuned};
 use crate::cli::logging::PROGRESS;
 use crate::cli::signals::StopRequest;
-use crate::profile::{Entry, Profile, RegionConditions, StopReason, save_now};
+use crate::profile::{
+    Conditions, Entry, Judged, Place, Profile, RegionConditions, StopReason, reached_now, save_now,
+};
 use crate::report::{counted, profile_table};
 use crate::tune::{Allowance, Options, Patience};
-use crate::units::Nanos;
+use crate::units::{Nanos, ThreadCount};
 use crate::workload::Workload;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -45,6 +47,10 @@ fn waited_until(due: Instant, stop: &StopRequest) -> bool {
 /// One run: what is measured and where it goes.
 pub struct Run<'a> {
     profile: Profile,
+    /// Under what it measures.
+    conditions: Conditions,
+    /// Where its verdicts are to serve: here.
+    place: Place,
     path: PathBuf,
     order: Vec<&'a str>,
     allowance: Allowance,
@@ -58,10 +64,12 @@ pub struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    /// A run that has not begun: the profile as it was before, where it lies, the names of the catalogue in its order,
-    /// how much time there is, and the command that measures what this run leaves out.
+    /// A run that has not begun: the profile as it was before, under what is measured now and what a program gets here without
+    /// any verdict, where the profile lies, the names of the catalogue in its order, how much time there is, and the command that measures what this run leaves out.
     pub fn new(
         profile: Profile,
+        conditions: Conditions,
+        fallback: ThreadCount,
         path: PathBuf,
         order: Vec<&'a str>,
         allowance: Allowance,
@@ -69,6 +77,11 @@ impl<'a> Run<'a> {
     ) -> Self {
         Self {
             profile,
+            place: Place {
+                budget: Some(conditions.budget.clone()),
+                fallback: Some(fallback),
+            },
+            conditions,
             path,
             order,
             allowance,
@@ -213,7 +226,7 @@ impl<'a> Run<'a> {
         again: bool,
         limit: Nanos,
     ) -> anyhow::Result<bool> {
-        let conditions = RegionConditions::from(&self.profile.conditions);
+        let conditions = RegionConditions::from(&self.conditions);
         if !again && self.profile.has_regions(&conditions) {
             return Ok(true);
         }
@@ -257,6 +270,8 @@ impl<'a> Run<'a> {
             allowed,
             again,
         } = tuned;
+        let fresh = reached_now(entry, &self.conditions);
+        let entry = fresh.entry.clone();
         let spent_tuning = Nanos::from_secs_f64(entry.seconds);
         // What is looked at again is not over, and replaces nothing surer.
         let is_cut = again.is_none()
@@ -269,7 +284,7 @@ impl<'a> Run<'a> {
         } else {
             self.held_back.remove(&entry.name);
             self.profile
-                .keep(entry.clone(), is_cut, &self.order, spent.as_secs_f64());
+                .keep(fresh, is_cut, &self.order, spent.as_secs_f64());
         }
         if is_cut {
             self.cut_short.push(entry.name.clone());
@@ -327,7 +342,11 @@ impl<'a> Run<'a> {
             .sort_by_key(|entry| order.iter().position(|name| *name == entry.name));
         let mut text = String::new();
         if !self.fresh.is_empty() {
-            text += &profile_table(&self.fresh.iter().collect::<Vec<_>>());
+            let judged = |entry| Judged {
+                entry,
+                standing: self.profile.standing(entry, &self.place),
+            };
+            text += &profile_table(&self.fresh.iter().map(judged).collect::<Vec<_>>());
             let _ = writeln!(text, "\nProfile: {}", self.path.display());
         }
         super::super::output::print(text.as_bytes())?;

@@ -46,8 +46,8 @@ mod tests {
     fn what_is_given_up_on_one_machine_is_tried_on_another() {
         let text = include_str!("../../../tests/profiles/made-up.toml");
         let profile = parse(Path::new("made-up.toml"), text).unwrap();
-        let whole = Begun::now("whole", &profile.conditions);
-        let smaller = Begun::now("smaller", &profile.conditions);
+        let whole = Begun::now("whole", &profile.conditions[0]);
+        let smaller = Begun::now("smaller", &profile.conditions[0]);
         let mut given_up = GivenUp::default();
         given_up.settle(whole.clone());
         given_up.add("a".to_owned());

@@ -72,8 +72,8 @@ impl Kept {
         // A worker that runs tells more. Where the dynamic linker would decide, nothing is expected.
         let expected = expected(TeamChoice::Auto, true);
         let team = expected.team.unwrap_or_else(|| {
-            let known = old.as_ref().map(|old| old.conditions.team.clone());
-            known.unwrap_or_default()
+            let last = old.as_ref().and_then(|old| old.conditions.last());
+            last.map(|last| last.team.clone()).unwrap_or_default()
         });
         let greeting = Greeting {
             team,
@@ -85,23 +85,14 @@ impl Kept {
             level: Some(Isa::best(None).level().to_string()),
             ..around.conditions(BACKEND, &greeting)
         };
-        let before = old
-            .as_ref()
-            .map_or_else(|| conditions.clone(), |old| old.conditions.clone());
-        let has_grown = has_grown(&before.budget, &conditions.budget);
-        if has_grown {
-            log::info!(
-                "{} CPUs may be used where the profile knows {}: everything is tuned again",
-                conditions.budget.limit,
-                before.budget.limit
-            );
-        }
-        let changes = conditions.changes_since(&before);
+        let profile = Profile::renewed(old, around.fingerprint.clone());
+        tell_of_more_cpus(&profile, &conditions.budget);
+        let changes = profile.changes_until(&conditions);
         for change in &changes {
             log::info!("{change}: the profile is checked");
         }
         let mut kept = Self {
-            profile: Profile::renewed(old, around.fingerprint.clone(), before),
+            profile,
             around,
             catalog,
             path,
@@ -112,9 +103,6 @@ impl Kept {
             has_previous: request.has_previous,
             previous: None,
         };
-        if has_grown {
-            kept.outgrow(state)?;
-        }
         let (mut tunes, mut go_on) = (Vec::new(), BTreeSet::new());
         for workload in kept.catalog.select(&[], false).unwrap_or_default() {
             let due = kept.due(&workload, request);
@@ -148,22 +136,6 @@ impl Kept {
         Ok(Surveyed { kept, tasks, go_on })
     }
 
-    /// Every verdict was reached with fewer CPUs than there are: each had too little, and is noted so in the profile until
-    /// it is tuned again, whatever happens to this process.
-    fn outgrow(&mut self, state: &StateDirectory) -> anyhow::Result<()> {
-        self.keep_previous();
-        let order = self.catalog.names();
-        for entry in self.profile.workloads.clone() {
-            self.profile.set_cut_short(&entry.name, true, &order);
-        }
-        self.profile
-            .conditions
-            .budget
-            .clone_from(&self.conditions.budget);
-        self.is_saved = self.profile.workloads.is_empty();
-        self.save(state)
-    }
-
     fn due(&self, workload: &Workload, request: &Request<'_>) -> Due {
         let begun = self.begun();
         let name = &workload.name;
@@ -171,7 +143,7 @@ impl Kept {
             let entry = self.profile.entry(name);
             entry.is_some_and(|entry| entry.stop == StopReason::Contaminated)
         };
-        let is_wanted = if self.profile.lacks(workload) {
+        let is_wanted = if self.lacks(workload) {
             request.check || !request.given_up.holds(&begun, name)
         } else {
             request.check && was_disturbed()
@@ -204,9 +176,20 @@ impl Kept {
     }
 }
 
-/// May more be used now than was looked at then?
-fn has_grown(then: &BudgetRecord, now: &BudgetRecord) -> bool {
-    now.limit > then.limit || now.cpus.iter().any(|cpu| !then.cpus.contains(cpu))
+/// What was found with less than there is now is looked for again.
+fn tell_of_more_cpus(profile: &Profile, now: &BudgetRecord) {
+    let entries = profile.workloads.iter();
+    let partial: Vec<&str> = entries
+        .filter(|entry| profile.is_partial(entry, now))
+        .map(|entry| entry.name.as_str())
+        .collect();
+    if !partial.is_empty() {
+        log::info!(
+            "{} CPUs may be used, more than when these were measured, which are tuned again: {}",
+            now.limit,
+            partial.join(", ")
+        );
+    }
 }
 
 /// The catalogue of this file, or the one built in.

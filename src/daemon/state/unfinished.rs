@@ -293,8 +293,8 @@ mod tests {
 
     fn begun(machine: &str) -> Begun {
         let text = include_str!("../../../tests/profiles/made-up.toml");
-        let conditions = parse(Path::new("made-up.toml"), text).unwrap().conditions;
-        Begun::now(machine, &conditions)
+        let profile = parse(Path::new("made-up.toml"), text).unwrap();
+        Begun::now(machine, &profile.conditions[0])
     }
 
     fn names(catalog: &Catalog) -> BTreeSet<String> {

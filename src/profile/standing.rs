@@ -1,0 +1,254 @@
+//! Whether a verdict serves inside a CPU budget: it may have been found with fewer cores, or be no better than what a program
+//! would take without it. Pure.
+
+use super::schema::{BudgetRecord, CurvePoint, DefaultChoice, Entry, Profile, StopReason};
+use crate::machine::Placement;
+use crate::units::ThreadCount;
+use std::fmt;
+
+/// Where a verdict is to serve.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Place {
+    /// What may be used there, where that is known.
+    pub budget: Option<BudgetRecord>,
+    /// The count that a program gets there without any verdict, where that is known.
+    pub fallback: Option<ThreadCount>,
+}
+
+/// How far a verdict serves at a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// It does.
+    Serves,
+    /// It was found with fewer cores or threads than there are, and its count is not the most that was tried: more would
+    /// hardly be better.
+    ServesPartly,
+    /// It does not.
+    Fails(Failing),
+}
+
+/// Why a verdict does not serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Failing {
+    /// It was found with fewer cores or threads than there are, and its count is the most that was tried.
+    AtTheEdge,
+    /// It is inconclusive, and does not show its count to be faster than the one that a program gets without it.
+    Unproven,
+    /// It states no count.
+    NoCount,
+}
+
+/// A verdict beside how far it serves here.
+#[derive(Debug, Clone, Copy)]
+pub struct Judged<'p> {
+    /// The verdict.
+    pub entry: &'p Entry,
+    /// How far it serves.
+    pub standing: Standing,
+}
+
+impl Judged<'_> {
+    /// How many times as long a call takes with a program's own count; nothing where the verdict does not serve, or could not
+    /// tell that count from its own.
+    pub fn speedup(&self, default: &DefaultChoice) -> Option<f64> {
+        let chosen = self.entry.latency.as_ref()?.threads;
+        let is_told_apart =
+            default.threads == chosen || !self.entry.ties.contains(&default.threads);
+        let serves = !matches!(self.standing, Standing::Fails(_));
+        (serves && is_told_apart).then_some(default.speedup)
+    }
+}
+
+impl fmt::Display for Failing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AtTheEdge => {
+                "measured with fewer cores than there are now, all of which it wanted"
+            }
+            Self::Unproven => {
+                "inconclusive, and not shown to be faster than the count that a program gets without it"
+            }
+            Self::NoCount => "no count is stated",
+        })
+    }
+}
+
+impl BudgetRecord {
+    /// How many cores could be kept busy, as far as is known.
+    fn busy_cores(&self) -> Option<u32> {
+        // Of the lesser of two counts that are never zero, one of them optional, rustc 1.95 forgets that it may be absent:
+        // plain numbers are compared instead.
+        let cores = self.cores.map(ThreadCount::get);
+        cores.map(|cores| cores.min(self.limit.get()))
+    }
+
+    /// Had a program less here than it has there, fewer cores or fewer threads?
+    pub fn is_less_than(&self, there: &Self) -> bool {
+        let fewer_cores = match (self.busy_cores(), there.busy_cores()) {
+            (Some(here), Some(there)) => here < there,
+            _ => false,
+        };
+        fewer_cores || self.limit < there.limit
+    }
+}
+
+impl Profile {
+    /// Was this entry measured with fewer cores or threads than there are?
+    pub fn is_partial(&self, entry: &Entry, now: &BudgetRecord) -> bool {
+        let conditions = self.conditions_of(entry);
+        conditions.is_some_and(|conditions| conditions.budget.is_less_than(now))
+    }
+
+    /// All entries, and how far they serve at this place.
+    pub fn judged<'p>(&'p self, place: &Place) -> Vec<Judged<'p>> {
+        let judged = |entry| Judged {
+            entry,
+            standing: self.standing(entry, place),
+        };
+        self.workloads.iter().map(judged).collect()
+    }
+
+    /// How far this entry serves at this place.
+    pub fn standing(&self, entry: &Entry, place: &Place) -> Standing {
+        if entry.latency.is_none() {
+            return Standing::Fails(Failing::NoCount);
+        }
+        let shows_gain = || place.fallback.is_none_or(|count| entry.beats(count));
+        if !entry.stop.is_conclusive() && !shows_gain() {
+            return Standing::Fails(Failing::Unproven);
+        }
+        let now = place.budget.as_ref();
+        match now.is_some_and(|now| self.is_partial(entry, now)) {
+            false => Standing::Serves,
+            true if entry.is_at_its_edge() => Standing::Fails(Failing::AtTheEdge),
+            true => Standing::ServesPartly,
+        }
+    }
+}
+
+impl Entry {
+    /// Is its count the most that was tried?
+    fn is_at_its_edge(&self) -> bool {
+        let most = self.curve.iter().map(|point| point.threads).max();
+        let chosen = self.latency.as_ref().map(|latency| latency.threads);
+        self.stop == StopReason::Single || chosen >= most
+    }
+
+    /// Does its curve show its count to be faster than this one, the intervals apart? One and the same count needs no proof.
+    fn beats(&self, other: ThreadCount) -> bool {
+        let Some(chosen) = &self.latency else {
+            return false;
+        };
+        let timed = |placement| {
+            let is_it =
+                |point: &&CurvePoint| point.threads == other && point.placement == placement;
+            self.curve.iter().find(is_it)
+        };
+        let interval = [Placement::Unbound, Placement::Close, Placement::Spread]
+            .into_iter()
+            .find_map(timed)
+            .and_then(|point| point.ci95_us);
+        chosen.threads == other || interval.is_some_and(|[least, _]| chosen.ci95_us[1] < least)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::{Latency, parse};
+    use crate::units::CpuSet;
+    use std::path::Path;
+
+    fn count(n: usize) -> ThreadCount {
+        ThreadCount::clamped(n)
+    }
+
+    fn budget(cores: Option<usize>, limit: usize) -> BudgetRecord {
+        BudgetRecord {
+            cpus: CpuSet::new(),
+            cores: cores.map(count),
+            limit: count(limit),
+            by: "affinity".to_owned(),
+        }
+    }
+
+    /// `matmul-256` of eight cores, six of which are best.
+    fn made_up() -> Profile {
+        let text = include_str!("../../tests/profiles/made-up.toml");
+        let mut profile = parse(Path::new("made-up.toml"), text).unwrap();
+        profile.conditions[0].budget = budget(Some(8), 8);
+        profile
+    }
+
+    fn standing(profile: &Profile, now: BudgetRecord, fallback: usize) -> Standing {
+        let place = Place {
+            budget: Some(now),
+            fallback: Some(count(fallback)),
+        };
+        profile.standing(&profile.workloads[0], &place)
+    }
+
+    #[test]
+    fn fewer_cores_or_threads_are_less() {
+        let is_less = |then, now| budget(then, 4).is_less_than(&now);
+        assert!(!is_less(Some(4), budget(Some(4), 4)));
+        assert!(is_less(Some(4), budget(Some(8), 8)));
+        // Two cores with their siblings, and four cores.
+        assert!(is_less(Some(2), budget(Some(4), 4)));
+        assert!(!is_less(Some(4), budget(Some(2), 4)));
+        // A quota leaves no more cores busy than it pays for.
+        assert!(!is_less(Some(4), budget(Some(96), 4)));
+        assert!(is_less(Some(4), budget(Some(96), 5)));
+        // Siblings that could not be used were never tried.
+        assert!(is_less(Some(4), budget(Some(4), 8)));
+        // What no earlier version recorded.
+        assert!(!is_less(None, budget(Some(4), 4)));
+        assert!(is_less(None, budget(None, 5)));
+    }
+
+    #[test]
+    fn what_was_found_with_fewer_cores_serves_where_it_did_not_want_all() {
+        let mut profile = made_up();
+        assert_eq!(standing(&profile, budget(Some(8), 8), 8), Standing::Serves);
+        assert_eq!(standing(&profile, budget(Some(4), 4), 4), Standing::Serves);
+        let more = budget(Some(96), 96);
+        let serves = standing(&profile, more.clone(), 96);
+        assert_eq!(serves, Standing::ServesPartly);
+        profile.workloads[0].curve.retain(|p| p.threads <= count(6));
+        let edge = Standing::Fails(Failing::AtTheEdge);
+        assert_eq!(standing(&profile, more.clone(), 96), edge);
+        let mut single = made_up();
+        single.workloads[0].stop = StopReason::Single;
+        assert_eq!(standing(&single, more, 96), edge);
+        // Of a place that is unknown nothing can be said.
+        let nowhere = profile.standing(&profile.workloads[0], &Place::default());
+        assert_eq!(nowhere, Standing::Serves);
+    }
+
+    #[test]
+    fn what_is_inconclusive_must_beat_what_programs_get_without_it() {
+        let mut profile = made_up();
+        let unproven = Standing::Fails(Failing::Unproven);
+        profile.workloads[0].stop = StopReason::Undecided;
+        let here = || budget(Some(8), 8);
+        // Screened only, without an interval.
+        assert_eq!(standing(&profile, here(), 8), unproven);
+        // Unbound, 112 µs and more against 102 and less.
+        assert_eq!(standing(&profile, here(), 7), Standing::Serves);
+        // Never timed.
+        assert_eq!(standing(&profile, here(), 12), unproven);
+        // It says what would be taken anyway.
+        assert_eq!(standing(&profile, here(), 6), Standing::Serves);
+        // One sample of nonsense among three.
+        let nonsense = Latency {
+            threads: count(6),
+            median_us: 101.0,
+            ci95_us: [0.5, 5_700_000.0],
+        };
+        profile.workloads[0].latency = Some(nonsense);
+        assert_eq!(standing(&profile, here(), 7), unproven);
+        profile.workloads[0].latency = None;
+        let nothing = Standing::Fails(Failing::NoCount);
+        assert_eq!(standing(&profile, here(), 7), nothing);
+    }
+}
