@@ -135,7 +135,7 @@ fn entries_keep_the_conditions_they_were_measured_under() {
     let entry = profile.workloads[0].clone();
     let at = "2026-12-01T00:00:00Z".parse().unwrap();
     let fresh = FreshEntry::new(entry, today.clone(), Some(at));
-    assert!(profile.keep(fresh, false, &[], 1.0));
+    assert_eq!(profile.keep(fresh, false, &[], 1.0), None);
     save(&path, &profile).unwrap();
     let read = load(&path).unwrap();
     assert_eq!(read, profile);
@@ -147,12 +147,8 @@ fn entries_keep_the_conditions_they_were_measured_under() {
     for name in &order {
         let entry = profile.entry(name).unwrap().clone();
         profile.set_cut_short(name, false, &[]);
-        profile.keep(
-            FreshEntry::new(entry, today.clone(), Some(at)),
-            false,
-            &[],
-            0.0,
-        );
+        let fresh = FreshEntry::new(entry, today.clone(), Some(at));
+        assert_eq!(profile.keep(fresh, false, &[], 0.0), None);
     }
     let kernels: Vec<&str> = profile
         .conditions

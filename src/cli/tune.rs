@@ -19,7 +19,7 @@ use crate::workload::Workload;
 use anyhow::{Context as _, anyhow};
 use clap::Args;
 use forecast::Forecast;
-use run::Run;
+use run::{Run, Setup};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -32,20 +32,27 @@ const BUSY_CORES: f64 = 0.1;
 
 /// Measure this machine and write its profile.
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of its own on the command line"
+)]
 #[command(
     after_help = "Workloads are measured by priority: the catalogue's quick ones first, then the others, each in its \
                   order. What empty parallel regions cost (`threadtune show --regions`) is measured after them.\n\nExit codes: 0 done (what --budget cut short is named), 1 a workload could not be measured, 2 wrong usage, 130 stopped by Ctrl-C"
 )]
 pub struct TuneArgs {
-    /// Only these workloads of the catalogue; their entries are replaced, the others kept.
+    /// Only these workloads of the catalogue; their entries are replaced unless they say more, the others kept.
     workloads: Vec<String>,
     /// Only the quick part of the catalogue.
     #[arg(long, conflicts_with = "workloads")]
     quick: bool,
-    /// Only what the profile lacks: no entry, another shape, no count stated, or cut short by --budget; and what regions
-    /// cost.
+    /// Only what the profile lacks: no entry, another shape, no count stated, measured with fewer CPUs or by older kernels,
+    /// or cut short by --budget; and what regions cost.
     #[arg(long)]
     missing: bool,
+    /// Keep what is measured even where the profile knows more, as after noise that made a verdict wrong.
+    #[arg(long)]
+    replace: bool,
     /// Write the machine-wide profile, which every user reads (root).
     #[arg(long)]
     system: bool,
@@ -124,15 +131,16 @@ impl TuneArgs {
             log::warn!("measuring with rayon's threads: {note}");
         }
         let conditions = around.conditions(BACKEND, measurer.greeting());
-        let mut run = Run::new(
-            Profile::renewed(old, around.fingerprint.clone()),
-            conditions,
-            around.fallback(),
+        let mut run = Run::new(Setup {
+            profile: Profile::renewed(old, around.fingerprint.clone()),
             path,
-            catalog.names(),
+            conditions,
+            fallback: around.fallback(),
+            replaces: self.replace,
+            order: catalog.names(),
             allowance,
-            self.to_go_on(),
-        );
+            to_go_on: self.to_go_on(),
+        });
         if !selected.is_empty() {
             log::info!(target: PROGRESS, "{forecast}");
         }

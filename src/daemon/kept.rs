@@ -91,7 +91,7 @@ impl Kept {
     }
 
     /// Does the profile lack a verdict on this workload that serves here?
-    fn lacks(&self, workload: &Workload) -> bool {
+    pub fn lacks(&self, workload: &Workload) -> bool {
         let budget = &self.conditions.budget;
         self.profile.lacks(workload, Some(budget))
     }
@@ -145,13 +145,17 @@ impl Kept {
         }
         // What was marked to be tuned again was kept as it was then.
         let replaces = old.is_some_and(|old| old.latency.is_some())
-            && !self.profile.says_more(entry, false)
+            && !self.profile.says_more(&fresh, false)
             && !self.profile.is_cut_short(&entry.name);
         if replaces {
             self.keep_previous();
         }
         let order = self.catalog.names();
-        self.profile.keep(fresh, false, &order, spent.as_secs_f64());
+        let name = fresh.entry.name.clone();
+        let stays = self.profile.keep(fresh, false, &order, spent.as_secs_f64());
+        if let Some(why) = stays {
+            log::warn!("{name}: the earlier verdict stays, as this time {why}");
+        }
         self.is_saved = false;
         self.save(state)
     }
@@ -235,7 +239,7 @@ impl Kept {
                 );
                 self.keep_previous();
                 let order = self.catalog.names();
-                self.profile.set_cut_short(name, true, &order);
+                self.profile.refute(name, &order);
                 self.is_saved = false;
                 self.save(state)?;
                 let others = self

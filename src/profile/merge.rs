@@ -79,53 +79,85 @@ impl Profile {
 
     /// Does it say more about a workload than this fresh verdict, which may have been cut short?
     ///
-    /// A verdict without a count says less than one with a count. One that was cut short says less than a conclusive
-    /// one, and less than an inconclusive one that was surer. A doubtful one says less than any other.
-    pub fn says_more(&self, fresh: &Entry, is_cut: bool) -> bool {
-        self.entry(&fresh.name).is_some_and(|old| {
-            let surer = old.stop.is_conclusive() || old.p_within > fresh.p_within;
-            old.shape == fresh.shape
+    /// A verdict without a count says less than one with a count. An inconclusive one says less than one that was conclusive
+    /// with the same library and no smaller budget, or where it was cut short, than one that was surer. A doubtful one says
+    /// less than any other.
+    pub fn says_more(&self, FreshEntry { entry, conditions }: &FreshEntry, is_cut: bool) -> bool {
+        self.entry(&entry.name).is_some_and(|old| {
+            let answers_the_same = || {
+                let then = self.conditions_of(old);
+                old.sustained_s.is_some() == entry.sustained_s.is_some()
+                    && then.is_some_and(|then| {
+                        then.backend == conditions.backend
+                            && then.library == conditions.library
+                            && !then.budget.is_less_than(&conditions.budget)
+                    })
+            };
+            let is_surer = match (old.stop.is_conclusive(), entry.stop.is_conclusive()) {
+                (_, true) => false,
+                (true, false) => true,
+                (false, false) => is_cut && old.p_within > entry.p_within,
+            };
+            old.shape == entry.shape
                 && old.latency.is_some()
-                && (old.doubt().is_none() || old.doubt() == fresh.doubt())
-                && (fresh.latency.is_none()
-                    || is_cut && surer
-                    || old.doubt().is_none() && fresh.doubt().is_some())
+                && (old.doubt().is_none() || old.doubt() == entry.doubt())
+                && (entry.latency.is_none()
+                    || is_surer && answers_the_same()
+                    || old.doubt().is_none() && entry.doubt().is_some())
         })
     }
 
     /// Puts in a fresh verdict, which a run's time budget may have cut short, unless the profile says more about that
-    /// workload, which is logged; did it go in? `order` and `spent_s` as for [`Self::merge`].
+    /// workload: then the answer is why that stays. `order` and `spent_s` as for [`Self::merge`].
     pub fn keep(
+        &mut self,
+        fresh: FreshEntry,
+        is_cut: bool,
+        order: &[&str],
+        spent_s: f64,
+    ) -> Option<String> {
+        if !self.says_more(&fresh, is_cut) {
+            self.replace(fresh, is_cut, order, spent_s);
+            return None;
+        }
+        self.merge([], order, spent_s);
+        let FreshEntry { entry, .. } = fresh;
+        // A mark that was there says that the earlier verdict is no good: it goes with that verdict only.
+        if is_cut {
+            self.set_cut_short(&entry.name, true, order);
+        }
+        Some(match entry.doubt() {
+            Some(doubt) => format!("it was {doubt}"),
+            None if entry.latency.is_none() => format!("none was reached ({})", entry.stop),
+            None => format!("it was inconclusive ({})", entry.stop),
+        })
+    }
+
+    /// Puts in a fresh verdict, whatever the profile says about that workload.
+    pub fn replace(
         &mut self,
         FreshEntry { entry, conditions }: FreshEntry,
         is_cut: bool,
         order: &[&str],
         spent_s: f64,
-    ) -> bool {
+    ) {
         let name = entry.name.clone();
-        let goes_in = !self.says_more(&entry, is_cut);
-        if goes_in {
-            let conditions = self.number_of(&conditions);
-            let entry = Entry {
-                conditions,
-                ..entry
-            };
-            self.merge([entry], order, spent_s);
-        } else {
-            log::warn!(
-                "{name}: the earlier verdict stays, as this time {}",
-                entry.doubt().map_or_else(
-                    || format!("none was reached ({})", entry.stop),
-                    |doubt| format!("it was {doubt}")
-                )
-            );
-            self.merge([], order, spent_s);
+        let conditions = self.number_of(&conditions);
+        let entry = Entry {
+            conditions,
+            ..entry
+        };
+        self.merge([entry], order, spent_s);
+        self.set_cut_short(&name, is_cut, order);
+    }
+
+    /// The count of this workload was proven to lose: it is to be chosen again, and is not surer than what will be found.
+    pub fn refute(&mut self, name: &str, order: &[&str]) {
+        self.set_cut_short(name, true, order);
+        let its = self.workloads.iter_mut().find(|entry| entry.name == name);
+        if let Some(entry) = its.filter(|entry| entry.stop.is_conclusive()) {
+            entry.stop = StopReason::Unsteady;
         }
-        // A mark that was there says that the earlier verdict is no good: it goes with that verdict only.
-        if goes_in || is_cut {
-            self.set_cut_short(&name, is_cut, order);
-        }
-        goes_in
     }
 
     /// Replaces entries of the same name and adds the others, adds the time spent, and counts the entries anew.
@@ -214,34 +246,37 @@ mod tests {
             latency: None,
             ..stated.clone()
         };
-        assert!(profile.says_more(&nothing, false));
+        assert!(profile.says_more(&fresh(&profile, nothing.clone()), false));
         let (without, _) = made_up(|entry| entry.latency = None);
-        assert!(!without.says_more(&stated, false));
-        assert!(!without.says_more(&nothing, false));
+        assert!(!without.says_more(&fresh(&without, stated.clone()), false));
+        assert!(!without.says_more(&fresh(&without, nothing.clone()), false));
         let unknown = Entry {
             name: "unheard-of".to_owned(),
             ..nothing.clone()
         };
-        assert!(!profile.says_more(&unknown, false));
+        assert!(!profile.says_more(&fresh(&profile, unknown.clone()), false));
         let (other, _) = made_up(|entry| entry.shape = "triad:1:f32".to_owned());
-        assert!(!other.says_more(&nothing, false));
+        assert!(!other.says_more(&fresh(&other, nothing.clone()), false));
     }
 
     #[test]
     fn what_was_cut_short_replaces_nothing_surer() {
         let (conclusive, stated) = made_up(|_| {});
         let cut = undecided(&stated, 0.5);
-        assert!(conclusive.says_more(&cut, true));
+        assert!(conclusive.says_more(&fresh(&conclusive, cut.clone()), true));
         let less_sure = |p_within| {
             let (profile, _) = made_up(|entry| *entry = undecided(entry, p_within));
-            profile.says_more(&cut, true)
+            profile.says_more(&fresh(&profile, cut.clone()), true)
         };
         assert!(less_sure(0.6));
         assert!(!less_sure(0.5));
         let (other, _) = made_up(|entry| entry.shape = "triad:1:f32".to_owned());
-        assert!(!other.says_more(&cut, true));
-        // With all the time that it may have, what is found today counts.
-        assert!(!conclusive.says_more(&cut, false));
+        assert!(!other.says_more(&fresh(&other, cut.clone()), true));
+        // Nor does noise with all the time that it may have, which may replace noise.
+        assert!(conclusive.says_more(&fresh(&conclusive, cut.clone()), false));
+        let (noise, _) = made_up(|entry| *entry = undecided(entry, 0.6));
+        assert!(!noise.says_more(&fresh(&noise, cut.clone()), false));
+        assert!(!noise.says_more(&fresh(&noise, stated.clone()), false));
     }
 
     #[test]
@@ -253,29 +288,29 @@ mod tests {
             latency: None,
             ..stated.clone()
         };
-        assert!(!old.says_more(&nothing, false));
-        assert!(!old.says_more(&undecided(&stated, 0.1), true));
+        assert!(!old.says_more(&fresh(&old, nothing.clone()), false));
+        assert!(!old.says_more(&fresh(&old, undecided(&stated, 0.1)), true));
         // Between two doubtful ones of a kind the surer one stays.
         let doubtful = Entry {
             kernels: None,
             ..undecided(&stated, 0.1)
         };
-        assert!(old.says_more(&doubtful, true));
+        assert!(old.says_more(&fresh(&old, doubtful.clone()), true));
         let (capped, stated) = made_up(|entry| entry.isa_cap = Some("sse2".to_owned()));
         assert!(capped.lacks(&workload, None));
-        assert!(!capped.says_more(&undecided(&stated, 0.1), true));
+        assert!(!capped.says_more(&fresh(&capped, undecided(&stated, 0.1)), true));
         // What a cap gives does not replace what was sure without.
         let (sure, stated) = made_up(|_| {});
         let cut = Entry {
             isa_cap: Some("sse2".to_owned()),
             ..undecided(&stated, 0.1)
         };
-        assert!(sure.says_more(&cut, true));
+        assert!(sure.says_more(&fresh(&sure, cut.clone()), true));
         let capped = Entry {
             isa_cap: Some("sse2".to_owned()),
             ..stated
         };
-        assert!(sure.says_more(&capped, false));
+        assert!(sure.says_more(&fresh(&sure, capped.clone()), false));
     }
 
     #[test]
@@ -287,17 +322,56 @@ mod tests {
         };
         profile.set_cut_short("matmul-256", true, &[]);
         let spent_s = profile.spent_s;
-        assert!(!profile.keep(fresh(&profile, nothing), false, &[], 1.0));
+        let why = profile.keep(fresh(&profile, nothing), false, &[], 1.0);
+        assert_eq!(why.as_deref(), Some("none was reached (separated)"));
         assert_eq!(profile.entry("matmul-256"), Some(&stated));
         assert!(profile.is_cut_short("matmul-256"));
         assert_eq!(profile.spent_s, spent_s + 1.0);
-        let today = undecided(&stated, 0.5);
-        assert!(profile.keep(fresh(&profile, today.clone()), false, &[], 0.0));
+        let today = Entry {
+            p_within: 0.98,
+            ..stated.clone()
+        };
+        let why = profile.keep(fresh(&profile, today.clone()), false, &[], 0.0);
+        assert_eq!(why, None);
         assert_eq!(profile.entry("matmul-256"), Some(&today));
         assert!(!profile.is_cut_short("matmul-256"));
         // Cut short now, whether it goes in or not.
-        assert!(!profile.keep(fresh(&profile, undecided(&stated, 0.4)), true, &[], 0.0));
+        let cut = fresh(&profile, undecided(&stated, 0.4));
+        let why = profile.keep(cut.clone(), true, &[], 0.0);
+        assert_eq!(why.as_deref(), Some("it was inconclusive (budget)"));
         assert!(profile.is_cut_short("matmul-256"));
+        // Unless it is asked for.
+        profile.replace(cut, false, &[], 0.0);
+        assert_eq!(profile.entry("matmul-256").unwrap().p_within, 0.4);
+        assert!(!profile.is_cut_short("matmul-256"));
+    }
+
+    #[test]
+    fn noise_replaces_what_was_proven_of_something_else() {
+        let (profile, stated) = made_up(|_| {});
+        let noise = fresh(&profile, undecided(&stated, 0.4));
+        let replaces = |change: &dyn Fn(&mut FreshEntry)| {
+            let mut other = noise.clone();
+            change(&mut other);
+            !profile.says_more(&other, false)
+        };
+        assert!(!replaces(&|_| {}));
+        assert!(!replaces(&|f| f.conditions.kernel = "6.12".to_owned()));
+        assert!(replaces(
+            &|f| f.conditions.library = Some("other".to_owned())
+        ));
+        assert!(replaces(
+            &|f| f.conditions.budget.limit = ThreadCount::clamped(9)
+        ));
+        assert!(!replaces(&|f| f.conditions.budget.limit = ThreadCount::ONE));
+        assert!(replaces(&|f| f.conditions.backend = "other".to_owned()));
+        assert!(replaces(&|f| f.entry.shape = "triad:1:f32".to_owned()));
+        assert!(replaces(&|f| f.entry.sustained_s = Some(30.0)));
+        // What was proven to lose is no proof.
+        let mut refuted = profile.clone();
+        refuted.refute("matmul-256", &[]);
+        assert!(!refuted.says_more(&noise, false));
+        assert!(refuted.is_cut_short("matmul-256"));
     }
 
     #[test]

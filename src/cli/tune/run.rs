@@ -6,7 +6,8 @@ use crate::bench::{Again, Measurer, Stopped, Tuned};
 use crate::cli::logging::PROGRESS;
 use crate::cli::signals::StopRequest;
 use crate::profile::{
-    Conditions, Entry, Judged, Place, Profile, RegionConditions, StopReason, reached_now, save_now,
+    Conditions, Entry, FreshEntry, Judged, Place, Profile, RegionConditions, StopReason,
+    reached_now, save_now,
 };
 use crate::report::{counted, profile_table};
 use crate::tune::{Allowance, Options, Patience};
@@ -51,6 +52,8 @@ pub struct Run<'a> {
     conditions: Conditions,
     /// Where its verdicts are to serve: here.
     place: Place,
+    /// Does a verdict go in even where the profile knows more?
+    replaces: bool,
     path: PathBuf,
     order: Vec<&'a str>,
     allowance: Allowance,
@@ -63,29 +66,42 @@ pub struct Run<'a> {
     held_back: BTreeSet<String>,
 }
 
+/// What a run begins with.
+pub struct Setup<'a> {
+    /// The profile as it was before.
+    pub profile: Profile,
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Under what is measured now.
+    pub conditions: Conditions,
+    /// What a program gets here without any verdict.
+    pub fallback: ThreadCount,
+    /// Does a verdict go in even where the profile knows more?
+    pub replaces: bool,
+    /// The names of the catalogue in its order.
+    pub order: Vec<&'a str>,
+    /// How much time there is.
+    pub allowance: Allowance,
+    /// The command that measures what this run leaves out.
+    pub to_go_on: String,
+}
+
 impl<'a> Run<'a> {
-    /// A run that has not begun: the profile as it was before, under what is measured now and what a program gets here without
-    /// any verdict, where the profile lies, the names of the catalogue in its order, how much time there is, and the command that measures what this run leaves out.
-    pub fn new(
-        profile: Profile,
-        conditions: Conditions,
-        fallback: ThreadCount,
-        path: PathBuf,
-        order: Vec<&'a str>,
-        allowance: Allowance,
-        to_go_on: String,
-    ) -> Self {
+    /// A run that has not begun.
+    pub fn new(setup: Setup<'a>) -> Self {
+        let place = Place {
+            budget: Some(setup.conditions.budget.clone()),
+            fallback: Some(setup.fallback),
+        };
         Self {
-            profile,
-            place: Place {
-                budget: Some(conditions.budget.clone()),
-                fallback: Some(fallback),
-            },
-            conditions,
-            path,
-            order,
-            allowance,
-            to_go_on,
+            profile: setup.profile,
+            conditions: setup.conditions,
+            place,
+            replaces: setup.replaces,
+            path: setup.path,
+            order: setup.order,
+            allowance: setup.allowance,
+            to_go_on: setup.to_go_on,
             begun: Instant::now(),
             fresh: Vec::new(),
             cut_short: Vec::new(),
@@ -278,13 +294,12 @@ impl<'a> Run<'a> {
             && self
                 .allowance
                 .cuts_short(&entry.stop, allowed, spent_tuning);
-        if again.is_some() && self.profile.says_more(&entry, true) {
+        if again.is_some() && !self.replaces && self.profile.says_more(&fresh, true) {
             self.held_back.insert(entry.name.clone());
             self.profile.merge([], &self.order, spent.as_secs_f64());
         } else {
             self.held_back.remove(&entry.name);
-            self.profile
-                .keep(fresh, is_cut, &self.order, spent.as_secs_f64());
+            self.put(fresh, is_cut, spent.as_secs_f64());
         }
         if is_cut {
             self.cut_short.push(entry.name.clone());
@@ -297,6 +312,23 @@ impl<'a> Run<'a> {
             due: Instant::now() + Duration::from_nanos(again.wait.0),
             again,
         }))
+    }
+
+    /// Puts a verdict into the profile, unless that knows more, which is said.
+    fn put(&mut self, fresh: FreshEntry, is_cut: bool, spent_s: f64) {
+        let order = &self.order;
+        if self.replaces {
+            return self.profile.replace(fresh, is_cut, order, spent_s);
+        }
+        let name = fresh.entry.name.clone();
+        let hint = if fresh.entry.latency.is_some() {
+            "; `--replace` puts this one in its place"
+        } else {
+            ""
+        };
+        if let Some(why) = self.profile.keep(fresh, is_cut, order, spent_s) {
+            log::warn!("{name}: the earlier verdict stays, as this time {why}{hint}");
+        }
     }
 
     /// Nothing is left of the run's time for these, or for looking at them again.

@@ -57,10 +57,6 @@ impl Work {
                     self.remember();
                 } else {
                     self.unfinished.remove(&tuned.entry.name);
-                    // There was no time for another visit, nor will there be.
-                    if tuned.entry.stop == StopReason::Brief {
-                        self.given_up.add(tuned.entry.name.clone());
-                    }
                 }
                 // Another count than the one that lost, or the same one proven anew.
                 self.memory.forget_loss(&tuned.entry.name);
@@ -108,15 +104,19 @@ impl Work {
     }
 
     fn tuned(&mut self, tuned: Tuned, greeting: &Greeting, spent: Duration, cpu: Nanos) -> Event {
-        let entry = &tuned.entry;
-        if entry.latency.is_none() {
-            self.given_up.add(entry.name.clone());
-        }
+        let name = tuned.entry.name.clone();
         let Some(kept) = &mut self.kept else {
             return Event::PutAside { cpu };
         };
         let put = kept.put(&self.state, tuned, greeting, spent);
         self.workloads = kept.workloads();
+        // What is lacking after all that could be done is not tried again before somebody asks.
+        if let Some(workload) = kept.workload(&name)
+            && kept.lacks(workload)
+            && self.unfinished.of(workload).is_none()
+        {
+            self.given_up.add(name);
+        }
         match put {
             Ok(()) => self.finished(cpu, Vec::new()),
             Err(error) => stuck(&mut self.told_of_task, &error, cpu),
