@@ -2,8 +2,8 @@
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -42,9 +42,13 @@ fn scripted(directory: &TempDir, script: &str) -> Result<WorkerProcess, WorkerEr
 }
 
 fn program(directory: &TempDir, script: &str) -> PathBuf {
-    let path = directory.path().join("worker.sh");
-    fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    let [text, path] = ["worker.txt", "worker.sh"].map(|name| directory.path().join(name));
+    fs::write(&text, format!("#!/bin/sh\n{script}\n")).unwrap();
+    // Another process writes what is to be run: a child that another test forks off this one at that moment would hold the
+    // file open for writing, and nobody may run it so.
+    let mut install = Command::new("install");
+    let status = install.arg("-m755").arg(&text).arg(&path).status();
+    assert!(status.unwrap().success());
     path
 }
 
