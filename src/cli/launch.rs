@@ -6,7 +6,7 @@ use super::this_machine::ThisMachine;
 use crate::launch::{Orders, Pin, Plan, Request, exec, plan};
 use crate::machine::{CpuOrder, affinity};
 use crate::profile::lookup::{Objective, Weighted};
-use crate::profile::{Gathered, Profile, load_for};
+use crate::profile::{Gathered, Profile, Standing, load_for};
 use crate::workload::Shape;
 use anyhow::bail;
 use clap::{Args, ValueEnum};
@@ -179,11 +179,17 @@ impl LaunchArgs {
         let Some(id) = &machine.id else {
             return Err("this machine could not be identified, so no profile is its".to_owned());
         };
-        let lacks_any = |profile: &Profile| names.iter().any(|name| profile.entry(name).is_none());
+        let place = machine.cpus.place();
+        let serves = |profile: &Profile, name: &String| {
+            let entry = profile.entry(name);
+            let standing = entry.map(|entry| profile.standing(entry, &place));
+            matches!(standing, Some(Standing::Serves | Standing::ServesPartly))
+        };
+        let lacks_any = |profile: &Profile| names.iter().any(|name| !serves(profile, name));
         if let Some(path) = &self.profile {
             let load = |names| load_for(path, id, names).map_err(|error| error.to_string());
             let profile = load(names)?;
-            // Another workload may stand in for one that is not there.
+            // Another workload may stand in for one whose verdict does not serve.
             return if lacks_any(&profile) {
                 load(&[])
             } else {

@@ -11,7 +11,7 @@ use super::signals::StopRequest;
 use super::{configuration, duration};
 use crate::bench::{Measurer, QUICK_REGIONS_LIMIT, REGIONS_LIMIT, Surroundings};
 use crate::machine::LoadWatch;
-use crate::profile::{Directories, Profile, check_writable, load_to_continue};
+use crate::profile::{BudgetRecord, Directories, Profile, check_writable, load_to_continue};
 use crate::tune::{Allowance, Options, VisitPlan};
 use crate::units::Nanos;
 use crate::worker::team::TeamChoice;
@@ -107,7 +107,7 @@ impl TuneArgs {
             && !selected.is_empty()
             && let Some(old) = &old
         {
-            leave_sustained(old, &mut selected);
+            leave_sustained(old, &budget, &mut selected);
             if selected.is_empty() && !old.regions.is_empty() {
                 return Ok(ExitCode::SUCCESS);
             }
@@ -234,8 +234,8 @@ fn in_shell(word: &str) -> String {
 }
 
 /// What bursts would say is not to replace what is known of longer load, unless it is asked for by name.
-fn leave_sustained(old: &Profile, selected: &mut Vec<Workload>) {
-    let left = selected.extract_if(.., |workload| old.is_sustained(workload));
+fn leave_sustained(old: &Profile, budget: &BudgetRecord, selected: &mut Vec<Workload>) {
+    let left = selected.extract_if(.., |workload| old.is_sustained(workload, Some(budget)));
     let names: Vec<String> = left.map(|workload| workload.name).collect();
     if !names.is_empty() {
         let names = names.join(" ");

@@ -37,6 +37,8 @@ pub struct Kept {
     conditions: Conditions,
     /// Workloads that need no check any more: theirs was made since the survey, or they are tuned anyway.
     settled: BTreeSet<String>,
+    /// The conditions under which those were found that were checked since the survey, by their number in the profile.
+    checked: BTreeSet<u32>,
     /// Does the disk hold what this process knows?
     is_saved: bool,
     /// Did a check fail since the survey?
@@ -72,6 +74,14 @@ impl Kept {
         let entry = self.profile.entry(&workload.name);
         entry.is_some_and(|entry| {
             entry.stop.may_change() && entry.shape == workload.shape.to_string()
+        })
+    }
+
+    /// Does the profile state a count for this workload as it is now?
+    fn states_count(&self, workload: &Workload) -> bool {
+        let entry = self.profile.entry(&workload.name);
+        entry.is_some_and(|entry| {
+            entry.latency.is_some() && entry.shape == workload.shape.to_string()
         })
     }
 
@@ -143,10 +153,8 @@ impl Kept {
                 after.threads
             );
         }
-        // What was marked to be tuned again was kept as it was then.
-        let replaces = old.is_some_and(|old| old.latency.is_some())
-            && !self.profile.says_more(&fresh, false)
-            && !self.profile.is_cut_short(&entry.name);
+        let replaces =
+            old.is_some_and(|old| old.latency.is_some()) && !self.profile.says_more(&fresh, false);
         if replaces {
             self.keep_previous();
         }
@@ -207,6 +215,8 @@ impl Kept {
         is_confirmed: bool,
     ) -> anyhow::Result<Vec<Task>> {
         self.settled.insert(name.to_owned());
+        let entry = self.profile.entry(name);
+        self.checked.extend(entry.map(|entry| entry.conditions));
         let numbers = format!(
             "{name}: a call takes {} with a count of {}, as in the profile, and {} with {}",
             time(1e6 * finding.chosen_seconds),
@@ -253,11 +263,14 @@ impl Kept {
         }
     }
 
-    /// No check is left to be made: from now on the verdicts are those of today's conditions, unless a check failed.
+    /// No check is left to be made: from now on the verdicts that were found under the same conditions as one that was checked
+    /// are those of today's, unless a check failed.
     pub fn settle(&mut self, state: &StateDirectory) -> anyhow::Result<bool> {
         if !self.has_failed_check {
             self.refresh(state);
-            self.is_saved &= !self.profile.hold_today(&self.conditions, |_| true);
+            let checked = std::mem::take(&mut self.checked);
+            let was_checked = |entry: &Entry| checked.contains(&entry.conditions);
+            self.is_saved &= !self.profile.hold_today(&self.conditions, was_checked);
         }
         self.save(state)?;
         Ok(!self.has_failed_check)

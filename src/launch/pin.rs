@@ -2,7 +2,7 @@
 
 use crate::environment::{self, BINDERS};
 use crate::machine::{CpuOrder, Placement};
-use crate::profile::lookup::{Basis, Choice};
+use crate::profile::lookup::Choice;
 use crate::units::{CpuSet, ThreadCount};
 use std::ffi::OsString;
 
@@ -56,7 +56,7 @@ pub(super) fn pin(
         return None;
     };
     let bound = choice.filter(|choice| choice.placement != Placement::Unbound);
-    if choice.is_some_and(|choice| bound.is_none() && choice.basis != Basis::WholeBudget) {
+    if choice.is_some() && bound.is_none() {
         warnings.push(
             "the profile has no timing of bound threads within the CPU budget (`threadtune tune` takes them): pinning \
              to CPUs close together"

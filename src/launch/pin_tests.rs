@@ -151,10 +151,10 @@ fn without_bound_timings_the_unpinned_count_is_pinned_close_with_a_warning() {
     // Where nothing at all was timed, that is all there is to say.
     let (threads, _, cpus, said) = bound(pinned(&request, Ok(&profile), ("2-7", 1), &[]));
     assert_eq!((threads, cpus.as_str()), (1, "4"));
-    assert_eq!(
-        said,
-        ["nothing was timed at 1 or fewer threads: using the whole CPU budget"]
-    );
+    let why = "the verdict on `gemv-2048x2048` is not used: nothing was timed with so few threads; run `threadtune tune \
+               gemv-2048x2048`";
+    let one = "using OMP_NUM_THREADS=1: the physical cores inside the CPU budget";
+    assert_eq!(said, [why, one]);
 }
 
 #[test]

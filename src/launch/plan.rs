@@ -84,6 +84,7 @@ impl Cpus {
         Place {
             budget,
             fallback: self.fallback(),
+            is_pinned: false,
         }
     }
 
@@ -147,14 +148,18 @@ pub fn plan(
             None
         }
     };
-    let wanted = wanted(request, profile);
+    let wanted = wanted(request);
     // Timings of bound threads tell about a program that will be bound, and about no other.
     let bound = request.pin && orders.is_some();
+    let place = Place {
+        is_pinned: bound,
+        ..cpus.place()
+    };
     let Answered {
         choice: answer,
         missed,
     } = profile.map_or_else(Answered::default, |profile| {
-        answer(profile, &wanted, request.objective, cpus, bound)
+        answer(profile, &wanted, request.objective, cpus, &place)
     });
     match profile {
         Some(_) => warnings.extend(missed.iter().map(|missed| told(missed, profile))),
@@ -164,10 +169,7 @@ pub fn plan(
         warnings.push("no verdict of the profile serves here; run `threadtune tune`".to_owned());
     }
     let (threads, reason) = match &answer {
-        Some(choice) => {
-            warnings.extend(whole_budget(choice));
-            (Some(choice.threads), reason(choice))
-        }
+        Some(choice) => (Some(choice.threads), reason(choice)),
         None => fallback(cpus, &mut warnings),
     };
     let remarks = answer.as_ref().map(remarks).unwrap_or_default();
@@ -189,7 +191,7 @@ pub fn plan(
     let cpus = pin
         .as_ref()
         .map_or_else(|| cpus.clone(), |pin| cpus.within(&pin.cpus));
-    let command = arguments(request, profile, &cpus, bound, threads, &mut warnings);
+    let command = arguments(request, profile, &cpus, &place, threads, &mut warnings);
     Plan {
         threads,
         reason,
@@ -201,35 +203,30 @@ pub fn plan(
     }
 }
 
-/// The names asked for; a shape becomes the name of the entry that has it, and stays one where there is none.
-fn wanted(request: &Request, profile: Option<&Profile>) -> Vec<Weighted> {
-    let mut wanted = request.workloads.clone();
-    if let Some(shape) = &request.shape {
-        let shape = shape.to_string();
-        let mut entries = profile.into_iter().flat_map(|profile| &profile.workloads);
-        let has_it = entries.find(|entry| entry.shape == shape);
-        wanted.push(Weighted {
-            name: has_it.map_or(shape, |entry| entry.name.clone()),
-            weight: 1.0,
-        });
-    }
-    wanted
+/// The names asked for, a shape being one.
+fn wanted(request: &Request) -> Vec<Weighted> {
+    let shape = request.shape.iter().map(|shape| Weighted {
+        name: shape.to_string(),
+        weight: 1.0,
+    });
+    request.workloads.iter().cloned().chain(shape).collect()
 }
 
+/// `cpus` are those that the program gets; `place` is where it is started, and verdicts are to serve.
 fn answer(
     profile: &Profile,
     wanted: &[Weighted],
     objective: Objective,
     cpus: &Cpus,
-    bound: bool,
+    place: &Place,
 ) -> Answered {
     let terms = Terms {
         objective,
         // Without a known budget the profile's own is the best guess of what this machine allows.
         limit: cpus.limit.unwrap_or(profile.widest_limit()),
-        pin: cpus.allowed.as_ref().filter(|_| bound),
+        pin: cpus.allowed.as_ref().filter(|_| place.is_pinned),
         above_quota: cpus.above_quota,
-        place: &cpus.place(),
+        place,
     };
     choose(profile, wanted, &terms)
 }
@@ -272,15 +269,6 @@ fn unknown(name: &str, profile: Option<&Profile>) -> Option<String> {
     Some(UnknownWorkload::among(name, names.into_iter()).to_string())
 }
 
-fn whole_budget(choice: &Choice) -> Option<String> {
-    (choice.basis == Basis::WholeBudget).then(|| {
-        format!(
-            "nothing was timed at {} or fewer threads: using the whole CPU budget",
-            choice.threads
-        )
-    })
-}
-
 /// What is to be known of the verdicts that a count was taken from.
 fn remarks(choice: &Choice) -> Vec<String> {
     let mut remarks = Vec::new();
@@ -319,7 +307,6 @@ fn reason(choice: &Choice) -> String {
         Basis::Curve => format!("the best of `{names}` inside the CPU budget"),
         Basis::Mix => format!("the mix of `{names}`"),
         Basis::Heaviest => format!("the heaviest of `{names}`, which share no count"),
-        Basis::WholeBudget => "the whole CPU budget".to_owned(),
     };
     basis + &to_be_measured_again(choice)
 }
@@ -367,7 +354,7 @@ fn arguments(
     request: &Request,
     profile: Option<&Profile>,
     cpus: &Cpus,
-    bound: bool,
+    place: &Place,
     threads: Option<ThreadCount>,
     warnings: &mut Vec<String>,
 ) -> Vec<OsString> {
@@ -380,7 +367,7 @@ fn arguments(
                 weight: 1.0,
             }];
             let Answered { choice, missed } = profile.map_or_else(Answered::default, |profile| {
-                answer(profile, &wanted, request.objective, cpus, bound)
+                answer(profile, &wanted, request.objective, cpus, place)
             });
             for missed in &missed {
                 let warning = told(missed, profile);

@@ -235,10 +235,19 @@ fn nothing_timed_within_the_budget_is_said() {
         &cpus(1),
     );
     assert_eq!(threads(&plan), Some(1));
-    assert_eq!(
-        plan.warnings,
-        ["nothing was timed at 1 or fewer threads: using the whole CPU budget"]
+    let why = "the verdict on `llama3.2-1b/decode` is not used: nothing was timed with so few threads; run `threadtune tune \
+               llama3.2-1b/decode`";
+    let one = "using OMP_NUM_THREADS=1: the physical cores inside the CPU budget";
+    assert_eq!(plan.warnings, [why, one]);
+    // Siblings are no cores.
+    profile.workloads[2].curve.clear();
+    profile.workloads[2].latency.as_mut().unwrap().threads = ThreadCount::clamped(64);
+    let siblings = planned(
+        &request(&["llama3.2-1b/decode"], &["true"]),
+        Ok(&profile),
+        &cpus(8),
     );
+    assert_eq!(threads(&siblings), Some(4));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Which circumstances changed since a profile was measured, so that its verdicts deserve a check. Pure.
 
-use super::schema::{Conditions, Profile};
+use super::schema::Conditions;
 use crate::machine::UNKNOWN;
 use std::fmt;
 
@@ -62,19 +62,6 @@ impl Conditions {
                 })
             })
             .collect()
-    }
-}
-
-impl Profile {
-    /// What has changed until today since any of its entries was measured, each once.
-    pub fn changes_until(&self, today: &Conditions) -> Vec<ConditionChange> {
-        let mut all = Vec::new();
-        for change in self.conditions.iter().flat_map(|c| today.changes_since(c)) {
-            if !all.contains(&change) {
-                all.push(change);
-            }
-        }
-        all
     }
 }
 

@@ -2,19 +2,39 @@
 
 use super::schema::{ClockRecord, Conditions, Entry, Profile};
 use crate::units::{CpuSet, ThreadCount};
+use std::collections::BTreeSet;
 
 impl Conditions {
     /// Are these the same, whatever their number in a file, and by whatever nanoseconds the cost of one and the same clock
     /// varies from worker to worker?
     fn is_like(&self, other: &Self) -> bool {
+        // Named one by one, so that a new field cannot be forgotten.
+        let Self {
+            id: _,
+            kernel,
+            microcode,
+            bios,
+            governor,
+            budget,
+            backend,
+            team,
+            library,
+            wait,
+            level,
+            clock,
+        } = self;
         let source = |clock: &Option<ClockRecord>| clock.as_ref().map(|c| c.source.clone());
-        let is_same_clock = source(&self.clock) == source(&other.clock);
-        let other = Self {
-            id: self.id,
-            clock: self.clock.clone(),
-            ..other.clone()
-        };
-        is_same_clock && *self == other
+        *kernel == other.kernel
+            && *microcode == other.microcode
+            && *bios == other.bios
+            && *governor == other.governor
+            && *budget == other.budget
+            && *backend == other.backend
+            && *team == other.team
+            && *library == other.library
+            && *wait == other.wait
+            && *level == other.level
+            && source(clock) == source(&other.clock)
     }
 }
 
@@ -46,9 +66,11 @@ impl Profile {
         if let Some(known) = self.conditions.iter().find(|c| c.is_like(conditions)) {
             return known.id;
         }
-        // Numbers are not given anew: what a later version wrote beside them stays with them.
-        let last = self.conditions.iter().map(|c| c.id).max();
-        let id = last.unwrap_or(0).saturating_add(1);
+        // The others keep theirs: what a later version wrote beside them stays with them.
+        let used: BTreeSet<u32> = self.conditions.iter().map(|c| c.id).collect();
+        let id = (1..u32::MAX)
+            .find(|id| !used.contains(id))
+            .unwrap_or(u32::MAX);
         self.conditions.push(Conditions {
             id,
             ..conditions.clone()
@@ -58,7 +80,7 @@ impl Profile {
 
     /// Forgets conditions that no entry names.
     pub(super) fn drop_unused_conditions(&mut self) {
-        let used: Vec<u32> = self.workloads.iter().map(|e| e.conditions).collect();
+        let used: BTreeSet<u32> = self.workloads.iter().map(|e| e.conditions).collect();
         self.conditions.retain(|c| used.contains(&c.id));
     }
 

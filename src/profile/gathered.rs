@@ -6,11 +6,9 @@
 
 use super::directories::Found;
 use super::schema::{Conditions, Entry, Profile};
-use super::standing::{Place, Standing};
+use super::standing::Place;
 use std::cell::OnceCell;
-use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
-use toml::value::Datetime;
 
 /// Where verdicts are to serve, and when.
 pub struct Occasion<'a> {
@@ -29,15 +27,8 @@ pub struct Gathered {
     pub paths: Vec<PathBuf>,
 }
 
-/// What tells two verdicts apart, the better one first.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Rank {
-    standing: Standing,
-    is_unsure: bool,
-    is_of_other_days: bool,
-    newest_first: Reverse<Option<Datetime>>,
-    directory: usize,
-}
+/// A verdict with the profile it is from, and the place of that among all.
+type Candidate<'f> = (usize, &'f Found, &'f Entry);
 
 impl Gathered {
     /// Of the profiles found, in the order of their directories; nothing where there are none.
@@ -62,19 +53,24 @@ impl Gathered {
                 let entry = found.profile.entry(name)?;
                 Some((directory, found, entry))
             });
-            let candidates: Vec<_> = candidates.collect();
-            let ranked = |(directory, found, entry): &(usize, &Found, &Entry)| Rank {
-                standing: found.profile.standing(entry, occasion.place),
-                is_unsure: !entry.stop.is_conclusive() || entry.doubt().is_some(),
-                is_of_other_days: candidates.len() > 1
-                    && found.profile.conditions_of(entry).is_none_or(|conditions| {
-                        let today = today.get_or_init(occasion.today);
-                        !today.changes_since(conditions).is_empty()
-                    }),
-                newest_first: Reverse(entry.measured),
-                directory: *directory,
+            let is_unsure = |entry: &Entry| !entry.stop.is_conclusive() || entry.doubt().is_some();
+            let is_of_other_days = |found: &Found, entry: &Entry| {
+                let then = found.profile.conditions_of(entry);
+                let today = today.get_or_init(occasion.today);
+                then.is_none_or(|then| !today.changes_since(then).is_empty())
             };
-            let Some((_, from, entry)) = candidates.iter().min_by_key(|c| ranked(c)) else {
+            let by_rank = |a: &Candidate<'_>, b: &Candidate<'_>| {
+                let standing = |(_, found, entry): &Candidate<'_>| {
+                    found.profile.standing(entry, occasion.place)
+                };
+                let first = standing(a).cmp(&standing(b));
+                let first = first.then_with(|| is_unsure(a.2).cmp(&is_unsure(b.2)));
+                first
+                    .then_with(|| is_of_other_days(a.1, a.2).cmp(&is_of_other_days(b.1, b.2)))
+                    .then_with(|| b.2.measured.cmp(&a.2.measured))
+                    .then_with(|| a.0.cmp(&b.0))
+            };
+            let Some((_, from, entry)) = candidates.min_by(by_rank) else {
                 continue;
             };
             if from.profile.is_cut_short(name) {
@@ -84,11 +80,17 @@ impl Gathered {
                 let conditions = profile.number_of(conditions);
                 profile.workloads.push(Entry {
                     conditions,
-                    ..(*entry).clone()
+                    ..entry.clone()
                 });
             }
             if !paths.contains(&from.path) {
                 paths.push(from.path.clone());
+            }
+        }
+        // What was never begun has no entry anywhere.
+        for name in found.iter().flat_map(|found| &found.profile.cut_short) {
+            if profile.entry(name).is_none() && !profile.is_cut_short(name) {
+                profile.cut_short.push(name.clone());
             }
         }
         profile.entries = profile.workloads.len();
@@ -120,6 +122,7 @@ fn names(found: &[Found]) -> Vec<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::Placement;
     use crate::profile::{BudgetRecord, StopReason, parse};
     use crate::units::ThreadCount;
 
@@ -155,6 +158,7 @@ mod tests {
                 ..today.budget.clone()
             }),
             fallback: Some(ThreadCount::clamped(8)),
+            is_pinned: false,
         };
         let occasion = Occasion {
             place: &place,
@@ -211,7 +215,7 @@ mod tests {
             profile.workloads[i].stop = StopReason::Undecided;
             let curve = &mut profile.workloads[i].curve;
             let all = curve.iter_mut().find(|p| p.threads.get() == 8).unwrap();
-            all.ci95_us = Some([220.0, 230.0]);
+            (all.placement, all.ci95_us) = (Placement::Unbound, Some([220.0, 230.0]));
         });
         assert_eq!(of_two(partly, unproven), "service");
         assert_eq!(

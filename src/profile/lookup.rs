@@ -74,8 +74,6 @@ pub enum Basis {
     Mix,
     /// The heaviest of a mix whose workloads share no count.
     Heaviest,
-    /// Nothing was timed within the budget: the whole budget.
-    WholeBudget,
 }
 
 /// The count that a profile gives.
@@ -129,7 +127,8 @@ pub fn choose(profile: &Profile, wanted: &[Weighted], terms: &Terms) -> Answered
     let mut missed = Vec::new();
     let mut mix: Vec<(&Entry, f64)> = Vec::new();
     for Weighted { name, weight } in wanted {
-        let entry = profile.entry(name);
+        let entries = &profile.workloads;
+        let entry = entries.iter().find(|e| e.name == *name || e.shape == *name);
         let why = match entry.map(serves) {
             Some(Ok(())) => {
                 mix.extend(entry.map(|entry| (entry, *weight)));
@@ -153,10 +152,29 @@ pub fn choose(profile: &Profile, wanted: &[Weighted], terms: &Terms) -> Answered
         mix = default_mix(profile);
         mix.retain(|(entry, _)| serves(entry).is_ok());
     }
-    Answered {
-        choice: choice(profile, &mix, terms),
-        missed,
+    let mut miss = |name: &str, why| {
+        missed.push(Missed {
+            name: name.to_owned(),
+            why: Some(why),
+            stand_in: None,
+        });
+    };
+    // Counts that were never tried with fewer CPUs would be out of reach for all.
+    let is_whole = |entry: &Entry| profile.standing(entry, terms.place) == Standing::Serves;
+    if mix.iter().any(|(entry, _)| is_whole(entry)) {
+        for (entry, _) in mix.extract_if(.., |(entry, _)| !is_whole(entry)) {
+            if !wanted.is_empty() {
+                miss(&entry.name, Failing::LessThanOthers);
+            }
+        }
     }
+    let choice = choice(profile, &mix, terms);
+    if choice.is_none() && !wanted.is_empty() {
+        for (entry, _) in &mix {
+            miss(&entry.name, Failing::NothingFits);
+        }
+    }
+    Answered { choice, missed }
 }
 
 fn choice(profile: &Profile, mix: &[(&Entry, f64)], terms: &Terms) -> Option<Choice> {
@@ -168,17 +186,7 @@ fn choice(profile: &Profile, mix: &[(&Entry, f64)], terms: &Terms) -> Option<Cho
         above_quota: None,
         ..*terms
     };
-    let Answer { arm, cpus, basis } =
-        of(mix, terms)
-            .or_else(|| of(mix, &unbound))
-            .unwrap_or(Answer {
-                arm: Arm {
-                    threads: terms.limit,
-                    placement: Placement::Unbound,
-                },
-                cpus: None,
-                basis: Basis::WholeBudget,
-            });
+    let Answer { arm, cpus, basis } = of(mix, terms).or_else(|| of(mix, &unbound))?;
     let names = |which: &dyn Fn(&Entry) -> bool| {
         let entries = mix.iter().filter(|(entry, _)| which(entry));
         entries.map(|(entry, _)| entry.name.clone()).collect()

@@ -70,11 +70,12 @@ impl Profile {
             })
     }
 
-    /// Does it hold a sure verdict that a race under sustained load gave, of which bursts say nothing?
-    pub fn is_sustained(&self, workload: &Workload) -> bool {
+    /// Does it hold a sure verdict, one that serves with this budget, that a race under sustained load gave, of which bursts
+    /// say nothing?
+    pub fn is_sustained(&self, workload: &Workload, budget: Option<&BudgetRecord>) -> bool {
         let entry = self.entry(&workload.name);
         let is_sure = |entry: &Entry| entry.sustained_s.is_some() && entry.stop.is_conclusive();
-        !self.lacks(workload, None) && entry.is_some_and(is_sure)
+        !self.lacks(workload, budget) && entry.is_some_and(is_sure)
     }
 
     /// Does it say more about a workload than this fresh verdict, which may have been cut short?
@@ -122,9 +123,12 @@ impl Profile {
         }
         self.merge([], order, spent_s);
         let FreshEntry { entry, .. } = fresh;
-        // A mark that was there says that the earlier verdict is no good: it goes with that verdict only.
+        let had_its_time = entry.latency.is_some() && entry.stop != StopReason::Brief;
         if is_cut {
             self.set_cut_short(&entry.name, true, order);
+        } else if had_its_time && entry.doubt().is_none() {
+            // There was time now, and what was proven before is as good as ever.
+            self.set_cut_short(&entry.name, false, order);
         }
         Some(match entry.doubt() {
             Some(doubt) => format!("it was {doubt}"),
@@ -382,7 +386,7 @@ mod tests {
                 entry.sustained_s = Some(30.0);
                 change(entry);
             });
-            profile.is_sustained(&workload)
+            profile.is_sustained(&workload, None)
         };
         assert!(is_sustained(&|_| {}));
         assert!(!is_sustained(&|entry| entry.sustained_s = None));

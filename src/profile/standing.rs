@@ -2,7 +2,7 @@
 //! would take without it. Pure.
 
 use super::schema::{BudgetRecord, CurvePoint, DefaultChoice, Entry, Profile, StopReason};
-use crate::machine::Placement;
+use crate::machine::{LimitKind, Placement};
 use crate::units::ThreadCount;
 use std::fmt;
 
@@ -13,6 +13,8 @@ pub struct Place {
     pub budget: Option<BudgetRecord>,
     /// The count that a program gets there without any verdict, where that is known.
     pub fallback: Option<ThreadCount>,
+    /// Are the program's threads to be bound?
+    pub is_pinned: bool,
 }
 
 /// How far a verdict serves at a place.
@@ -34,7 +36,11 @@ pub enum Failing {
     AtTheEdge,
     /// It is inconclusive, and does not show its count to be faster than the one that a program gets without it.
     Unproven,
-    /// It states no count.
+    /// It was found with fewer cores or threads than others of the same mix, whose counts it would keep from being reached.
+    LessThanOthers,
+    /// Nothing was timed with so few threads.
+    NothingFits,
+    /// It states no count, or one from disturbed samples.
     NoCount,
 }
 
@@ -63,11 +69,13 @@ impl fmt::Display for Failing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::AtTheEdge => {
-                "measured with fewer cores than there are now, all of which it wanted"
+                "measured with fewer CPUs than there are now, and its count is the most that was tried"
             }
             Self::Unproven => {
                 "inconclusive, and not shown to be faster than the count that a program gets without it"
             }
+            Self::LessThanOthers => "measured with fewer CPUs than the others of the mix",
+            Self::NothingFits => "nothing was timed with so few threads",
             Self::NoCount => "no count is stated",
         })
     }
@@ -76,6 +84,9 @@ impl fmt::Display for Failing {
 impl BudgetRecord {
     /// How many cores could be kept busy, as far as is known.
     fn busy_cores(&self) -> Option<u32> {
+        if self.is_of_tasks() {
+            return self.cores.map(ThreadCount::get);
+        }
         // Of the lesser of two counts that are never zero, one of them optional, rustc 1.95 forgets that it may be absent:
         // plain numbers are compared instead.
         let cores = self.cores.map(ThreadCount::get);
@@ -88,7 +99,13 @@ impl BudgetRecord {
             (Some(here), Some(there)) => here < there,
             _ => false,
         };
-        fewer_cores || self.limit < there.limit
+        fewer_cores || !self.is_of_tasks() && self.limit < there.limit
+    }
+
+    /// Did a limit on tasks decide? It counts what else runs, too, and says nothing of the CPUs.
+    fn is_of_tasks(&self) -> bool {
+        let of_tasks = [LimitKind::Pids, LimitKind::Processes];
+        of_tasks.iter().any(|kind| self.by == kind.to_string())
     }
 }
 
@@ -110,7 +127,7 @@ impl Profile {
 
     /// How far this entry serves at this place.
     pub fn standing(&self, entry: &Entry, place: &Place) -> Standing {
-        if entry.latency.is_none() {
+        if entry.latency.is_none() || entry.stop == StopReason::Contaminated {
             return Standing::Fails(Failing::NoCount);
         }
         let shows_gain = || place.fallback.is_none_or(|count| entry.beats(count));
@@ -120,35 +137,48 @@ impl Profile {
         let now = place.budget.as_ref();
         match now.is_some_and(|now| self.is_partial(entry, now)) {
             false => Standing::Serves,
-            true if entry.is_at_its_edge() => Standing::Fails(Failing::AtTheEdge),
+            true if self.is_at_its_edge(entry, place.is_pinned) => {
+                Standing::Fails(Failing::AtTheEdge)
+            }
             true => Standing::ServesPartly,
         }
     }
 }
 
-impl Entry {
-    /// Is its count the most that was tried?
-    fn is_at_its_edge(&self) -> bool {
-        let most = self.curve.iter().map(|point| point.threads).max();
-        let chosen = self.latency.as_ref().map(|latency| latency.threads);
-        self.stop == StopReason::Single || chosen >= most
+impl Profile {
+    /// Is the count that a program gets from this entry the most that was tried, or are all cores in use that there were?
+    fn is_at_its_edge(&self, entry: &Entry, is_pinned: bool) -> bool {
+        let pinned = entry.pinned.as_ref().filter(|_| is_pinned);
+        let unbound = entry.latency.as_ref().map(|latency| latency.threads);
+        let chosen = pinned.map(|pinned| pinned.threads).or(unbound);
+        let most = entry.curve.iter().map(|point| point.threads).max();
+        let then = self.conditions_of(entry).map(|then| &then.budget);
+        let cores = then.and_then(BudgetRecord::busy_cores);
+        let uses_all_cores = chosen.zip(cores).is_some_and(|(n, cores)| n.get() >= cores);
+        entry.stop == StopReason::Single || chosen >= most || uses_all_cores
     }
+}
 
-    /// Does its curve show its count to be faster than this one, the intervals apart? One and the same count needs no proof.
+impl Entry {
+    /// Does its curve show its count to be faster than this one, the intervals apart, where both were timed alike? One and the
+    /// same count needs no proof.
     fn beats(&self, other: ThreadCount) -> bool {
         let Some(chosen) = &self.latency else {
             return false;
         };
-        let timed = |placement| {
+        let interval = |threads, placement| {
             let is_it =
-                |point: &&CurvePoint| point.threads == other && point.placement == placement;
-            self.curve.iter().find(is_it)
+                |point: &&CurvePoint| point.threads == threads && point.placement == placement;
+            self.curve.iter().find(is_it)?.ci95_us
         };
-        let interval = [Placement::Unbound, Placement::Close, Placement::Spread]
-            .into_iter()
-            .find_map(timed)
-            .and_then(|point| point.ci95_us);
-        chosen.threads == other || interval.is_some_and(|[least, _]| chosen.ci95_us[1] < least)
+        let unbound = (Some(chosen.ci95_us), interval(other, Placement::Unbound));
+        let bound = [Placement::Close, Placement::Spread].map(|placement| {
+            let of = |threads| interval(threads, placement);
+            (of(chosen.threads), of(other))
+        });
+        let mut alike = std::iter::once(unbound).chain(bound);
+        let told = alike.find_map(|(ours, theirs)| ours.zip(theirs));
+        chosen.threads == other || told.is_some_and(|(ours, theirs)| ours[1] < theirs[0])
     }
 }
 
@@ -184,6 +214,7 @@ mod tests {
         let place = Place {
             budget: Some(now),
             fallback: Some(count(fallback)),
+            is_pinned: false,
         };
         profile.standing(&profile.workloads[0], &place)
     }
@@ -201,6 +232,13 @@ mod tests {
         assert!(is_less(Some(4), budget(Some(96), 5)));
         // Siblings that could not be used were never tried.
         assert!(is_less(Some(4), budget(Some(4), 8)));
+        // A limit on tasks is none of CPUs.
+        let tasks = BudgetRecord {
+            by: "pids".to_owned(),
+            ..budget(Some(8), 4)
+        };
+        assert!(!tasks.is_less_than(&budget(Some(8), 8)));
+        assert!(tasks.is_less_than(&budget(Some(16), 16)));
         // What no earlier version recorded.
         assert!(!is_less(None, budget(Some(4), 4)));
         assert!(is_less(None, budget(None, 5)));
@@ -217,6 +255,22 @@ mod tests {
         profile.workloads[0].curve.retain(|p| p.threads <= count(6));
         let edge = Standing::Fails(Failing::AtTheEdge);
         assert_eq!(standing(&profile, more.clone(), 96), edge);
+        // Six of six cores, whose siblings were tried, too.
+        let mut siblings = made_up();
+        siblings.conditions[0].budget = budget(Some(6), 8);
+        assert_eq!(standing(&siblings, more.clone(), 96), edge);
+        // Bound, it wanted all eight; unbound, six.
+        let mut bound = made_up();
+        bound.workloads[0].pinned.as_mut().unwrap().threads = count(8);
+        let mut place = Place {
+            budget: Some(more.clone()),
+            fallback: Some(count(96)),
+            is_pinned: false,
+        };
+        let of = |place: &Place| bound.standing(&bound.workloads[0], place);
+        assert_eq!(of(&place), Standing::ServesPartly);
+        place.is_pinned = true;
+        assert_eq!(of(&place), edge);
         let mut single = made_up();
         single.workloads[0].stop = StopReason::Single;
         assert_eq!(standing(&single, more, 96), edge);
@@ -235,6 +289,17 @@ mod tests {
         assert_eq!(standing(&profile, here(), 8), unproven);
         // Unbound, 112 µs and more against 102 and less.
         assert_eq!(standing(&profile, here(), 7), Standing::Serves);
+        // Where one of the two was timed bound only, bound timings are compared: 108.9 µs and more against 101 and less.
+        let mut bound = profile.clone();
+        let is_unbound_seven =
+            |p: &CurvePoint| p.threads == count(7) && p.placement == Placement::Unbound;
+        bound.workloads[0].curve.retain(|p| !is_unbound_seven(p));
+        assert_eq!(standing(&bound, here(), 7), Standing::Serves);
+        let is_close = |p: &CurvePoint, n| p.threads == count(n) && p.placement == Placement::Close;
+        let curve = &mut bound.workloads[0].curve;
+        let ours = curve.iter_mut().find(|p| is_close(p, 6)).unwrap();
+        ours.ci95_us = Some([99.0, 109.0]);
+        assert_eq!(standing(&bound, here(), 7), unproven);
         // Never timed.
         assert_eq!(standing(&profile, here(), 12), unproven);
         // It says what would be taken anyway.
@@ -247,6 +312,9 @@ mod tests {
         };
         profile.workloads[0].latency = Some(nonsense);
         assert_eq!(standing(&profile, here(), 7), unproven);
+        profile.workloads[0].stop = StopReason::Contaminated;
+        let disturbed = standing(&profile, here(), 6);
+        assert_eq!(disturbed, Standing::Fails(Failing::NoCount));
         profile.workloads[0].latency = None;
         let nothing = Standing::Fails(Failing::NoCount);
         assert_eq!(standing(&profile, here(), 7), nothing);

@@ -4,7 +4,7 @@ use super::regimes::regimes;
 use super::table::{plain, remark, standing_line};
 use super::units::{counted, interval, rough, time};
 use crate::machine::Placement;
-use crate::profile::{CurvePoint, Entry, Judged, Rate};
+use crate::profile::{CurvePoint, Entry, Judged, Rate, Standing};
 
 /// The narrowest and the widest bar, in characters.
 const BAR: std::ops::RangeInclusive<usize> = 4..=60;
@@ -186,12 +186,13 @@ fn defaults<'j>(judged: &'j Judged<'_>) -> impl Iterator<Item = String> + 'j {
     let defaults = [&entry.default, &entry.default_cores].into_iter().zip(who);
     defaults.filter_map(|(default, who)| {
         let default = default.as_ref()?;
-        let speedup = judged.speedup(default).map_or_else(
-            || "not told apart".to_owned(),
-            |speedup| format!("{speedup:.2}× as long"),
-        );
+        let speedup = match (judged.speedup(default), judged.standing) {
+            (Some(speedup), _) => format!(", {speedup:.2}× as long"),
+            (None, Standing::Fails(_)) => String::new(),
+            (None, _) => ", not told apart".to_owned(),
+        };
         Some(format!(
-            "default{who}: {}, {} per call, {speedup}",
+            "default{who}: {}, {} per call{speedup}",
             counted(default.threads.as_usize(), "thread"),
             time(default.median_us)
         ))
@@ -201,7 +202,7 @@ fn defaults<'j>(judged: &'j Judged<'_>) -> impl Iterator<Item = String> + 'j {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::{AboveQuotaChoice, DefaultChoice, Standing, parse};
+    use crate::profile::{AboveQuotaChoice, DefaultChoice, parse};
     use crate::report::profile_table;
     use crate::units::ThreadCount;
     use std::path::Path;

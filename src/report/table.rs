@@ -34,13 +34,16 @@ pub fn profile_table(judged: &[Judged<'_>]) -> String {
 fn doubt_lines(judged: &[Judged<'_>]) -> String {
     lines_by_reason(judged, |judged| {
         let doubt = judged.entry.doubt()?;
-        Some(plain(&doubt.to_string()))
+        Some((plain(&doubt.to_string()), remedy(Standing::Serves)))
     })
 }
 
 /// A line for each reason why entries serve partly or not at all here, with their names, unless that is told already.
 fn standing_lines(judged: &[Judged<'_>]) -> String {
-    lines_by_reason(judged, |judged| standing_line(judged.standing))
+    lines_by_reason(judged, |judged| {
+        let line = standing_line(judged.standing)?;
+        Some((line, remedy(judged.standing)))
+    })
 }
 
 /// How far a verdict serves, where it does not altogether and its stop does not tell.
@@ -54,11 +57,19 @@ pub(super) fn standing_line(standing: Standing) -> Option<String> {
     }
 }
 
+/// What measures again what serves no further than this.
+fn remedy(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Fails(Failing::Unproven) => "`threadtune tune WORKLOAD` on a quiet machine",
+        _ => "`threadtune tune --missing`",
+    }
+}
+
 fn lines_by_reason(
     judged: &[Judged<'_>],
-    reason: impl Fn(&Judged<'_>) -> Option<String>,
+    reason: impl Fn(&Judged<'_>) -> Option<(String, &'static str)>,
 ) -> String {
-    let mut reasons: Vec<(String, Vec<String>)> = Vec::new();
+    let mut reasons: Vec<((String, &str), Vec<String>)> = Vec::new();
     for one in judged {
         let Some(reason) = reason(one) else {
             continue;
@@ -70,12 +81,9 @@ fn lines_by_reason(
         }
     }
     let mut lines = String::new();
-    for (reason, names) in reasons {
+    for ((reason, remedy), names) in reasons {
         let names = names.join(", ");
-        let _ = writeln!(
-            lines,
-            "? {names}: {reason}; run `threadtune tune --missing`"
-        );
+        let _ = writeln!(lines, "? {names}: {reason}; run {remedy}");
     }
     lines
 }
@@ -186,7 +194,8 @@ pub fn plain(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::{Place, parse};
+    use crate::profile::{BudgetRecord, Place, parse};
+    use crate::units::ThreadCount;
     use crate::workload::KERNEL_REVISION;
     use std::path::Path;
 
@@ -207,6 +216,33 @@ gemm-bf16-64             1   3.00 µs   2.97–3.03 µs    4.17×  separated    
 ";
         let table = profile_table(&judged);
         assert_eq!(table, expected);
+    }
+
+    #[test]
+    fn what_launch_does_not_use_is_marked_and_gains_nothing() {
+        let text = include_str!("../../tests/profiles/made-up.toml");
+        let mut profile = parse(Path::new("made-up.toml"), text).unwrap();
+        profile.workloads.truncate(3);
+        profile.workloads[1].ties.push(ThreadCount::clamped(8));
+        let more = BudgetRecord {
+            limit: ThreadCount::clamped(64),
+            ..profile.conditions[0].budget.clone()
+        };
+        let place = Place {
+            budget: Some(more),
+            fallback: Some(ThreadCount::clamped(8)),
+            is_pinned: false,
+        };
+        let expected = "\
+workload            threads   median  95 % interval  speedup  stop       seconds
+matmul-256               6?   101 µs     100–102 µs    2.22×  separated      2.5
+gemv-2048x2048           3?   505 µs     500–510 µs        –  eps            2.5
+llama3.2-1b/decode       4?  24.1 ms   23.9–24.3 ms        –  budget        60.0
+? llama3.2-1b/decode: inconclusive: the time was up before all plausible counts were looked at and told apart (within 2 % of those that raced with probability 0.41)
+? matmul-256, gemv-2048x2048: measured with fewer CPUs than there are now, and did not want all of them; run `threadtune tune --missing`
+? llama3.2-1b/decode: not used by launch: inconclusive, and not shown to be faster than the count that a program gets without it; run `threadtune tune WORKLOAD` on a quiet machine
+";
+        assert_eq!(profile_table(&profile.judged(&place)), expected);
     }
 
     #[test]

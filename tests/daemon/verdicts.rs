@@ -62,6 +62,17 @@ fn a_workload_is_looked_at_again_after_the_interval() {
         path.exists() && home.entry("m").visits == Some(1)
     });
     home.stop();
+    // What a run had no time for goes on from visit to visit, too, beside what was proven before.
+    let mut profile = load(&path).unwrap();
+    profile.workloads[0].stop = StopReason::Separated;
+    profile.set_cut_short("m", true, &[]);
+    save(&path, &profile).unwrap();
+    let _ = fs::remove_file(home.path("state/unfinished.json"));
+    let visits = home.log().matches("measures m, once more").count();
+    home.start();
+    home.says("m: the earlier verdict stays", 1);
+    home.says("measures m, once more", visits + 1);
+    home.stop();
 }
 
 #[test]

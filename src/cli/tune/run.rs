@@ -92,6 +92,7 @@ impl<'a> Run<'a> {
         let place = Place {
             budget: Some(setup.conditions.budget.clone()),
             fallback: Some(setup.fallback),
+            is_pinned: false,
         };
         Self {
             profile: setup.profile,

@@ -87,10 +87,6 @@ impl Kept {
         };
         let profile = Profile::renewed(old, around.fingerprint.clone());
         tell_of_more_cpus(&profile, &conditions.budget);
-        let changes = profile.changes_until(&conditions);
-        for change in &changes {
-            log::info!("{change}: the profile is checked");
-        }
         let mut kept = Self {
             profile,
             around,
@@ -98,6 +94,7 @@ impl Kept {
             path,
             conditions,
             settled: BTreeSet::new(),
+            checked: BTreeSet::new(),
             is_saved: true,
             has_failed_check: false,
             has_previous: request.has_previous,
@@ -114,14 +111,15 @@ impl Kept {
             }
         }
         kept.settled.extend(tunes.iter().cloned());
-        let mut checks = if request.check || !changes.is_empty() {
-            kept.sentinels(&tunes)
+        let mut checks = kept.stale_sentinels(&tunes);
+        let scheduled = if request.check {
+            kept.sentinels(&tunes, |_| true)
         } else {
             Vec::new()
         };
-        for suspect in &request.suspects {
-            if kept.is_checkable(suspect) && !checks.contains(suspect) && !tunes.contains(suspect) {
-                checks.push(suspect.clone());
+        for check in scheduled.iter().chain(&request.suspects) {
+            if kept.is_checkable(check) && !checks.contains(check) && !tunes.contains(check) {
+                checks.push(check.clone());
             }
         }
         // Until they are made, nothing tells that they are due but the conditions of old.
@@ -130,9 +128,6 @@ impl Kept {
             .map(Task::Check)
             .chain(tunes.into_iter().map(Task::Tune))
             .collect();
-        if !changes.is_empty() && !tasks.iter().any(Task::is_check) {
-            kept.settle(state)?;
-        }
         Ok(Surveyed { kept, tasks, go_on })
     }
 
@@ -149,8 +144,11 @@ impl Kept {
             request.check && was_disturbed()
         };
         match request.unfinished.under(&begun, workload) {
-            // What rests is the beginning of what the profile says: without that there is nothing to go on from.
-            Some(tuning) if self.awaits_visit(workload) || is_wanted && !tuning.rests() => {
+            // What rests goes with a verdict of the profile, be it its beginning: without one there is nothing to go on from.
+            Some(tuning)
+                if self.awaits_visit(workload)
+                    || is_wanted && (!tuning.rests() || self.states_count(workload)) =>
+            {
                 let wait = tuning.next_visit_in(BootTime::now());
                 Due::GoesOn(wait.unwrap_or_default())
             }
@@ -159,11 +157,32 @@ impl Kept {
         }
     }
 
-    /// A few workloads from the shortest call to the longest, of those whose count can be checked.
-    fn sentinels(&self, tunes: &[String]) -> Vec<String> {
+    /// Sentinels of the verdicts that were found under other conditions than today's, a few for each of these.
+    fn stale_sentinels(&self, tunes: &[String]) -> Vec<String> {
+        let mut checks = Vec::new();
+        let mut told = Vec::new();
+        for then in &self.profile.conditions {
+            let changes = self.conditions.changes_since(then);
+            let sentinels = self.sentinels(tunes, |entry| entry.conditions == then.id);
+            if changes.is_empty() || sentinels.is_empty() {
+                continue;
+            }
+            for change in changes.into_iter().map(|change| change.to_string()) {
+                if !told.contains(&change) {
+                    log::info!("{change}: the profile is checked");
+                    told.push(change);
+                }
+            }
+            checks.extend(sentinels);
+        }
+        checks
+    }
+
+    /// A few workloads from the shortest call to the longest, of those of a kind whose count can be checked.
+    fn sentinels(&self, tunes: &[String], is_of_kind: impl Fn(&Entry) -> bool) -> Vec<String> {
         let mut entries: Vec<(&Entry, f64)> = self
             .checkable()
-            .filter(|entry| !tunes.contains(&entry.name))
+            .filter(|entry| is_of_kind(entry) && !tunes.contains(&entry.name))
             .filter_map(|entry| Some((entry, entry.latency.as_ref()?.median_us)))
             .collect();
         entries.sort_by(|a, b| a.1.total_cmp(&b.1));
