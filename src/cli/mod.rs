@@ -1,6 +1,7 @@
 //! One file per subcommand: arguments in, text out; decisions live below.
 
 mod budget;
+mod check;
 mod configuration;
 mod daemon;
 mod duration;
@@ -50,6 +51,8 @@ pub struct Global {
 pub enum Command {
     /// Measure this machine and write its profile.
     Tune(tune::TuneArgs),
+    /// Look whether the counts of the profiles still hold.
+    Check(check::CheckArgs),
     /// Start a program with the number of threads that suits its work.
     Launch(launch::LaunchArgs),
     /// Show a profile, or the curve of one workload.
@@ -79,6 +82,7 @@ impl Command {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Self::Tune(args) => args.run(),
+            Self::Check(args) => Ok(args.run()),
             Self::Launch(args) => args.run(),
             Self::Show(args) => args.run(),
             Self::Daemon(args) => args.run(),

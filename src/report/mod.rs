@@ -1,6 +1,7 @@
 //! Profiles, replays and machines as people and other programs read them: table, curve, picture, CSV, JSON. Returns
 //! text, prints nothing.
 
+mod checks;
 mod columns;
 mod comparison;
 mod curve;
@@ -15,6 +16,7 @@ mod replay;
 mod table;
 mod units;
 
+pub use checks::{CheckedWorkload, Held, checks_json, checks_table};
 pub use comparison::{comparison_json, comparison_table};
 pub use curve::curve;
 pub use export::{entry_json, profile_csv, profile_json};
