@@ -17,7 +17,7 @@ with_controller() {
 limited=$unit
 limit() { systemctl set-property --runtime $limited "$1"; }
 has_noticed() { has_said 'a CPU quota or cpuset was written'; }
-knows_budget() { is_idle && grep -q "^budget = { $1" "$(profile)"; }
+knows_budget() { is_idle && sed 's/ cores = [0-9]*,//' "$(profile)" | grep -q "^budget = { $1"; }
 
 # Sets $1, under which the profile is to know the budget $2, of $3 threads at most; $4 takes that away.
 cpus() {
@@ -44,7 +44,7 @@ cpus() {
   pid=$(property MainPID)
   mark
   limit "$without"
-  within 30 "a word about $without" has_said "$all CPUs may be used where the profile knows $most"
+  within 30 "a word about $without" has_said "$all CPUs may be used, more than when these were measured, which are tuned again"
   within 480 "another tuning" knows_budget "cpus = \"0-$((all - 1))\", limit = $all,"
   holds $small
   is MainPID "$pid"
