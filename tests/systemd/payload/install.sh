@@ -68,8 +68,12 @@ for workload in $small; do
     continue
   fi
   [ "$count" -ge 1 ] || fail "a count of $count for $workload"
-  got=$(as_nobody threadtune launch --strict -w "$workload" -- sh -c 'echo $OMP_NUM_THREADS' 2>launch.log) ||
-    { cat launch.log >&2; fail "launch -w $workload"; }
+  if ! got=$(as_nobody threadtune launch --strict -w "$workload" -- sh -c 'echo $OMP_NUM_THREADS' 2>launch.log); then
+    # Where more than a guess has yet to be reached, that is not used.
+    grep -q 'is not used: inconclusive' launch.log || { cat launch.log >&2; fail "launch -w $workload"; }
+    continue
+  fi
   [ "$got" = "$count" ] || fail "$workload is launched with \"$got\" threads, its profile says $count"
-  [ ! -s launch.log ] || fail "launch says: $(cat launch.log)"
+  # What is inconclusive is told, and nothing else.
+  ! grep -v ': inconclusive; ' launch.log || fail "launch says: $(cat launch.log)"
 done
