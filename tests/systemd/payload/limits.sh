@@ -17,7 +17,8 @@ with_controller() {
 limited=$unit
 limit() { systemctl set-property --runtime $limited "$1"; }
 has_noticed() { has_said 'a CPU quota or cpuset was written'; }
-knows_budget() { is_idle && sed 's/ cores = [0-9]*,//' "$(profile)" | grep -q "^budget = { $1"; }
+# The cores among the CPUs are the machine's matter.
+knows_budget() { is_idle && grep -qE "^budget = \{ ${1/, limit/,( cores = [0-9]+,)? limit}" "$(profile)"; }
 
 # Sets $1, under which the profile is to know the budget $2, of $3 threads at most; $4 takes that away.
 cpus() {
