@@ -11,6 +11,8 @@
 //! One thread more than a CPU quota pays in full is an answer only where it won at this very quota, to a program
 //! of one workload that is not pinned and wants the fastest call; at any other quota, or none, the quota rounded down is.
 //!
+//! A verdict that does not serve here (`standing`) decides nothing: the nearest of its kind stands in, or nobody does.
+//!
 //! For a mix, the arm with the least weighted mean of time / best time over all its workloads wins. Nothing is
 //! interpolated: only arms at which every workload of the mix was timed take part. Unbound timings exist for a few
 //! counts only, so they decide a mix only if no fewer counts are common to them than to the bound ones. If no arm is
