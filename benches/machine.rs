@@ -52,7 +52,7 @@ fn main() {
         "", "CPUs", "topology, ms", "all, ms"
     );
     for tree in trees {
-        let cpus = Topology::read(&tree.root).map_or(0, |t| t.online.len());
+        let cpus = Topology::read(&tree.root, None).map_or(0, |t| t.online.len());
         let [topology, all] = [tree.topology_ms, tree.all_ms].map(median);
         println!("{:<28}{cpus:>8}{topology:>14.3}{all:>14.3}", tree.name);
     }
@@ -74,7 +74,7 @@ fn unpack(name: &str, root: &Path) -> std::io::Result<()> {
 
 fn read(tree: &mut Tree) {
     let begin = Instant::now();
-    if Topology::read(&tree.root).is_err() {
+    if Topology::read(&tree.root, None).is_err() {
         return;
     }
     tree.topology_ms.push(begin.elapsed().as_secs_f64() * 1e3);

@@ -32,7 +32,7 @@ impl Ours {
         let (team, _) = team::open(TeamChoice::OpenMp, false).expect("OpenMP loads");
         Self {
             isa: Isa::best(cap),
-            caches: core_caches(Path::new("/"), all.first().unwrap_or(0)),
+            caches: core_caches(Path::new("/"), all.first().unwrap_or(0), &all),
             order: SampleOrder {
                 threads: ThreadCount::clamped(threads.parse().unwrap_or(1)),
                 placement: Placement::Unbound,

@@ -75,7 +75,7 @@ impl Surroundings {
             )));
         }
         let topology = topology.map_err(SurroundingsError::Topology)?;
-        for note in topology.notes.iter().chain(&budget.notes) {
+        for note in topology.notes.iter().chain(budget.remarks()) {
             log::info!("{note}");
         }
         Ok(Self {

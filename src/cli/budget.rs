@@ -48,9 +48,15 @@ impl BudgetArgs {
         let text = if self.json {
             as_json(&budget, &memory())? + "\n"
         } else if self.explain {
-            explain(&budget, &memory())
+            // Of a recorded tree `machine --root` tells more.
+            let known = topology.iter().filter(|_| is_live(&self.root));
+            explain(
+                &budget,
+                &memory(),
+                known.flat_map(|topology| &topology.notes),
+            )
         } else {
-            for note in &budget.notes {
+            for note in budget.remarks() {
                 log::warn!("{}", plain(note));
             }
             format!("{}\n", budget.limit)
@@ -92,7 +98,11 @@ fn as_json(budget: &Budget, memory: &Memory) -> serde_json::Result<String> {
     })
 }
 
-fn explain(budget: &Budget, memory: &Memory) -> String {
+fn explain<'n>(
+    budget: &'n Budget,
+    memory: &Memory,
+    of_topology: impl Iterator<Item = &'n String>,
+) -> String {
     let mut text = format!(
         "{} on CPUs {}, decided by {}\n",
         counted(budget.limit.as_usize(), "thread"),
@@ -116,7 +126,7 @@ fn explain(budget: &Budget, memory: &Memory) -> String {
         let _ = writeln!(text, "{}", of_fraction(&above));
     }
     let _ = writeln!(text, "{}", plain(&in_words(memory)));
-    for note in &budget.notes {
+    for note in budget.remarks().chain(of_topology) {
         let _ = writeln!(text, "note: {}", plain(note));
     }
     text

@@ -7,6 +7,7 @@ use crate::launch::{Orders, Pin, Plan, Request, exec, plan};
 use crate::machine::{CpuOrder, affinity};
 use crate::profile::lookup::{Objective, Weighted};
 use crate::profile::{Gathered, Profile, Standing, load_for};
+use crate::report::plain;
 use crate::workload::Shape;
 use anyhow::bail;
 use clap::{Args, ValueEnum};
@@ -114,9 +115,12 @@ impl LaunchArgs {
             }
             warn!("{warning}");
         }
-        let notices = plan.notices();
+        let notices: Vec<&str> = machine.cautions().chain(plan.notices()).collect();
         if !notices.is_empty() {
             warn!("{}", notices.join("; "));
+        }
+        for note in machine.notes() {
+            info!("{}", plain(note));
         }
         if let Some(threads) = plan.threads {
             info!("OMP_NUM_THREADS={threads}: {}", plan.reason);
@@ -146,7 +150,7 @@ impl LaunchArgs {
         };
         // A program keeps the mask of the thread that becomes it, and hands it on to its children.
         if let Some(Pin { cpus, .. }) = &plan.pin
-            && let Err(error) = affinity::set_current(cpus)
+            && let Err(error) = affinity::narrow_current(cpus)
         {
             let failure = format!("cannot pin to CPUs {cpus}: {error}");
             if self.strict {
@@ -268,7 +272,11 @@ fn as_json(plan: &Plan, machine: &ThisMachine) -> anyhow::Result<Vec<u8>> {
         "threads": plan.threads,
         "reason": plan.reason,
         "machine": machine.id,
-        "budget": { "limit": machine.cpus.limit, "cpus": machine.cpus.allowed },
+        "budget": {
+            "limit": machine.cpus.limit,
+            "cpus": machine.cpus.allowed,
+            "notes": machine.notes().collect::<Vec<_>>(),
+        },
         "environment": variables,
         "kept": kept,
         "pin": plan.pin.as_ref().map(|pin| serde_json::json!({
@@ -277,7 +285,7 @@ fn as_json(plan: &Plan, machine: &ThisMachine) -> anyhow::Result<Vec<u8>> {
         })),
         "command": command,
         "warnings": plan.warnings,
-        "notices": plan.notices(),
+        "notices": machine.cautions().chain(plan.notices()).collect::<Vec<_>>(),
     });
     let mut bytes = serde_json::to_vec_pretty(&json)?;
     bytes.push(b'\n');

@@ -81,7 +81,7 @@ impl MachineArgs {
             Ok(topology) => topology.notes.clone(),
             Err(error) => vec![format!("{error}; only limits are told")],
         };
-        notes.extend(budget.notes.iter().cloned());
+        notes.extend(budget.remarks().cloned());
         let report = MachineReport {
             known: known.as_ref().map(|(topology, id)| (*topology, id)),
             budget,

@@ -64,6 +64,21 @@ impl ThisMachine {
         }
     }
 
+    /// What a program may suffer from inside the CPU budget.
+    pub fn cautions(&self) -> impl Iterator<Item = &str> {
+        let budget = self.budget.iter();
+        budget
+            .flat_map(|budget| &budget.cautions)
+            .map(String::as_str)
+    }
+
+    /// What was odd or could not be seen of the machine and the CPU budget.
+    pub fn notes(&self) -> impl Iterator<Item = &str> {
+        let of_topology = self.topology.iter().flat_map(|topology| &topology.notes);
+        let of_budget = self.budget.iter().flat_map(|budget| &budget.notes);
+        of_topology.chain(of_budget).map(String::as_str)
+    }
+
     /// What all its profiles say; with names, perhaps only to these workloads. Beside it what is wrong with profiles that were
     /// passed over.
     pub fn gather(

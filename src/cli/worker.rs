@@ -49,12 +49,13 @@ impl WorkerArgs {
             limit_memory(bytes).context("the worker's memory cannot be limited")?;
         }
         let root = Path::new("/");
-        let cpu = affinity::current()?.first().unwrap_or(0);
+        let mask = affinity::current()?;
+        let cpu = mask.first().unwrap_or(0);
         let terms = Terms {
             team: self.team,
             isa_cap: self.isa,
             trusted_libraries: self.trusted_libraries,
-            caches: core_caches(root, cpu),
+            caches: core_caches(root, cpu, &mask),
         };
         serve(&terms, io::stdin().lock(), io::stdout().lock())?;
         Ok(ExitCode::SUCCESS)

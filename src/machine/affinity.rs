@@ -35,6 +35,18 @@ pub fn set_current(cpus: &CpuSet) -> io::Result<()> {
     sched_setaffinity(cpus.words())
 }
 
+/// The same, but only within the CPUs on which it may run now: whoever narrowed them did so on purpose.
+pub fn narrow_current(cpus: &CpuSet) -> io::Result<()> {
+    let allowed = current()?;
+    if cpus.is_subset(&allowed) {
+        set_current(cpus)
+    } else {
+        Err(io::Error::other(format!(
+            "this process may run on CPUs {allowed} only"
+        )))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,6 +67,25 @@ mod tests {
         assert_eq!(inside.0, one);
         assert!(one.contains(u32::try_from(inside.1).unwrap()));
         assert_eq!(current().unwrap(), before);
+    }
+
+    #[test]
+    fn a_mask_is_not_left_by_narrowing_it() {
+        let all = current().unwrap();
+        let first: CpuSet = all.first().into_iter().collect();
+        let (denied, after) = std::thread::spawn({
+            let first = first.clone();
+            move || {
+                narrow_current(&first).unwrap();
+                let wider: CpuSet = first.iter().chain([first.first().unwrap() + 1]).collect();
+                (narrow_current(&wider), current().unwrap())
+            }
+        })
+        .join()
+        .unwrap();
+        let told = format!("this process may run on CPUs {first} only");
+        assert_eq!(denied.unwrap_err().to_string(), told);
+        assert_eq!(after, first);
     }
 
     #[test]

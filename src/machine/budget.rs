@@ -1,9 +1,10 @@
 //! How many CPUs this process may use, which ones, and which limit decides.
 //!
-//! Affinity ∩ cpuset gives the CPUs; quotas, the configured reserve, limits on tasks, Slurm and other ranks on the node
-//! cap how many threads may run on them.
+//! Affinity ∩ cpuset, without CPUs that the scheduler leaves alone, gives the CPUs; quotas, the configured reserve, limits
+//! on tasks, Slurm and other ranks on the node cap how many threads may run on them.
 
 use super::cgroup::{self, Cgroups, Group, Quota, Version};
+use super::isolation;
 use super::ranks;
 use super::tasks;
 use super::topology::Topology;
@@ -23,6 +24,8 @@ pub enum LimitKind {
     Affinity,
     /// A cpuset of control groups.
     Cpuset,
+    /// CPUs that the scheduler leaves alone are left out.
+    Isolated,
     /// A CPU quota of control groups.
     Quota,
     /// The CPUs that the configuration leaves to others.
@@ -43,6 +46,7 @@ impl fmt::Display for LimitKind {
             Self::Online => "online",
             Self::Affinity => "affinity",
             Self::Cpuset => "cpuset",
+            Self::Isolated => "isolated",
             Self::Quota => "quota",
             Self::Reserve => "reserve",
             Self::Pids => "pids",
@@ -108,7 +112,10 @@ pub struct Budget {
     /// The first limit on tasks that has no room for a team of even one thread, although `limit` is 1.
     #[serde(skip)]
     pub no_room: Option<Limit>,
-    /// What was malformed or contradictory, for people.
+    /// What a program may suffer from inside this budget, for people.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cautions: Vec<String>,
+    /// What was malformed, contradictory or out of sight, for people.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }
@@ -129,6 +136,9 @@ impl Budget {
         let beside = beside.copied().unwrap_or_default();
         let mut tree = Tree::new(root);
         let cgroups = Cgroups::read(&tree);
+        if let Some(unseen) = cgroups.unseen() {
+            tree.note(unseen);
+        }
         let mut budget = Resolver::new(&topology.online);
 
         let cpusets: Vec<(String, CpuSet)> = cgroups
@@ -154,6 +164,8 @@ impl Budget {
                 budget.cpus(kind, source, &cpus);
             }
         }
+        let isolated = isolation::apply(&mut budget, &mut tree);
+        let shared = shared.difference(&isolated);
         for groups in cgroups.groups("cpu") {
             for (source, quota, version) in quotas(&mut tree, &groups) {
                 let name = match version {
@@ -179,6 +191,11 @@ impl Budget {
         budget.finish(tree.into_notes())
     }
 
+    /// All that is to be told, what matters most first.
+    pub fn remarks(&self) -> impl Iterator<Item = &String> {
+        self.cautions.iter().chain(&self.notes)
+    }
+
     /// The limit that decides.
     pub fn deciding(&self) -> Option<&Limit> {
         self.limits
@@ -198,6 +215,7 @@ pub(super) struct Resolver {
     quota: Option<Quota>,
     limits: Vec<Limit>,
     no_room: Option<Limit>,
+    cautions: Vec<String>,
     notes: Vec<String>,
 }
 
@@ -217,12 +235,13 @@ impl Resolver {
                 threads,
             }],
             no_room: None,
+            cautions: Vec::new(),
             notes: Vec::new(),
         }
     }
 
     /// Applies a limit that names CPUs; one that leaves none cannot be true and is noted only.
-    fn cpus(&mut self, kind: LimitKind, source: String, allowed: &CpuSet) {
+    pub(super) fn cpus(&mut self, kind: LimitKind, source: String, allowed: &CpuSet) {
         let left = self.cpus.intersection(allowed);
         if left.is_empty() {
             self.note(format!(
@@ -277,6 +296,11 @@ impl Resolver {
         self.threads(LimitKind::Reserve, reserve.source.clone(), value, threads);
     }
 
+    /// Remembers what a program may suffer from.
+    pub(super) fn caution(&mut self, text: String) {
+        self.cautions.push(text);
+    }
+
     /// Remembers what was odd.
     pub(super) fn note(&mut self, text: String) {
         self.notes.push(text);
@@ -321,6 +345,7 @@ impl Resolver {
             quota_period_us: self.quota.map(|quota| quota.period_us),
             limits: self.limits,
             no_room: self.no_room,
+            cautions: self.cautions,
             notes,
         }
     }

@@ -58,11 +58,12 @@ pub struct CoreCache {
     pub share_bytes: u64,
 }
 
-/// The data caches of this CPU's core under `root`, nearest first; those whose size is not told are left out.
-pub fn core_caches(root: &Path, cpu: u32) -> Vec<CoreCache> {
+/// The data caches of this CPU's core under `root`, nearest first; those whose size is not told are left out. `mask`
+/// as for [`super::Topology::read`].
+pub fn core_caches(root: &Path, cpu: u32, mask: &CpuSet) -> Vec<CoreCache> {
     let mut tree = Tree::new(root);
     let core = CpuSet::from_iter([cpu]);
-    let online = online_cpus(&mut tree).unwrap_or_else(|| core.clone());
+    let online = online_cpus(&mut tree, Some(mask)).unwrap_or_else(|| core.clone());
     let caches = caches_of(&mut tree, &core, &online).into_iter();
     caches
         .filter_map(|Indexed { cache, .. }| {

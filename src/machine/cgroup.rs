@@ -1,15 +1,19 @@
 //! Control groups of this process: where they are mounted, and the limits on the way to the root.
 //!
 //! Mount points come from `/proc/self/mountinfo` (or `mounts`), the own group from `/proc/self/cgroup` (or `cpuset`).
-//! A limit of any ancestor binds, so every reader walks up to the mount point.
+//! A limit of any ancestor binds, so every reader walks up to the mount point. Where the two do not fit together, as in a
+//! namespace that kept the mounts of another one, the own group is looked for by its processes.
 
 mod counts;
+mod mounts;
+mod own;
 
 pub use counts::{CpuCounts, cpu_counts};
 
 use super::tree::Tree;
 use crate::units::CpuSet;
-use std::path::{Component, Path, PathBuf};
+use mounts::Mount;
+use std::path::{Path, PathBuf};
 
 /// The version of a control group hierarchy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,21 +27,20 @@ pub(crate) enum Version {
 /// Hierarchies that this process is in.
 #[derive(Debug)]
 pub(crate) struct Cgroups {
-    mounts: Vec<Mount>,
-    /// `(version, controllers, path)` of each line of `/proc/self/cgroup`.
-    memberships: Vec<(Version, Vec<String>, String)>,
-    /// The cpuset's path, where there is no `/proc/self/cgroup`.
-    cpuset: Option<String>,
+    /// Each that is mounted, with the way from its mount point to the own group where that can be seen.
+    mounts: Vec<(Mount, Option<String>)>,
+    memberships: Memberships,
+    /// Is the own cgroup namespace the machine's, where `/` is the group that has no limits?
+    is_initial_namespace: bool,
 }
 
+/// The groups of this process.
 #[derive(Debug)]
-struct Mount {
-    version: Version,
-    /// Relative to the tree's root.
-    point: String,
-    /// The group that is visible at the mount point.
-    root: String,
-    options: Vec<String>,
+struct Memberships {
+    /// `(version, controllers, path)` of each line of `/proc/self/cgroup`.
+    lines: Vec<(Version, Vec<String>, String)>,
+    /// The cpuset's path, where there is no `/proc/self/cgroup`.
+    cpuset: Option<String>,
 }
 
 /// A directory of the own group or of an ancestor, and how its files are named.
@@ -90,54 +93,99 @@ pub fn cpu_limit_files(root: &Path) -> Vec<PathBuf> {
     found
 }
 
+impl Memberships {
+    fn read(tree: &Tree) -> Self {
+        let text = tree.text("proc/self/cgroup").unwrap_or_default();
+        Self {
+            lines: text.lines().filter_map(cgroup_line).collect(),
+            cpuset: tree.text("proc/self/cpuset"),
+        }
+    }
+
+    /// The own group in a mounted hierarchy.
+    fn of(&self, mount: &Mount) -> Option<&str> {
+        let mut lines = self.lines.iter();
+        let found = lines.find(|(version, controllers, _)| {
+            *version == mount.version
+                && (*version == Version::V2 || controllers.iter().any(|name| mount.has(name)))
+        });
+        let stated = found.map(|(.., path)| path.as_str());
+        let may_hold_cpusets = mount.version == Version::V2 || mount.has("cpuset");
+        let cpuset = self.cpuset.as_deref();
+        stated.or_else(|| cpuset.filter(|_| self.lines.is_empty() && may_hold_cpusets))
+    }
+
+    /// The own group in the hierarchy that has this controller, and which version that is of; it is version 2's where no
+    /// other has it.
+    fn with(&self, controller: &str) -> Option<(Version, &str)> {
+        let has = |controllers: &[String]| controllers.iter().any(|name| name == controller);
+        let of_version_1 = self.lines.iter().find(|(_, names, _)| has(names));
+        let of_version_2 = || self.lines.iter().find(|line| line.0 == Version::V2);
+        let (version, _, path) = of_version_1.or_else(of_version_2)?;
+        Some((*version, path))
+    }
+}
+
 impl Cgroups {
     /// Reads mounts and memberships; empty where the tree has none.
     pub(crate) fn read(tree: &Tree) -> Self {
-        let mounts = match tree.text("proc/self/mountinfo") {
-            Some(text) => text.lines().filter_map(mountinfo_line).collect(),
-            None => ["proc/self/mounts", "proc/mounts"]
-                .into_iter()
-                .find_map(|path| tree.text(path))
-                .map(|text| text.lines().filter_map(mounts_line).collect())
-                .unwrap_or_default(),
-        };
-        let memberships = tree
-            .text("proc/self/cgroup")
-            .map(|text| text.lines().filter_map(cgroup_line).collect())
-            .unwrap_or_default();
+        let memberships = Memberships::read(tree);
+        let mounts = mounts::mounts(tree).into_iter().map(|mount| {
+            let own = memberships
+                .of(&mount)
+                .and_then(|path| own::below(tree, &mount, path));
+            (mount, own)
+        });
         Self {
-            mounts,
+            mounts: mounts.collect(),
             memberships,
-            cpuset: tree.text("proc/self/cpuset"),
+            is_initial_namespace: own::is_initial_namespace(tree),
         }
     }
 
     /// The own group and its ancestors, nearest first, in every hierarchy that may hold this controller.
     pub(crate) fn groups(&self, controller: &str) -> Vec<Vec<Group>> {
+        let may_hold = |mount: &Mount| mount.version == Version::V2 || mount.has(controller);
         self.mounts
             .iter()
-            .filter_map(|mount| {
-                let path = match mount.version {
-                    Version::V2 => self.path(|version, _| version == Version::V2),
-                    Version::V1 if mount.options.iter().any(|o| o == controller) => self
-                        .path(|_, controllers| controllers.iter().any(|name| name == controller)),
-                    Version::V1 => return None,
-                };
-                let path = path.or_else(|| {
-                    let cpuset = self.cpuset.as_deref().filter(|_| controller == "cpuset");
-                    cpuset.filter(|_| self.memberships.is_empty())
-                })?;
-                Some(ancestry(mount, path))
-            })
+            .filter(|(mount, _)| may_hold(mount))
+            .filter_map(|(mount, below)| Some(ancestry(mount, below.as_deref()?)))
             .collect()
     }
 
-    fn path(&self, of: impl Fn(Version, &[String]) -> bool) -> Option<&str> {
-        self.memberships
-            .iter()
-            .find(|(version, controllers, _)| of(*version, controllers))
-            .map(|(_, _, path)| path.as_str())
+    /// What cannot be seen of the limits on CPUs, for people: not to see one does not mean that there is none.
+    pub(super) fn unseen(&self) -> Option<String> {
+        let own = |controller: &str| {
+            let (version, path) = self.memberships.with(controller)?;
+            let is_limitless = path == "/" && self.is_initial_namespace;
+            let all = self.groups(controller);
+            let is_seen = all.iter().flatten().any(|group| group.version == version);
+            (!is_limitless && !is_seen).then_some(path)
+        };
+        let (what, path) = match (own("cpu"), own("cpuset")) {
+            (None, None) => return None,
+            (Some(path), None) => ("a CPU quota", path),
+            (None, Some(path)) => ("a cpuset", path),
+            (Some(path), Some(_)) => ("a CPU quota or a cpuset", path),
+        };
+        let why = if self.mounts.is_empty() {
+            "no control groups are mounted here".to_owned()
+        } else {
+            format!("the own control group, `{path}`, is not among those mounted here")
+        };
+        Some(format!("{why}: whether there is {what} cannot be seen"))
     }
+}
+
+/// The CPUs of the own cpusets, if they hold all of this mask: if they do not, they are those of somebody else.
+pub(super) fn cpuset_around(tree: &mut Tree, mask: &CpuSet) -> Option<CpuSet> {
+    let cgroups = Cgroups::read(tree);
+    let mut sets = cgroups.groups("cpuset").into_iter().filter_map(|groups| {
+        let (_, cpus) = cpuset(tree, &groups)?;
+        mask.is_subset(&cpus).then_some(cpus)
+    });
+    let first = sets.next()?;
+    Some(sets.fold(first, |all, cpus| all.intersection(&cpus)))
 }
 
 /// The CPUs of a cpuset: those of the nearest group that names any. What is effective counts, since what was asked
@@ -226,26 +274,15 @@ pub(crate) fn least(tree: &Tree, groups: &[Group], v2: &str, v1: &str) -> Option
         .min_by_key(|(_, value)| *value)
 }
 
-/// The directories from `path` up to the mount point. A path outside of what is mounted (a container that sees its
-/// host's path) leaves the mount point itself.
-fn ancestry(mount: &Mount, path: &str) -> Vec<Group> {
-    let below = if mount.root == "/" {
-        path
-    } else {
-        match path.strip_prefix(mount.root.as_str()) {
-            Some(rest) if rest.is_empty() || rest.starts_with('/') => rest,
-            _ => "",
-        }
-    };
-    let normal = Path::new(below)
-        .components()
-        .all(|part| matches!(part, Component::Normal(_) | Component::RootDir));
-    let mut below = if normal { below.trim_matches('/') } else { "" };
-    let noprefix = mount.options.iter().any(|option| option == "noprefix");
+/// The directories from a group up to the mount point; `below` is the way from there to the group.
+fn ancestry(mount: &Mount, below: &str) -> Vec<Group> {
+    let mut below = below.trim_matches('/');
+    let root = mount.root.as_deref().unwrap_or("/").trim_end_matches('/');
+    let noprefix = mount.has("noprefix");
     let mut groups = Vec::new();
     loop {
         let slash = if below.is_empty() { "" } else { "/" };
-        let path = format!("{}{slash}{below}", mount.root.trim_end_matches('/'));
+        let path = format!("{root}{slash}{below}");
         groups.push(Group {
             version: mount.version,
             directory: format!("{}{slash}{below}", mount.point),
@@ -263,42 +300,6 @@ fn ancestry(mount: &Mount, path: &str) -> Vec<Group> {
     }
 }
 
-/// `36 35 98:0 /root /mount/point rw,noatime shared:1 - cgroup cgroup rw,cpu`; any number of fields before the dash.
-fn mountinfo_line(line: &str) -> Option<Mount> {
-    let (before, after) = line.split_once(" - ")?;
-    let mut before = before.split(' ').skip(3);
-    let (root, point) = (before.next()?, before.next()?);
-    let mut after = after.split(' ');
-    let (kind, options) = (after.next()?, after.nth(1).unwrap_or(""));
-    mount(kind, root, point, options)
-}
-
-/// `cgroup /mount/point cgroup rw,cpu 0 0`.
-fn mounts_line(line: &str) -> Option<Mount> {
-    let mut fields = line.split(' ').skip(1);
-    let (point, kind) = (fields.next()?, fields.next()?);
-    mount(kind, "/", point, fields.next().unwrap_or(""))
-}
-
-fn mount(kind: &str, root: &str, point: &str, options: &str) -> Option<Mount> {
-    let version = match kind {
-        "cgroup" | "cpuset" => Version::V1,
-        "cgroup2" => Version::V2,
-        _ => return None,
-    };
-    let mut options: Vec<String> = options.split(',').map(str::to_owned).collect();
-    if kind == "cpuset" {
-        // The type of before there were control groups, which the kernel mounts as their cpuset with bare file names.
-        options.extend(["cpuset", "noprefix"].map(str::to_owned));
-    }
-    Some(Mount {
-        version,
-        point: unescape(point).trim_matches('/').to_owned(),
-        root: unescape(root),
-        options,
-    })
-}
-
 /// `4:cpu,cpuacct:/path`; a line without controllers is the unified hierarchy.
 fn cgroup_line(line: &str) -> Option<(Version, Vec<String>, String)> {
     let (_, rest) = line.split_once(':')?;
@@ -308,50 +309,4 @@ fn cgroup_line(line: &str) -> Option<(Version, Vec<String>, String)> {
     }
     let controllers = controllers.split(',').map(str::to_owned).collect();
     Some((Version::V1, controllers, path.to_owned()))
-}
-
-/// The kernel writes space, tab, newline and backslash in mount lines as three octal digits (`\040`).
-fn unescape(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        let octal = (*first == b'\\')
-            .then(|| tail.get(..3))
-            .flatten()
-            .and_then(|digits| std::str::from_utf8(digits).ok())
-            .and_then(|digits| u8::from_str_radix(digits, 8).ok());
-        bytes.push(octal.unwrap_or(*first));
-        rest = if octal.is_some() { &tail[3..] } else { tail };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn mount_points_may_hold_spaces_and_any_number_of_optional_fields() {
-        for optional in ["", "shared:7 ", "shared:7 master:8 propagate_from:9 "] {
-            let line = format!(
-                "7 5 0:7 / /sys/fs/my\\040cgroup rw {optional}- cgroup cgroup rw,cpu,cpuacct"
-            );
-            let mount = mountinfo_line(&line).unwrap();
-            assert_eq!(mount.point, "sys/fs/my cgroup");
-            assert_eq!(mount.options, ["rw", "cpu", "cpuacct"]);
-        }
-    }
-
-    #[test]
-    fn a_group_outside_of_the_mount_leaves_the_mount_point() {
-        let directories = |root: &str, path: &str| -> Vec<String> {
-            let mount = mount("cgroup2", root, "/cg", "rw").unwrap();
-            let groups = ancestry(&mount, path);
-            groups.into_iter().map(|g| g.directory).collect()
-        };
-        assert_eq!(directories("/", "/a/b"), ["cg/a/b", "cg/a", "cg"]);
-        assert_eq!(directories("/docker/x", "/docker/x/y"), ["cg/y", "cg"]);
-        assert_eq!(directories("/docker/x", "/docker/xyz"), ["cg"]);
-        assert_eq!(directories("/", "/../../etc"), ["cg"]);
-    }
 }

@@ -35,7 +35,7 @@ impl Host {
         let mask = is_live.then(|| affinity::current().ok()).flatten();
         let env = |name: &str| is_live.then(|| env(name)).flatten();
         let read = |topology: &Topology| Budget::read(root, topology, mask.as_ref(), beside, env);
-        let topology = Topology::read(root);
+        let topology = Topology::read(root, mask.as_ref());
         let budget = match &topology {
             Ok(topology) => read(topology),
             Err(error) => {

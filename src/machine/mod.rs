@@ -12,6 +12,7 @@ pub mod cpu_time;
 mod cpuinfo;
 mod fingerprint;
 mod host;
+mod isolation;
 mod kind;
 mod layout;
 mod load;

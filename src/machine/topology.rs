@@ -4,6 +4,7 @@
 //! each other, the answer is the best that the rest supports, with a note.
 
 use super::cache::{self, CoreCaches};
+use super::cgroup;
 use super::core;
 use super::cpuinfo::CpuInfo;
 use super::kind;
@@ -81,10 +82,12 @@ pub enum TopologyError {
 
 impl Topology {
     /// Reads the machine under `root` (`/` for the live one).
-    pub fn read(root: &Path) -> Result<Self, TopologyError> {
+    ///
+    /// `mask` is the affinity mask of the live process, whose CPUs are online whatever the files say.
+    pub fn read(root: &Path, mask: Option<&CpuSet>) -> Result<Self, TopologyError> {
         let mut tree = Tree::new(root);
         let online =
-            online_cpus(&mut tree).ok_or_else(|| TopologyError::NoCpus(root.to_owned()))?;
+            online_cpus(&mut tree, mask).ok_or_else(|| TopologyError::NoCpus(root.to_owned()))?;
         let cores = core::cores(&mut tree, &online);
         let caches = CoreCaches::read(&mut tree, &cores, &online);
         let packages = core::packages(&mut tree, &cores, &online);
@@ -157,8 +160,30 @@ impl Topology {
     }
 }
 
+/// The CPUs that the files say are online, if those of the live process's affinity mask are among them. Else it is the
+/// files that are wrong: in a container lxcfs writes `online` itself, as 0 to n-1 for any n CPUs that the container has.
+/// Its cpuset and the mask are the kernel's own word.
+pub(super) fn online_cpus(tree: &mut Tree, mask: Option<&CpuSet>) -> Option<CpuSet> {
+    let described = described_online(tree);
+    let Some(mask) = mask.filter(|cpus| !cpus.is_empty()) else {
+        return described;
+    };
+    match described {
+        Some(described) if mask.is_subset(&described) => Some(described),
+        None => Some(mask.clone()),
+        Some(described) => {
+            let running = cgroup::cpuset_around(tree, mask).unwrap_or_else(|| mask.clone());
+            tree.note(format!(
+                "{CPU} describes CPUs {described} as online, but this process may run on CPUs {mask}; CPUs {running} are taken \
+                 to be online"
+            ));
+            Some(running)
+        }
+    }
+}
+
 /// The `online` file cut to CPUs that exist; without it, the CPUs that exist and are not said to be offline.
-pub(super) fn online_cpus(tree: &mut Tree) -> Option<CpuSet> {
+fn described_online(tree: &mut Tree) -> Option<CpuSet> {
     let existing: CpuSet = tree.numbered(CPU, "cpu").into_iter().collect();
     let stated = tree
         .list(&format!("{CPU}/online"))
@@ -195,7 +220,7 @@ pub(super) fn online_cpus(tree: &mut Tree) -> Option<CpuSet> {
             None => unsaid.insert(cpu),
         }
     }
-    online = online.union(&running(tree, unsaid));
+    online = online.union(&seem_to_run(tree, unsaid));
     if online.is_empty() {
         // Files that leave no CPU on cannot be true: somebody runs this.
         online = existing;
@@ -217,7 +242,7 @@ pub(super) fn online_cpus(tree: &mut Tree) -> Option<CpuSet> {
 
 /// Those of some CPUs that seem to run, though no file says so: the kernel takes the topology of a CPU away with it,
 /// and lists in `/proc/cpuinfo` only those that run. What knows none of them says nothing.
-fn running(tree: &Tree, mut cpus: CpuSet) -> CpuSet {
+fn seem_to_run(tree: &Tree, mut cpus: CpuSet) -> CpuSet {
     let with_topology = cpus
         .iter()
         .filter(|cpu| tree.exists(&format!("{CPU}/cpu{cpu}/topology")))

@@ -3,6 +3,7 @@
 //! Nothing here knows what the files mean. A file that is absent, unreadable or malformed is `None`; what is
 //! malformed leaves a note, what is absent does not (most machines lack most files).
 
+use super::host::is_live;
 use crate::units::CpuSet;
 use rustix::fs::{Mode, OFlags};
 use std::cell::OnceCell;
@@ -65,7 +66,7 @@ impl Tree {
     /// The first `limit` bytes of a file.
     pub(crate) fn head(&self, path: &str, limit: usize) -> Option<String> {
         let file = self.open(path).ok()?;
-        let bytes = read_at_most(&file, limit, path.starts_with("sys/")).ok()?;
+        let bytes = read_at_most(&file, limit, path.starts_with("sys/devices/")).ok()?;
         // Some kernels close masks and lists with a NUL.
         let text = String::from_utf8_lossy(&bytes);
         Some(
@@ -88,6 +89,32 @@ impl Tree {
             },
             None => rustix::fs::open(self.root.join(path), flags, Mode::empty()),
         }
+    }
+
+    /// Is it the live system?
+    pub(crate) fn is_live(&self) -> bool {
+        is_live(&self.root)
+    }
+
+    /// Where a symbolic link points.
+    pub(crate) fn link(&self, path: &str) -> Option<String> {
+        let target = std::fs::read_link(self.root.join(path)).ok()?;
+        Some(target.to_string_lossy().into_owned())
+    }
+
+    /// The names of the directories in a directory, sorted.
+    pub(crate) fn directories(&self, path: &str) -> Vec<String> {
+        let Ok(entries) = std::fs::read_dir(self.root.join(path)) else {
+            return Vec::new();
+        };
+        let directories = entries.flatten().filter(|entry| {
+            let kind = entry.file_type();
+            kind.is_ok_and(|kind| kind.is_dir())
+        });
+        let names = directories.filter_map(|entry| entry.file_name().into_string().ok());
+        let mut names: Vec<String> = names.collect();
+        names.sort_unstable();
+        names
     }
 
     /// Does this file or directory exist?

@@ -10,6 +10,8 @@ use threadtune::units::CpuSet;
 struct Comparison<'a> {
     name: &'a str,
     machine: &'a toml::Table,
+    /// CPUs that the tree calls isolated.
+    isolated: CpuSet,
     found: &'a Value,
     compared: usize,
     failures: Vec<String>,
@@ -91,9 +93,11 @@ impl Comparison<'_> {
         self.groups("numa", &["id", "cpus", "mem_kib"], None);
         self.groups("llc", &["level", "cpus", "size_kib"], None);
         self.groups("l3", &["cpus", "size_kib"], Some(3));
-        let allowed = self.machine.get("allowed_cpus");
-        let allowed = allowed.or(self.machine.get("cpus_online"));
-        self.field("allowed_cpus", &json!(allowed), &["allowed_cpus"]);
+        // The record tells what the mask allowed; isolated CPUs among them are not used.
+        let allowed = text(self.machine, "allowed_cpus").or(text(self.machine, "cpus_online"));
+        let allowed = allowed.map(|list| CpuSet::parse_list(list).unwrap());
+        let used = allowed.map(|cpus| cpus.difference(&self.isolated).to_string());
+        self.field("allowed_cpus", &json!(used), &["allowed_cpus"]);
         self.same_or_null("cpu_limit");
         self.same_or_null("mem_total_kib");
         self.core_kinds();
@@ -144,15 +148,20 @@ fn real_machines_are_told_as_recorded() {
     };
     let machines = tables(&truth, "machine");
     assert_eq!(machines.len(), 36);
-    let (mut failures, mut compared) = (Vec::new(), 0);
+    let (mut failures, mut compared, mut with_isolated) = (Vec::new(), 0, 0);
     for machine in machines {
         let name = text(machine, "name").unwrap();
         let tree = unpack(text(machine, "file").unwrap());
         let output = on_tree("machine", tree.path(), &["--json"]);
         let found: Value = serde_json::from_str(succeeds(&output)).unwrap();
+        let isolated = tree.path().join("sys/devices/system/cpu/isolated");
+        let isolated = std::fs::read_to_string(isolated).unwrap_or_default();
+        let isolated = CpuSet::parse_list(isolated.trim()).unwrap();
+        with_isolated += usize::from(!isolated.is_empty());
         let mut comparison = Comparison {
             name,
             machine,
+            isolated,
             found: &found,
             compared: 0,
             failures: Vec::new(),
@@ -173,6 +182,7 @@ fn real_machines_are_told_as_recorded() {
         assert_eq!(threads, allowed.len().to_string(), "{name}");
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+    assert_eq!(with_isolated, 1);
     // 17 fields of each machine, fewer of the two whose packages are unknown.
     assert!(compared > 36 * 16, "{compared}");
 }

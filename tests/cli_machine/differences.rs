@@ -34,7 +34,7 @@ impl Measured {
             measured.write(&format!("{directory}/topology/core_id"), &cpu.to_string());
             measured.write(&format!("{directory}/topology/physical_package_id"), "0");
         }
-        let topology = Topology::read(measured.root()).unwrap();
+        let topology = Topology::read(measured.root(), None).unwrap();
         let budget = Budget::read(measured.root(), &topology, None, None, |_| None);
         let mut profile = profile();
         profile.machine = Fingerprint::of(&topology, &CpuInfo::read(measured.root()));

@@ -65,7 +65,7 @@ fn candidates_of_recorded_machines_are_as_reviewed() {
     let mut found = String::new();
     for machine in tables(&truth, "machine") {
         let tree = unpack(text(machine, "file").unwrap());
-        let topology = Topology::read(tree.path()).unwrap();
+        let topology = Topology::read(tree.path(), None).unwrap();
         let budget = Budget::read(tree.path(), &topology, None, None, |_| None);
         found += &describe(text(machine, "name").unwrap(), &topology, &budget);
     }

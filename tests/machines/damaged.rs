@@ -197,7 +197,7 @@ fn damage_trees(test: &str, seed: u64, files_in_tree: &RangeInclusive<usize>, mo
                 damage(&files[rng.random_range(0..files.len())], &mut rng);
                 damaged += 1;
             }
-            if let Ok(topology) = Topology::read(tree.path()) {
+            if let Ok(topology) = Topology::read(tree.path(), None) {
                 rounds += 1;
                 check_invariants(&name, tree.path(), &topology);
                 if intact.is_some() && fs::read(&online_file).ok() == intact {

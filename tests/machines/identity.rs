@@ -11,7 +11,7 @@ use threadtune::units::CpuSet;
 const CPU: &str = "sys/devices/system/cpu";
 
 fn fingerprint(root: &Path) -> Fingerprint {
-    Fingerprint::of(&Topology::read(root).unwrap(), &CpuInfo::read(root))
+    Fingerprint::of(&Topology::read(root, None).unwrap(), &CpuInfo::read(root))
 }
 
 /// Gives a file another text; false where the file is absent or the text stays.

@@ -56,7 +56,7 @@ impl Made {
     }
 
     pub fn topology(&self) -> Topology {
-        Topology::read(self.root()).unwrap()
+        Topology::read(self.root(), None).unwrap()
     }
 }
 
@@ -196,7 +196,7 @@ fn a_cpu_is_in_the_first_of_the_nodes_that_name_it() {
 #[test]
 fn a_tree_without_cpus_is_an_error_that_names_the_root() {
     let made = Made::of(&[("proc/self/cgroup", "0::/")]);
-    let error = Topology::read(made.root()).unwrap_err();
+    let error = Topology::read(made.root(), None).unwrap_err();
     assert_eq!(error, TopologyError::NoCpus(made.root().to_owned()));
     assert!(error.to_string().contains(made.root().to_str().unwrap()));
     made.write("proc/cpuinfo", "processor\t: 3\n");

@@ -3,6 +3,7 @@
 mod budgets;
 mod candidates;
 mod damaged;
+mod facts;
 mod hosts;
 mod identity;
 mod made_up;

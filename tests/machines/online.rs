@@ -27,7 +27,10 @@ fn cpus_that_are_off_stay_off_when_no_file_says_so_any_more() {
         for entry in fs::read_dir(&cpus).into_iter().flatten().flatten() {
             let _ = fs::remove_file(entry.path().join("online"));
         }
-        let online = Topology::read(tree.path()).unwrap().online.to_string();
+        let online = Topology::read(tree.path(), None)
+            .unwrap()
+            .online
+            .to_string();
         assert_eq!(
             Some(online.as_str()),
             text(machine, "cpus_online"),
