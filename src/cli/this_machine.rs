@@ -9,6 +9,7 @@ use crate::machine::{
 use crate::profile::{BudgetRecord, Conditions, Directories, Gathered, Occasion};
 use crate::units::{CpuSet, ThreadCount};
 use std::path::Path;
+use std::sync::Arc;
 
 /// This machine, as far as it is known.
 #[derive(Debug, Clone, Default)]
@@ -18,7 +19,7 @@ pub struct ThisMachine {
     /// The CPUs that this process may use.
     pub cpus: Cpus,
     /// How its CPUs hang together.
-    pub topology: Option<Topology>,
+    pub topology: Option<Arc<Topology>>,
     /// What this process may use, and why.
     pub budget: Option<Budget>,
 }
@@ -41,7 +42,7 @@ impl ThisMachine {
         let Ok(host) = Host::read(root, Some(&beside), env) else {
             return Self::default();
         };
-        let (topology, budget) = (host.topology.ok(), host.budget);
+        let (topology, budget) = (host.topology.ok().map(Arc::new), host.budget);
         let id = topology
             .as_ref()
             .map(|topology| Fingerprint::of(topology, &CpuInfo::read(root)).id);
@@ -58,6 +59,7 @@ impl ThisMachine {
                     .as_ref()
                     .map(|topology| ThreadCount::clamped(topology.strongest_cores(&budget.cpus))),
                 above_quota: budget.above_quota(),
+                topology: topology.clone(),
             },
             topology,
             budget: Some(budget),
@@ -107,7 +109,7 @@ impl ThisMachine {
             limit: ThreadCount::ONE,
             by: String::new(),
         };
-        let governor = |topology| governor(root, topology);
+        let governor = |topology: &Arc<Topology>| governor(root, topology);
         Conditions {
             id: 0,
             kernel: kernel_release(root),

@@ -2,13 +2,14 @@
 
 use super::pin::{Orders, Pin, pin};
 use crate::environment::{self, Placeholder, assignments, expand};
-use crate::machine::AboveQuota;
+use crate::machine::{AboveQuota, Topology};
 use crate::profile::lookup::{Answered, Basis, Choice, Missed, Objective, Terms, Weighted, choose};
 use crate::profile::{BudgetRecord, Doubt, Place, Profile};
 use crate::units::{CpuSet, ThreadCount};
 use crate::workload::{Catalog, Shape, UnknownWorkload};
 use std::ffi::OsString;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 /// What the user asked for.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -61,6 +62,8 @@ pub struct Cpus {
     pub strongest: Option<ThreadCount>,
     /// The count just above the budget's CPU quota, where it is no whole number.
     pub above_quota: Option<AboveQuota>,
+    /// How the CPUs of the machine hang together, where that is known.
+    pub topology: Option<Arc<Topology>>,
 }
 
 impl Cpus {
@@ -85,6 +88,7 @@ impl Cpus {
             budget,
             fallback: self.fallback(),
             is_pinned: false,
+            topology: self.topology.clone(),
         }
     }
 
@@ -97,6 +101,7 @@ impl Cpus {
             physical: None,
             strongest: None,
             above_quota: None,
+            topology: self.topology.clone(),
         }
     }
 }
@@ -305,6 +310,9 @@ fn reason(choice: &Choice) -> String {
         Basis::Verdict => format!("the verdict on `{names}`"),
         Basis::AboveQuota => format!("the verdict on `{names}` at this very CPU quota"),
         Basis::Curve => format!("the best of `{names}` inside the CPU budget"),
+        Basis::Cores => {
+            format!("the verdict on `{names}`, cut down to the cores inside the CPU budget")
+        }
         Basis::Mix => format!("the mix of `{names}`"),
         Basis::Heaviest => format!("the heaviest of `{names}`, which share no count"),
     };

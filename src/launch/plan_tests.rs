@@ -20,6 +20,7 @@ fn cpus(limit: usize) -> Cpus {
         physical: Some(ThreadCount::clamped(4)),
         strongest: Some(ThreadCount::clamped(4)),
         above_quota: None,
+        topology: None,
     }
 }
 
@@ -192,6 +193,7 @@ fn a_verdict_of_fewer_cpus_is_used_only_where_it_did_not_want_all() {
         physical: Some(ThreadCount::clamped(limit)),
         strongest: Some(ThreadCount::clamped(limit)),
         above_quota: None,
+        topology: None,
     };
     let mut profile = profile();
     let request = request(&["matmul-256"], &["p"]);

@@ -159,6 +159,7 @@ mod tests {
             }),
             fallback: Some(ThreadCount::clamped(8)),
             is_pinned: false,
+            topology: None,
         };
         let occasion = Occasion {
             place: &place,

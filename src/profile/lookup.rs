@@ -1,8 +1,9 @@
 //! Which count a profile gives for some workloads inside a CPU budget, and for threads that are to be bound also
 //! which placement. Pure.
 //!
-//! A workload's own verdict is used where it fits the budget. Where it does not, its curve is asked: the fastest arm
-//! (count and placement) among those that fit, which is rarely the verdict cut down to the budget. Only timings that
+//! A workload's own verdict is used where it fits the budget, not by its number alone: two threads on two cores say nothing
+//! of two that share one (`seats`). Where it does not, its curve is asked: the fastest arm (count and placement) among
+//! those that fit, which is rarely the verdict cut down to the budget; and only where none fits, it is cut down. Only timings that
 //! were taken alike are compared, so they come in pools, and a pool says what a program gets that follows it. A
 //! program that is not pinned runs unbound: unbound timings decide where there are any that fit, else bound ones
 //! (`close` before `spread`) stand in. For one that is pinned only bound timings tell; where none fits, the answer is
@@ -70,8 +71,10 @@ pub enum Basis {
     Verdict,
     /// Its verdict on the count just above the very quota of this budget.
     AboveQuota,
-    /// The curve below a budget that the verdict exceeds.
+    /// The curve, where the verdict exceeds the budget or stood for other cores.
     Curve,
+    /// Its verdict cut down to the cores there are, as nothing was timed on such.
+    Cores,
     /// Several workloads together.
     Mix,
     /// The heaviest of a mix whose workloads share no count.
@@ -188,7 +191,15 @@ fn choice(profile: &Profile, mix: &[(&Entry, f64)], terms: &Terms) -> Option<Cho
         above_quota: None,
         ..*terms
     };
-    let Answer { arm, cpus, basis } = of(mix, terms).or_else(|| of(mix, &unbound))?;
+    let answer = |terms| {
+        let question = Question {
+            profile,
+            mix,
+            terms,
+        };
+        question.answer()
+    };
+    let Answer { arm, cpus, basis } = answer(terms).or_else(|| answer(&unbound))?;
     let names = |which: &dyn Fn(&Entry) -> bool| {
         let entries = mix.iter().filter(|(entry, _)| which(entry));
         entries.map(|(entry, _)| entry.name.clone()).collect()
@@ -276,29 +287,133 @@ impl Terms<'_> {
     }
 }
 
-fn of(mix: &[(&Entry, f64)], terms: &Terms) -> Option<Answer> {
-    match mix {
-        [(entry, _)] => of_one(entry, terms),
-        _ => of_mix(mix, terms),
-    }
+/// Some entries of a profile, and what a choice among their counts has to keep to.
+struct Question<'q> {
+    profile: &'q Profile,
+    mix: &'q [(&'q Entry, f64)],
+    terms: &'q Terms<'q>,
 }
 
-fn of_one(entry: &Entry, terms: &Terms) -> Option<Answer> {
-    if let Some(answer) = above_quota(entry, terms) {
-        return Some(answer);
+impl Question<'_> {
+    fn answer(&self) -> Option<Answer> {
+        match self.mix {
+            [(entry, _)] => self.of_one(entry),
+            _ => self.of_mix(),
+        }
     }
-    if let Some(verdict) = verdict(entry, terms).filter(|v| v.arm.threads <= terms.limit) {
-        return Some(verdict);
+
+    /// May so many threads run, and do they find what they found when this entry was measured?
+    fn fits(&self, entry: &Entry, threads: ThreadCount) -> bool {
+        let Terms { limit, place, .. } = self.terms;
+        let then = self.profile.conditions_of(entry);
+        threads <= *limit && then.is_none_or(|then| place.is_like(&then.budget, threads))
     }
-    let arm = kind_of_verdict(entry, terms)
-        .iter()
-        .chain(terms.pools())
-        .find_map(|pool| pick(&times(entry, pool, terms.limit), terms.objective))?;
-    Some(Answer {
-        arm,
-        cpus: None,
-        basis: Basis::Curve,
-    })
+
+    fn of_one(&self, entry: &Entry) -> Option<Answer> {
+        let terms = self.terms;
+        let fits = |threads| self.fits(entry, threads);
+        if let Some(answer) = above_quota(entry, terms) {
+            return Some(answer);
+        }
+        let verdict = verdict(entry, terms);
+        // The very CPUs that were timed are the same cores as they were.
+        let holds = |verdict: &Answer| match verdict.cpus {
+            Some(_) => verdict.arm.threads <= terms.limit,
+            None => fits(verdict.arm.threads),
+        };
+        if verdict.as_ref().is_some_and(holds) {
+            return verdict;
+        }
+        let arm = kind_of_verdict(entry, terms)
+            .iter()
+            .chain(terms.pools())
+            .find_map(|pool| pick(&self.times(entry, pool), terms.objective));
+        let (arm, basis) = match arm {
+            Some(arm) => (arm, Basis::Curve),
+            None => (self.clamped(entry, verdict?.arm)?, Basis::Cores),
+        };
+        Some(Answer {
+            arm,
+            cpus: None,
+            basis,
+        })
+    }
+
+    /// No more threads than there are cores, where counts that the budget has room for were timed, but on other cores.
+    fn clamped(&self, entry: &Entry, arm: Arm) -> Option<Arm> {
+        let Terms { limit, place, .. } = self.terms;
+        let cores = place.budget.as_ref()?.cores?;
+        let is_timed = entry.curve.iter().any(|point| point.threads <= *limit);
+        is_timed.then_some(Arm {
+            threads: arm.threads.min(cores).min(*limit),
+            ..arm
+        })
+    }
+
+    fn of_mix(&self) -> Option<Answer> {
+        let Self { mix, terms, .. } = self;
+        let (pool, arms) = terms
+            .pools()
+            .iter()
+            .map(|pool| (pool, self.common(pool)))
+            .reduce(|a, b| if b.1.len() > a.1.len() { b } else { a })?;
+        let mut slowness: BTreeMap<Arm, f64> = arms.iter().map(|arm| (*arm, 0.0)).collect();
+        // Relative to the largest first: the sum of two huge weights is infinite.
+        let largest = mix
+            .iter()
+            .map(|(_, weight)| *weight)
+            .fold(f64::MIN_POSITIVE, f64::max);
+        let total: f64 = mix.iter().map(|(_, weight)| weight / largest).sum();
+        for (entry, weight) in *mix {
+            let times = self.times(entry, pool);
+            let best = times.values().copied().fold(f64::INFINITY, f64::min);
+            for (arm, sum) in &mut slowness {
+                *sum += weight / largest / total * (times[arm] / best);
+            }
+        }
+        if let Some(arm) = pick(&slowness, terms.objective) {
+            return Some(Answer {
+                arm,
+                cpus: None,
+                basis: Basis::Mix,
+            });
+        }
+        let (heaviest, _) = mix
+            .iter()
+            .copied()
+            .reduce(|a, b| if b.1 > a.1 { b } else { a })?;
+        self.of_one(heaviest).map(|answer| Answer {
+            basis: Basis::Heaviest,
+            ..answer
+        })
+    }
+
+    /// Time per call in microseconds by arm, as far as it tells of the budget at hand.
+    fn times(&self, entry: &Entry, pool: Pool) -> BTreeMap<Arm, f64> {
+        pool.iter()
+            .flat_map(|(timed, placement)| {
+                let points = entry.curve.iter();
+                points
+                    .filter(|point| point.placement == *timed && self.fits(entry, point.threads))
+                    .map(|point| {
+                        let arm = Arm {
+                            threads: point.threads,
+                            placement: *placement,
+                        };
+                        (arm, point.median_us)
+                    })
+            })
+            .collect()
+    }
+
+    /// The arms that all workloads of a mix were timed at.
+    fn common(&self, pool: Pool) -> BTreeSet<Arm> {
+        self.mix
+            .iter()
+            .map(|(entry, _)| self.times(entry, pool).into_keys().collect())
+            .reduce(|a: BTreeSet<Arm>, b| a.intersection(&b).copied().collect())
+            .unwrap_or_default()
+    }
 }
 
 /// One thread more than the quota pays, for an unbound program, where that won at this very quota.
@@ -354,69 +469,6 @@ fn kind_of_verdict(entry: &Entry, terms: &Terms) -> Option<Pool> {
         Placement::Close => Some(CLOSE),
         Placement::Spread => Some(SPREAD),
     }
-}
-
-fn of_mix(mix: &[(&Entry, f64)], terms: &Terms) -> Option<Answer> {
-    let (pool, arms) = terms
-        .pools()
-        .iter()
-        .map(|pool| (pool, common(mix, pool, terms.limit)))
-        .reduce(|a, b| if b.1.len() > a.1.len() { b } else { a })?;
-    let mut slowness: BTreeMap<Arm, f64> = arms.iter().map(|arm| (*arm, 0.0)).collect();
-    // Relative to the largest first: the sum of two huge weights is infinite.
-    let largest = mix
-        .iter()
-        .map(|(_, weight)| *weight)
-        .fold(f64::MIN_POSITIVE, f64::max);
-    let total: f64 = mix.iter().map(|(_, weight)| weight / largest).sum();
-    for (entry, weight) in mix {
-        let times = times(entry, pool, terms.limit);
-        let best = times.values().copied().fold(f64::INFINITY, f64::min);
-        for (arm, sum) in &mut slowness {
-            *sum += weight / largest / total * (times[arm] / best);
-        }
-    }
-    if let Some(arm) = pick(&slowness, terms.objective) {
-        return Some(Answer {
-            arm,
-            cpus: None,
-            basis: Basis::Mix,
-        });
-    }
-    let (heaviest, _) = mix
-        .iter()
-        .copied()
-        .reduce(|a, b| if b.1 > a.1 { b } else { a })?;
-    of_one(heaviest, terms).map(|answer| Answer {
-        basis: Basis::Heaviest,
-        ..answer
-    })
-}
-
-/// Time per call in microseconds by arm, as far as the budget goes.
-fn times(entry: &Entry, pool: Pool, limit: ThreadCount) -> BTreeMap<Arm, f64> {
-    pool.iter()
-        .flat_map(|(timed, placement)| {
-            let points = entry.curve.iter();
-            points
-                .filter(|point| point.placement == *timed && point.threads <= limit)
-                .map(|point| {
-                    let arm = Arm {
-                        threads: point.threads,
-                        placement: *placement,
-                    };
-                    (arm, point.median_us)
-                })
-        })
-        .collect()
-}
-
-/// The arms that all workloads of a mix were timed at.
-fn common(mix: &[(&Entry, f64)], pool: Pool, limit: ThreadCount) -> BTreeSet<Arm> {
-    mix.iter()
-        .map(|(entry, _)| times(entry, pool, limit).into_keys().collect())
-        .reduce(|a: BTreeSet<Arm>, b| a.intersection(&b).copied().collect())
-        .unwrap_or_default()
 }
 
 /// The arm that an objective prefers, given something that should be small.

@@ -1,8 +1,10 @@
 //! Choices from a made-up profile whose curves are no simple valleys.
 
 use super::*;
+use crate::machine::Topology;
 use crate::profile::{AboveQuotaChoice, BudgetRecord, StopReason, parse};
 use std::path::Path;
+use std::sync::Arc;
 
 fn profile() -> Profile {
     let text = include_str!("../../tests/profiles/made-up.toml");
@@ -28,6 +30,7 @@ static NOWHERE: Place = Place {
     budget: None,
     fallback: None,
     is_pinned: false,
+    topology: None,
 };
 
 fn unbound(objective: Objective, limit: usize) -> Terms<'static> {
@@ -286,6 +289,7 @@ fn what_does_not_serve_here_is_left_out_and_what_serves_partly_is_told() {
         }),
         fallback: Some(count(64)),
         is_pinned: false,
+        topology: None,
     };
     let terms = Terms {
         place: &place,
@@ -478,4 +482,105 @@ fn without_bound_timings_a_pinned_program_gets_the_unbound_choice() {
             }
         }
     }
+}
+
+/// Eight cores of two hardware threads each, N and N + 8, and where a program may use these CPUs of them.
+fn place_on(allowed: &str) -> Place {
+    let mut topology = Topology::flat((0..16).collect());
+    topology.cores = (0..8).map(|n| CpuSet::from_iter([n, n + 8])).collect();
+    topology.kinds[0].cores = 8;
+    let cpus = CpuSet::parse_list(allowed).unwrap();
+    let cores = topology.cores_within(&cpus);
+    Place {
+        budget: Some(BudgetRecord {
+            cores: Some(count(cores)),
+            limit: count(cpus.len()),
+            cpus,
+            by: "affinity".to_owned(),
+        }),
+        fallback: Some(count(cores)),
+        is_pinned: false,
+        topology: Some(Arc::new(topology)),
+    }
+}
+
+/// What the made-up profile, which was measured on cores 0 to 7, says of `matmul-256` on these CPUs.
+fn on_cpus(profile: &Profile, allowed: &str, pin: bool) -> Choice {
+    let place = Place {
+        is_pinned: pin,
+        ..place_on(allowed)
+    };
+    let budget = place.budget.clone().unwrap();
+    let terms = Terms {
+        limit: budget.limit,
+        pin: Some(&budget.cpus).filter(|_| pin),
+        place: &place,
+        ..unbound(Objective::Latency, 1)
+    };
+    let answered = choose(profile, &mix(&[("matmul-256", 1.0)]), &terms);
+    assert_eq!(answered.missed, []);
+    answered.choice.unwrap()
+}
+
+#[test]
+fn threads_that_share_cores_are_not_those_that_had_their_own() {
+    let profile = profile();
+    let of = |allowed: &str| {
+        let choice = on_cpus(&profile, allowed, false);
+        (choice.threads.get(), choice.basis)
+    };
+    // Six of eight cores are best.
+    assert_eq!(of("0-7"), (6, Basis::Verdict));
+    assert_eq!(of("0-15"), (6, Basis::Verdict));
+    // The other hardware threads of the same cores.
+    assert_eq!(of("8-15"), (6, Basis::Verdict));
+    // Three cores with their siblings are six CPUs, but three cores.
+    let curve = &profile.entry("matmul-256").unwrap().curve;
+    let is_timed = |n| curve.iter().any(|point| point.threads.get() == n);
+    let most = (1..=3).rev().find(|n| is_timed(*n)).unwrap();
+    let (three, basis) = of("0-2,8-10");
+    assert!(three <= most && basis == Basis::Curve, "{three} {basis:?}");
+    // One core.
+    assert_eq!(of("0,8"), (1, Basis::Curve));
+}
+
+#[test]
+fn where_no_count_was_timed_on_such_cores_the_verdict_is_cut_down_to_them() {
+    let mut profile = profile();
+    let entry = profile
+        .workloads
+        .iter_mut()
+        .find(|e| e.name == "matmul-256");
+    entry.unwrap().curve.retain(|point| point.threads.get() > 4);
+    let choice = on_cpus(&profile, "0-2,8-10", false);
+    assert_eq!((choice.threads.get(), choice.basis), (3, Basis::Cores));
+}
+
+#[test]
+fn the_very_cpus_that_were_timed_are_the_same_cores() {
+    let mut profile = profile();
+    let entry = profile
+        .workloads
+        .iter_mut()
+        .find(|e| e.name == "matmul-256")
+        .unwrap();
+    let pinned = entry.pinned.as_mut().unwrap();
+    (pinned.threads, pinned.cpus) = (count(2), CpuSet::parse_list("0,8").unwrap());
+    let list = on_cpus(&profile, "0,8", true).cpus.unwrap();
+    assert_eq!(list.to_string(), "0,8");
+    // Two threads of one core elsewhere were not timed.
+    let choice = on_cpus(&profile, "1,9", true);
+    assert_eq!((choice.threads.get(), choice.cpus), (1, None));
+}
+
+#[test]
+fn a_mix_is_decided_by_counts_that_are_the_same_cores() {
+    let profile = profile();
+    let place = place_on("0,8");
+    let terms = Terms {
+        place: &place,
+        ..unbound(Objective::Latency, 2)
+    };
+    let choice = choose(&profile, &[], &terms).choice.unwrap();
+    assert_eq!(choice.threads.get(), 1, "{choice:?}");
 }

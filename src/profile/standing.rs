@@ -2,9 +2,10 @@
 //! would take without it. Pure.
 
 use super::schema::{BudgetRecord, CurvePoint, DefaultChoice, Entry, Profile, StopReason};
-use crate::machine::{LimitKind, Placement};
+use crate::machine::{LimitKind, Placement, Seats, Topology};
 use crate::units::ThreadCount;
 use std::fmt;
+use std::sync::Arc;
 
 /// Where a verdict is to serve.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -15,6 +16,27 @@ pub struct Place {
     pub fallback: Option<ThreadCount>,
     /// Are the program's threads to be bound?
     pub is_pinned: bool,
+    /// How the CPUs of the machine hang together, where that is known.
+    pub topology: Option<Arc<Topology>>,
+}
+
+impl Place {
+    /// Are so many threads there the same cores as they were inside this budget? Nothing known tells them apart.
+    pub fn is_like(&self, then: &BudgetRecord, threads: ThreadCount) -> bool {
+        let seats = |budget: &BudgetRecord| self.seats(budget);
+        let here = self.budget.as_ref().and_then(seats);
+        let both = here.zip(seats(then));
+        both.is_none_or(|(here, then)| here.are_like(&then, threads))
+    }
+
+    fn seats(&self, budget: &BudgetRecord) -> Option<Seats> {
+        let topology = self.topology.as_ref()?;
+        let is_of_here = !budget.cpus.is_empty() && budget.cpus.is_subset(&topology.online);
+        if is_of_here {
+            return Some(Seats::of(topology, &budget.cpus));
+        }
+        budget.cores.map(Seats::of_cores)
+    }
 }
 
 /// How far a verdict serves at a place.
@@ -215,6 +237,7 @@ mod tests {
             budget: Some(now),
             fallback: Some(count(fallback)),
             is_pinned: false,
+            topology: None,
         };
         profile.standing(&profile.workloads[0], &place)
     }
@@ -266,6 +289,7 @@ mod tests {
             budget: Some(more.clone()),
             fallback: Some(count(96)),
             is_pinned: false,
+            topology: None,
         };
         let of = |place: &Place| bound.standing(&bound.workloads[0], place);
         assert_eq!(of(&place), Standing::ServesPartly);

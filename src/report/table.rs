@@ -232,6 +232,7 @@ gemm-bf16-64             1   3.00 µs   2.97–3.03 µs    4.17×  separated    
             budget: Some(more),
             fallback: Some(ThreadCount::clamped(8)),
             is_pinned: false,
+            topology: None,
         };
         let expected = "\
 workload            threads   median  95 % interval  speedup  stop       seconds

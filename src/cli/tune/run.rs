@@ -93,6 +93,7 @@ impl<'a> Run<'a> {
             budget: Some(setup.conditions.budget.clone()),
             fallback: Some(setup.fallback),
             is_pinned: false,
+            topology: None,
         };
         Self {
             profile: setup.profile,
