@@ -8,9 +8,10 @@ use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use threadtune::document::Fault;
+use threadtune::machine::Fingerprint;
 use threadtune::profile::{
     Conditions, Directories, FreshEntry, Profile, StoreError, check_writable, load, load_for,
-    parse, save,
+    load_named, load_to_continue, parse, save,
 };
 
 #[test]
@@ -222,7 +223,7 @@ fn regions_stand_between_the_conditions_and_the_workloads() {
     assert_eq!(fs::read_to_string(&path).unwrap(), text);
     // A launch reads one entry: regions are no obstacle.
     let names = ["matmul-256".to_owned()];
-    assert!(load_for(&path, "made-up-1s8c8t-000000", &names).is_ok());
+    assert!(load_for(&path, &profile().machine, &names).is_ok());
     // As a program rewrites it that knows nothing of them; and what only a later one knows of them.
     let inline = edited(
         "[machine]",
@@ -299,7 +300,7 @@ fn names_cut_short_survive_a_rewrite_until_they_get_their_due() {
     assert_eq!(fs::read_to_string(&path).unwrap(), text);
     // A launch reads one entry: the key is no obstacle.
     let names = ["matmul-256".to_owned()];
-    assert!(load_for(&path, "made-up-1s8c8t-000000", &names).is_ok());
+    assert!(load_for(&path, &profile.machine, &names).is_ok());
 
     let order = ["matmul-256", "triad-4m"];
     profile.set_cut_short("triad-4m", true, &order);
@@ -375,30 +376,134 @@ fn another_machines_profile_is_refused_by_name() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("native.toml");
     save(&path, &profile()).unwrap();
-    assert!(load_for(&path, "made-up-1s8c8t-000000", &[]).is_ok());
-    let message = load_for(&path, "mine-1", &[]).unwrap_err().to_string();
+    assert!(load_for(&path, &profile().machine, &[]).is_ok());
+    let mine = Fingerprint {
+        id: "mine-1".to_owned(),
+        ..profile().machine
+    };
+    let message = load_for(&path, &mine, &[]).unwrap_err().to_string();
     assert!(
         message.contains("`made-up-1s8c8t-000000`") && message.contains("`mine-1`"),
         "{message}"
     );
+    // Whoever names it may use that of another machine with the same processor, and is told.
+    let named = load_named(&path, &mine, &[]).unwrap();
+    let elsewhere = named.workloads[0].elsewhere.as_deref();
+    assert_eq!(elsewhere, Some("made-up-1s8c8t-000000"));
+    let other = Fingerprint {
+        cpu_model: "Made Up 9".to_owned(),
+        ..mine
+    };
+    assert!(load_named(&path, &other, &[]).is_err());
+}
+
+/// This profile as threadtune 0.1.0 wrote it, and the machine as it is known now.
+fn of_earlier() -> (Profile, Fingerprint) {
+    let mut earlier = profile();
+    earlier.machine.id = earlier.machine.earlier_id();
+    let machine = Fingerprint {
+        id: "made-up-1s8c8t-abcdef".to_owned(),
+        structure: "0123456789abcdef".to_owned(),
+        ..profile().machine
+    };
+    assert_eq!(machine.earlier_id(), earlier.machine.id);
+    (earlier, machine)
+}
+
+#[test]
+fn what_threadtune_0_1_0_wrote_is_found_and_continued() {
+    let directory = tempfile::tempdir().unwrap();
+    let directories = Directories {
+        user: Some(directory.path().to_owned()),
+        system: Vec::new(),
+    };
+    let (earlier, machine) = of_earlier();
+    let before = directories
+        .user_profile(&earlier.machine.id, "native")
+        .unwrap();
+    save(&before, &earlier).unwrap();
+    let search = directories.search(&machine, "native", &[]);
+    assert!(search.problems.is_empty(), "{:?}", search.problems);
+    let [found] = search.found.as_slice() else {
+        panic!("{:?}", search.found);
+    };
+    assert_eq!((&found.path, &found.profile.machine), (&before, &machine));
+    assert_eq!(found.profile.workloads, earlier.workloads);
+    assert_eq!(
+        directories.search_elsewhere(&machine, "native", &[]).len(),
+        0
+    );
+    let path = directories.user_profile(&machine.id, "native").unwrap();
+    let continued = load_to_continue(&path, &machine).unwrap().unwrap();
+    assert_eq!(continued.workloads, earlier.workloads);
+    // What lies in its new place goes before it.
+    let mut newer = continued.clone();
+    newer.workloads.truncate(1);
+    newer.entries = 1;
+    save(&path, &newer).unwrap();
+    let continued = load_to_continue(&path, &machine).unwrap().unwrap();
+    assert_eq!(continued.workloads.len(), 1);
+    assert_eq!(directories.search(&machine, "native", &[]).found.len(), 2);
+}
+
+#[test]
+fn other_machines_with_the_same_processor_are_found_apart() {
+    let directory = tempfile::tempdir().unwrap();
+    let directories = Directories {
+        user: None,
+        system: vec![directory.path().join("etc"), directory.path().join("var")],
+    };
+    let put = |place: usize, id: &str, edit: &dyn Fn(&mut Profile)| {
+        let mut other = profile();
+        other.machine.id = id.to_owned();
+        edit(&mut other);
+        let path = directories.system[place].join(id).join("native.toml");
+        save(&path, &other).unwrap();
+        path
+    };
+    let (_, machine) = of_earlier();
+    let far = put(1, "made-up-8-2s16c16t-000001", &|_| {});
+    let near = put(0, "made-up-8-1s4c4t-000002", &|_| {});
+    put(0, "made-up-8-1s4c4t-000003", &|p| {
+        p.machine.cpu_model = "Made Up 8x".to_owned();
+    });
+    put(0, "made-up-8-1s4c4t-000004", &|p| {
+        p.machine.isa = vec!["sse2".to_owned()];
+    });
+    put(0, "unlike-1s4c4t-000005", &|_| {});
+    put(0, &machine.id.clone(), &|_| {});
+    let broken = directories.system[0].join("made-up-8-broken");
+    fs::create_dir_all(&broken).unwrap();
+    fs::write(broken.join("native.toml"), "schema = ").unwrap();
+    let found = directories.search_elsewhere(&machine, "native", &[]);
+    let paths: Vec<&PathBuf> = found.iter().map(|found| &found.path).collect();
+    assert_eq!(paths, [&near, &far]);
+    let all = found.iter().flat_map(|found| &found.profile.workloads);
+    assert!(all.clone().count() > 0 && all.clone().all(|entry| entry.elsewhere.is_some()));
 }
 
 #[test]
 fn the_search_passes_over_broken_files_and_remembers_them() {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
-    let machine = "made-up-1s8c8t-000000";
+    let fingerprint = profile().machine;
+    let machine = fingerprint.id.as_str();
     let directories = Directories {
         user: Some(at("user")),
         system: vec![at("etc"), at("var"), at("usr")],
     };
-    assert!(directories.search(machine, "native", &[]).found.is_empty());
+    assert!(
+        directories
+            .search(&fingerprint, "native", &[])
+            .found
+            .is_empty()
+    );
     save(&at("usr").join(machine).join("native.toml"), &profile()).unwrap();
     save(&at("var").join(machine).join("native.toml"), &profile()).unwrap();
     let broken = directories.user_profile(machine, "native").unwrap();
     fs::create_dir_all(broken.parent().unwrap()).unwrap();
     fs::write(&broken, "schema = ").unwrap();
-    let search = directories.search(machine, "native", &[]);
+    let search = directories.search(&fingerprint, "native", &[]);
     let found: Vec<&PathBuf> = search.found.iter().map(|found| &found.path).collect();
     let file = |name| at(name).join(machine).join("native.toml");
     assert_eq!(found, [&file("var"), &file("usr")]);
@@ -464,7 +569,7 @@ fn a_torn_file_is_noticed_by_who_reads_one_entry_of_it() {
     // as this program writes it
     save(&path, &profile()).unwrap();
     let whole = fs::read_to_string(&path).unwrap();
-    let id = "made-up-1s8c8t-000000";
+    let id = &profile().machine;
     let first = [profile().workloads[0].name.clone()];
     let one = load_for(&path, id, &first).unwrap();
     assert_eq!((one.workloads.len(), one.entries), (1, profile().entries));

@@ -242,7 +242,6 @@ fn a_pinned_verdict_binds_each_of_its_threads_to_a_cpu() {
         ("cpus = \"0-5\"", "cpus = \"0-4,8-7\"", "cpus"),
         ("cpus = \"0-5\"", "cpus = \"1-5\"", "cpus"),
         ("cpus = \"0-5\"", "cpus = \"0-6\"", "cpus"),
-        ("cpus = \"0-5\"", "cpus = \"\"", "cpus"),
     ] {
         let (line, found, message) = place(&edited(from, to));
         assert_eq!(
@@ -253,6 +252,17 @@ fn a_pinned_verdict_binds_each_of_its_threads_to_a_cpu() {
         assert_eq!(line, line_with(TEXT, "pinned = { threads = 6"), "{to}");
         assert!(!message.is_empty());
     }
+    // No list at all is one that was left out, as its CPUs have other numbers now.
+    let left_out = edited("cpus = \"0-5\", ", "");
+    let profile = parse(Path::new("p"), &left_out).unwrap();
+    assert!(
+        profile.workloads[0]
+            .pinned
+            .as_ref()
+            .unwrap()
+            .cpus
+            .is_empty()
+    );
 }
 
 #[test]

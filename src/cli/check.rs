@@ -7,7 +7,7 @@ use super::signals::StopRequest;
 use super::this_machine::ThisMachine;
 use crate::bench::{Measurer, Stopped, Surroundings};
 use crate::configuration::Configuration;
-use crate::profile::{Profile, load_for};
+use crate::profile::{Profile, load_named};
 use crate::report::{CheckedWorkload, Held, checks_json, checks_table};
 use crate::tune::Options;
 use crate::workload::Workload;
@@ -31,7 +31,7 @@ const UNKNOWN: u8 = 2;
 pub struct CheckArgs {
     /// Workloads of the catalogue; all that the profiles state a count for where none is named.
     workloads: Vec<String>,
-    /// The profile to check; it must be of this machine.
+    /// The profile to check; it must be of this machine, or of another one with the same processor.
     #[arg(long, value_name = "FILE")]
     profile: Option<PathBuf>,
     #[command(flatten)]
@@ -123,19 +123,22 @@ impl CheckArgs {
     }
 
     fn find_profile(&self, machine: &ThisMachine) -> anyhow::Result<Profile> {
-        let id = machine
-            .id
-            .as_deref()
+        let fingerprint = machine
+            .fingerprint
+            .as_ref()
             .ok_or_else(|| anyhow!("this machine could not be identified, so no profile is its"))?;
         if let Some(path) = &self.profile {
-            return Ok(load_for(path, id, &[])?);
+            return Ok(load_named(path, fingerprint, &[])?);
         }
-        let (gathered, problems) = machine.gather(id, BACKEND, &[]);
+        let (gathered, problems) = machine.gather(fingerprint, BACKEND, &[]);
         for problem in problems {
             log::warn!("{problem}");
         }
         let gathered = gathered.ok_or_else(|| {
-            anyhow!("there is no sound profile of this machine (`{id}`); run `threadtune tune`")
+            anyhow!(
+                "there is no sound profile of this machine (`{}`); run `threadtune tune`",
+                fingerprint.id
+            )
         })?;
         Ok(gathered.profile)
     }

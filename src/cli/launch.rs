@@ -6,7 +6,7 @@ use super::this_machine::ThisMachine;
 use crate::launch::{Orders, Pin, Plan, Request, exec, plan};
 use crate::machine::{CpuOrder, affinity};
 use crate::profile::lookup::{Objective, Weighted};
-use crate::profile::{Gathered, Profile, Standing, load_for};
+use crate::profile::{Gathered, Profile, load_named};
 use crate::report::plain;
 use crate::workload::Shape;
 use anyhow::bail;
@@ -60,7 +60,7 @@ pub struct LaunchArgs {
     /// Fail rather than start the program with a fallback count, or unpinned despite --pin.
     #[arg(long)]
     strict: bool,
-    /// The profile to use; it must be of this machine.
+    /// The profile to use; it must be of this machine, or of another one with the same processor.
     #[arg(long, value_name = "FILE")]
     profile: Option<PathBuf>,
     /// The program and its arguments.
@@ -180,31 +180,23 @@ impl LaunchArgs {
 
     /// What all profiles of this machine say, or one text about why there is nothing.
     fn find_profile(&self, machine: &ThisMachine, names: &[String]) -> Result<Profile, String> {
-        let Some(id) = &machine.id else {
+        let Some(fingerprint) = &machine.fingerprint else {
             return Err("this machine could not be identified, so no profile is its".to_owned());
         };
-        let place = machine.cpus.place();
-        let serves = |profile: &Profile, name: &String| {
-            let entry = profile.entry(name);
-            let standing = entry.map(|entry| profile.standing(entry, &place));
-            matches!(standing, Some(Standing::Serves | Standing::ServesPartly))
-        };
-        let lacks_any = |profile: &Profile| names.iter().any(|name| !serves(profile, name));
         if let Some(path) = &self.profile {
-            let load = |names| load_for(path, id, names).map_err(|error| error.to_string());
+            let load = |names| {
+                let profile = load_named(path, fingerprint, names);
+                profile.map_err(|error| error.to_string())
+            };
             let profile = load(names)?;
             // Another workload may stand in for one whose verdict does not serve.
-            return if lacks_any(&profile) {
-                load(&[])
-            } else {
+            return if profile.serves_all(names, &machine.cpus.place()) {
                 Ok(profile)
+            } else {
+                load(&[])
             };
         }
-        let gather = |names: &[String]| machine.gather(id, BACKEND, names);
-        let (mut gathered, mut problems) = gather(names);
-        if gathered.as_ref().is_some_and(|g| lacks_any(&g.profile)) {
-            (gathered, problems) = gather(&[]);
-        }
+        let (gathered, problems) = machine.gather(fingerprint, BACKEND, names);
         match gathered {
             Some(Gathered { profile, paths }) => {
                 let paths: Vec<String> = paths.iter().map(|p| p.display().to_string()).collect();
@@ -216,7 +208,8 @@ impl LaunchArgs {
                 Ok(profile)
             }
             None if problems.is_empty() => Err(format!(
-                "no profile of this machine (`{id}`); run `threadtune tune`"
+                "no profile of this machine (`{}`); run `threadtune tune`",
+                fingerprint.id
             )),
             None => Err(problems.join("; ")),
         }
@@ -271,7 +264,7 @@ fn as_json(plan: &Plan, machine: &ThisMachine) -> anyhow::Result<Vec<u8>> {
     let json = serde_json::json!({
         "threads": plan.threads,
         "reason": plan.reason,
-        "machine": machine.id,
+        "machine": machine.id(),
         "budget": {
             "limit": machine.cpus.limit,
             "cpus": machine.cpus.allowed,

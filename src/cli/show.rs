@@ -98,16 +98,19 @@ impl ShowArgs {
             warn!("{problem}");
         }
         let machine = ThisMachine::configured(&configuration);
-        let id = machine
-            .id
-            .as_deref()
+        let fingerprint = machine
+            .fingerprint
+            .as_ref()
             .context("this machine could not be identified; name a file with --profile")?;
-        let (gathered, problems) = machine.gather(id, BACKEND, &[]);
+        let (gathered, problems) = machine.gather(fingerprint, BACKEND, &[]);
         for problem in problems {
             warn!("{problem}");
         }
         let gathered = gathered.with_context(|| {
-            format!("there is no sound profile of this machine (`{id}`); run `threadtune tune`")
+            format!(
+                "there is no sound profile of this machine (`{}`); run `threadtune tune`",
+                fingerprint.id
+            )
         })?;
         Ok((gathered.profile, machine.cpus.place()))
     }

@@ -6,7 +6,7 @@ use crate::machine::{
     Beside, Budget, CpuInfo, Fingerprint, Host, Topology, UNKNOWN, bios, governor, kernel_release,
     microcode,
 };
-use crate::profile::{BudgetRecord, Conditions, Directories, Gathered, Occasion};
+use crate::profile::{BudgetRecord, Conditions, Directories, Gathered, Occasion, StoreError};
 use crate::units::{CpuSet, ThreadCount};
 use std::path::Path;
 use std::sync::Arc;
@@ -14,14 +14,19 @@ use std::sync::Arc;
 /// This machine, as far as it is known.
 #[derive(Debug, Clone, Default)]
 pub struct ThisMachine {
-    /// The id of its profiles; absent where sysfs and procfs do not tell what machine this is.
-    pub id: Option<String>,
+    /// What its profiles are known by; absent where sysfs and procfs do not tell what machine this is.
+    pub fingerprint: Option<Fingerprint>,
     /// The CPUs that this process may use.
     pub cpus: Cpus,
     /// How its CPUs hang together.
     pub topology: Option<Arc<Topology>>,
     /// What this process may use, and why.
     pub budget: Option<Budget>,
+}
+
+/// What is wrong with profiles, for people.
+fn told(problems: &[StoreError]) -> Vec<String> {
+    problems.iter().map(ToString::to_string).collect()
 }
 
 impl ThisMachine {
@@ -43,14 +48,14 @@ impl ThisMachine {
             return Self::default();
         };
         let (topology, budget) = (host.topology.ok().map(Arc::new), host.budget);
-        let id = topology
+        let fingerprint = topology
             .as_ref()
-            .map(|topology| Fingerprint::of(topology, &CpuInfo::read(root)).id);
+            .map(|topology| Fingerprint::of(topology, &CpuInfo::read(root)));
         let physical = topology
             .as_ref()
             .map(|topology| ThreadCount::clamped(topology.cores_within(&budget.cpus)));
         Self {
-            id,
+            fingerprint,
             cpus: Cpus {
                 allowed: Some(budget.cpus.clone()),
                 limit: Some(budget.limit),
@@ -81,22 +86,44 @@ impl ThisMachine {
         of_topology.chain(of_budget).map(String::as_str)
     }
 
+    /// The id of its profiles.
+    pub fn id(&self) -> Option<&str> {
+        let fingerprint = self.fingerprint.as_ref();
+        fingerprint.map(|fingerprint| fingerprint.id.as_str())
+    }
+
     /// What all its profiles say; with names, perhaps only to these workloads. Beside it what is wrong with profiles that were
-    /// passed over.
+    /// passed over. Where a verdict is missing, those of other machines with this processor are looked through, too.
     pub fn gather(
         &self,
-        id: &str,
+        machine: &Fingerprint,
         backend: &str,
         names: &[String],
     ) -> (Option<Gathered>, Vec<String>) {
         let directories = Directories::from_environment(|name| std::env::var_os(name));
-        let search = directories.search(id, backend, names);
-        let problems = search.problems.iter().map(ToString::to_string).collect();
-        let occasion = Occasion {
-            place: &self.cpus.place(),
-            today: &|| self.conditions(backend),
+        let place = self.cpus.place();
+        let gathered = |found| {
+            let today = || self.conditions(backend);
+            let occasion = Occasion {
+                place: &place,
+                today: &today,
+            };
+            Gathered::of(found, &occasion)
         };
-        (Gathered::of(search.found, &occasion), problems)
+        let serves = |gathered: &Option<Gathered>, names: &[String]| {
+            let gathered = gathered.as_ref();
+            gathered.is_some_and(|g| g.profile.serves_all(names, &place))
+        };
+        let search = directories.search(machine, backend, names);
+        let own = gathered(search.found);
+        if serves(&own, names) {
+            return (own, told(&search.problems));
+        }
+        // Another workload may stand in for one whose verdict does not serve, so that all are read.
+        let search = directories.search(machine, backend, &[]);
+        let mut all = search.found;
+        all.extend(directories.search_elsewhere(machine, backend, &[]));
+        (gathered(all), told(&search.problems))
     }
 
     /// Today's conditions, as far as they are known without a worker.

@@ -84,7 +84,7 @@ impl TuneArgs {
         let path = self.profile_path(&around)?;
         check_writable(&path)
             .context("the profile could not be written, so nothing is measured")?;
-        let old = load_to_continue(&path, &around.fingerprint.id)?;
+        let old = load_to_continue(&path, &around.fingerprint)?;
         let budget = around.budget_record();
         if self.missing {
             let knows_bursts_only = |old: &Profile, workload: &Workload| {

@@ -295,7 +295,7 @@ impl Kept {
     fn refresh(&mut self, state: &StateDirectory) {
         if self.is_saved
             && state.profile(&self.profile.machine.id, BACKEND).is_ok()
-            && let Ok(Some(there)) = load_to_continue(&self.path, &self.profile.machine.id)
+            && let Ok(Some(there)) = load_to_continue(&self.path, &self.profile.machine)
         {
             self.profile = Profile::renewed(Some(there), self.profile.machine.clone());
         }

@@ -284,6 +284,12 @@ fn remarks(choice: &Choice) -> Vec<String> {
             subject(&choice.partial)
         ));
     }
+    if !choice.elsewhere.is_empty() {
+        remarks.push(format!(
+            "{} measured on other CPUs of this processor; `threadtune tune` measures on these",
+            subject(&choice.elsewhere)
+        ));
+    }
     if !choice.inconclusive.is_empty() {
         remarks.push(format!(
             "{} inconclusive; `threadtune show WORKLOAD` tells why",

@@ -1,15 +1,17 @@
 //! Which machine a profile belongs to.
 
 use super::cpuinfo::CpuInfo;
+use super::structure;
 use super::topology::Topology;
 use crate::units::CpuSet;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The structure of a machine; the profile's `[machine]` table. Two machines with equal ids may share a profile.
+/// The structure of a machine; the profile's `[machine]` table. Two machines with equal ids may share a profile, and one
+/// whose CPUs are numbered anew, as a container that is dealt other ones of the same form, keeps its id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprint {
-    /// Readable name and hash of the other fields: `[a-z0-9-]+`.
+    /// Readable name and hash of the other fields but those that number CPUs: `[a-z0-9-]+`.
     pub id: String,
     /// The processor's name as the kernel gives it.
     pub cpu_model: String,
@@ -32,6 +34,10 @@ pub struct Fingerprint {
     /// profiles that are older than it.
     #[serde(default)]
     pub grouping: String,
+    /// Hash of how cores of which kinds, with how many hardware threads, form last-level cache groups, NUMA nodes and
+    /// packages, whatever the numbers of their CPUs. Empty in profiles that are older than it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub structure: String,
     /// Instruction set extensions that change which kernels run.
     pub isa: Vec<String>,
 }
@@ -59,15 +65,44 @@ impl Fingerprint {
                 .filter_map(|group| group.bytes)
                 .fold(0, u64::saturating_add),
             grouping: grouping(topology),
+            structure: structure::hash(topology),
             isa: info.isa.clone(),
         };
-        fingerprint.id = fingerprint.name_and_hash();
+        fingerprint.id = fingerprint.name_and_hash(&fingerprint.canonical());
         fingerprint
     }
 
-    fn name_and_hash(&self) -> String {
+    /// The id that threadtune 0.1.0 gave this machine, which was of the numbers of its CPUs, too.
+    pub fn earlier_id(&self) -> String {
+        self.name_and_hash(&self.numbered_canonical())
+    }
+
+    /// Is this an id of this machine?
+    pub fn is_known_as(&self, id: &str) -> bool {
+        id == self.id || id == self.earlier_id()
+    }
+
+    /// Have the CPUs of the other one, known by an id of this machine, the same numbers?
+    pub fn is_numbered_like(&self, other: &Self) -> bool {
+        let both_are_told = !self.grouping.is_empty() && !other.grouping.is_empty();
+        self.cpus == other.cpus
+            && self.core_kinds == other.core_kinds
+            && (!both_are_told || self.grouping == other.grouping)
+    }
+
+    /// Is the other one made of the same processor?
+    pub fn is_same_processor(&self, other: &Self) -> bool {
+        self.cpu_model == other.cpu_model && self.isa == other.isa
+    }
+
+    /// How the ids of all machines with this processor begin.
+    pub fn processor_prefix(&self) -> String {
+        slug(&self.cpu_model) + "-"
+    }
+
+    fn name_and_hash(&self, canonical: &str) -> String {
         let model = slug(&self.cpu_model);
-        let hash = fnv1a(self.canonical().as_bytes());
+        let hash = fnv1a(canonical.as_bytes());
         // 24 of 64 bits, all of which take part.
         let short = (hash ^ hash >> 24 ^ hash >> 48) & 0xff_ffff;
         format!(
@@ -76,8 +111,24 @@ impl Fingerprint {
         )
     }
 
-    /// Every field but the id as one text. Its form must not change: ids in profiles depend on it.
+    /// Every field but the id, and those that number CPUs, as one text. Its form must not change: ids in profiles depend on
+    /// it.
     fn canonical(&self) -> String {
+        format!(
+            "model={};packages={};cores={};smt={};nodes={};llc={};structure={};isa={}",
+            self.cpu_model,
+            self.packages,
+            self.cores,
+            self.smt,
+            self.numa_nodes,
+            self.llc_bytes,
+            self.structure,
+            self.isa.join(",")
+        )
+    }
+
+    /// What threadtune 0.1.0 made ids of.
+    fn numbered_canonical(&self) -> String {
         let kinds: Vec<String> = self
             .core_kinds
             .iter()
@@ -217,18 +268,50 @@ mod tests {
             core_kinds: BTreeMap::new(),
             llc_bytes: 1 << 20,
             grouping: "0".into(),
+            structure: "0".into(),
             isa: vec!["asimd".into()],
         };
-        let changes: [fn(&mut Fingerprint); 10] = [
+        let changes: [fn(&mut Fingerprint); 8] = [
             |f| f.cpu_model = "Neoverse-N2".into(),
             |f| f.packages = 2,
             |f| f.smt = 2,
             |f| f.cores = 4,
-            |f| f.cpus.insert(2),
             |f| f.numa_nodes = 2,
             |f| f.llc_bytes += 1,
-            |f| f.grouping = "1".into(),
+            |f| f.structure = "1".into(),
             |f| f.isa.clear(),
+        ];
+        let id = |f: &Fingerprint| f.name_and_hash(&f.canonical());
+        for (i, change) in changes.iter().enumerate() {
+            let mut other = base.clone();
+            change(&mut other);
+            assert_ne!(id(&other), id(&base), "change {i}");
+            // Not by the readable name alone, which holds some of the fields, too.
+            assert_ne!(other.canonical(), base.canonical(), "change {i}");
+        }
+    }
+
+    #[test]
+    fn other_numbers_of_the_same_cpus_change_only_the_earlier_id() {
+        let base = Fingerprint {
+            id: String::new(),
+            cpu_model: "Neoverse-N1".into(),
+            packages: 1,
+            cores: 2,
+            cpus: CpuSet::parse_list("0-1").unwrap(),
+            smt: 1,
+            numa_nodes: 1,
+            core_kinds: BTreeMap::new(),
+            llc_bytes: 1 << 20,
+            grouping: "0".into(),
+            structure: "0".into(),
+            isa: vec!["asimd".into()],
+        };
+        // As threadtune 0.1.0 had it.
+        assert_eq!(base.earlier_id(), "neoverse-n1-1s2c1t-43100f");
+        let changes: [fn(&mut Fingerprint); 3] = [
+            |f| f.cpus = CpuSet::parse_list("2-3").unwrap(),
+            |f| f.grouping = "1".into(),
             |f| {
                 f.core_kinds.insert("performance".into(), CpuSet::new());
             },
@@ -236,9 +319,12 @@ mod tests {
         for (i, change) in changes.iter().enumerate() {
             let mut other = base.clone();
             change(&mut other);
-            assert_ne!(other.name_and_hash(), base.name_and_hash(), "change {i}");
-            // Not by the readable name alone, which holds some of the fields, too.
-            assert_ne!(other.canonical(), base.canonical(), "change {i}");
+            assert_eq!(other.canonical(), base.canonical(), "change {i}");
+            assert_ne!(other.earlier_id(), base.earlier_id(), "change {i}");
+            assert!(!base.is_numbered_like(&other) && !other.is_numbered_like(&base));
         }
+        let mut older = base.clone();
+        older.grouping.clear();
+        assert!(base.is_numbered_like(&older), "nothing says that it is not");
     }
 }

@@ -23,6 +23,7 @@ mod placement;
 mod power;
 mod ranks;
 mod seats;
+mod structure;
 mod system_calls;
 mod tasks;
 mod topology;

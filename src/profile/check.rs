@@ -204,7 +204,7 @@ fn bound(pinned: &Pinned) -> Result<(), (&'static str, String)> {
         let message = "expected `close` or `spread`, as these threads are bound".to_owned();
         return Err(("placement", message));
     }
-    if pinned.cpus.len() != pinned.threads.as_usize() {
+    if !pinned.cpus.is_empty() && pinned.cpus.len() != pinned.threads.as_usize() {
         let message = format!(
             "`{}` names {} CPUs for {} threads, which get one each",
             pinned.cpus,

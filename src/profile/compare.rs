@@ -91,8 +91,12 @@ impl Comparison {
     pub fn of(profile: &Profile, here: &Here) -> Self {
         let mut changes = Changes(Vec::new());
         changes.machine(&profile.machine, &here.machine);
-        let same_machine = profile.machine.id == here.machine.id;
-        if same_machine != changes.0.is_empty() {
+        let same_machine = here.machine.is_known_as(&profile.machine.id);
+        let is_other = changes
+            .0
+            .iter()
+            .any(|change| change.matters == Matters::Yes);
+        if same_machine == is_other {
             let why = if same_machine {
                 "the same id for other fields: the profile was edited"
             } else {
@@ -171,30 +175,45 @@ impl Changes {
             core_kinds,
             llc_bytes,
             grouping,
+            structure,
             isa,
         } = profile;
         let yes = Matters::Yes;
+        // What numbers CPUs tells another machine only where its id, which is of all else, does.
+        let is_known = here.is_known_as(&profile.id);
+        let numbered = |why| {
+            if is_known {
+                let why = "CPUs are numbered anew: lists of them are left out";
+                (Matters::No, why)
+            } else {
+                (yes, why)
+            }
+        };
         let why = "another processor has best counts of its own";
         self.value("cpu_model", cpu_model, &here.cpu_model, yes, why);
         let why = "threads meet across more or fewer packages";
         self.value("packages", packages, &here.packages, yes, why);
         let why = "the best counts follow the number of cores";
         self.value("cores", cores, &here.cores, yes, why);
-        let why = "other CPUs are there to run on";
+        let (matters, why) = numbered("other CPUs are there to run on");
         let only = Some(only_sets(cpus, &here.cpus));
-        self.list("cpus", cpus, &here.cpus, only, yes, why);
+        self.list("cpus", cpus, &here.cpus, only, matters, why);
         let why = "threads share cores in another way";
         self.value("smt", smt, &here.smt, yes, why);
         let why = "memory is near to other cores";
         self.value("numa_nodes", numa_nodes, &here.numa_nodes, yes, why);
-        let why = "strong and weak cores are others";
+        let (matters, why) = numbered("strong and weak cores are others");
         let only = Some(only_kinds(core_kinds, &here.core_kinds));
         let kinds = (kinds_text(core_kinds), kinds_text(&here.core_kinds));
-        self.list("core_kinds", &kinds.0, &kinds.1, only, yes, why);
+        self.list("core_kinds", &kinds.0, &kinds.1, only, matters, why);
         let why = "how much data stays in cache changes";
         self.value("llc_bytes", llc_bytes, &here.llc_bytes, yes, why);
-        let why = "other CPUs share cores, caches, memory or packages";
-        self.value("grouping", grouping, &here.grouping, yes, why);
+        let (matters, why) = numbered("other CPUs share cores, caches, memory or packages");
+        self.value("grouping", grouping, &here.grouping, matters, why);
+        if !structure.is_empty() && !here.structure.is_empty() {
+            let why = "cores share caches, memory or packages in another way";
+            self.value("structure", structure, &here.structure, yes, why);
+        }
         let why = "other kernels run";
         let only = Some(Only {
             profile: words_missing(isa, &here.isa),

@@ -4,6 +4,7 @@ use super::check::is_machine_id;
 use super::error::StoreError;
 use super::read::load_entries;
 use super::schema::Profile;
+use crate::machine::Fingerprint;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -71,35 +72,91 @@ impl Directories {
     }
 
     /// The profiles of this machine; with names, perhaps these entries of them only.
-    pub fn search(&self, machine: &str, backend: &str, names: &[String]) -> Search {
+    pub fn search(&self, machine: &Fingerprint, backend: &str, names: &[String]) -> Search {
         let mut search = Search::default();
-        if !is_machine_id(machine) {
-            return search;
-        }
+        let ids = [machine.id.clone(), machine.earlier_id()];
         for directory in self.user.iter().chain(&self.system) {
-            let path = file(directory, machine, backend);
-            match load_for(&path, machine, names) {
-                Ok(profile) => search.found.push(Found { path, profile }),
-                Err(error) if error.is_absent() => {}
-                Err(error) => search.problems.push(error),
+            for id in ids.iter().filter(|id| is_machine_id(id)) {
+                let path = file(directory, id, backend);
+                match load_for(&path, machine, names) {
+                    Ok(profile) => search.found.push(Found { path, profile }),
+                    Err(error) if error.is_absent() => {}
+                    Err(error) => search.problems.push(error),
+                }
             }
         }
         search
     }
+
+    /// The sound profiles of other machines with the same processor, in the order of the directories and their ids.
+    pub fn search_elsewhere(
+        &self,
+        machine: &Fingerprint,
+        backend: &str,
+        names: &[String],
+    ) -> Vec<Found> {
+        let prefix = machine.processor_prefix();
+        let mut found = Vec::new();
+        for directory in self.user.iter().chain(&self.system) {
+            let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+            let ids = entries.filter_map(|entry| entry.file_name().into_string().ok());
+            let is_other = |id: &String| id.starts_with(&prefix) && !machine.is_known_as(id);
+            let mut ids: Vec<String> = ids.filter(is_other).collect();
+            ids.sort_unstable();
+            for id in ids {
+                let path = file(directory, &id, backend);
+                // What is wrong with it is another machine's matter.
+                let profile = load_named(&path, machine, names);
+                found.extend(profile.ok().map(|profile| Found { path, profile }));
+            }
+        }
+        found
+    }
 }
 
 /// Reads a profile that must belong to this machine; with names, perhaps these entries of it only.
-pub fn load_for(path: &Path, machine: &str, names: &[String]) -> Result<Profile, StoreError> {
-    let profile = load_entries(path, names)?;
-    if profile.machine.id == machine {
+pub fn load_for(
+    path: &Path,
+    machine: &Fingerprint,
+    names: &[String],
+) -> Result<Profile, StoreError> {
+    let profile = load_named(path, machine, names)?;
+    if machine.is_known_as(&profile.machine.id) {
         Ok(profile)
     } else {
-        Err(StoreError::OtherMachine {
-            path: path.to_owned(),
-            found: profile.machine.id,
-            expected: machine.to_owned(),
-        })
+        Err(other_machine(path, &profile, machine))
     }
+}
+
+/// The same, but it may be of another machine with the same processor, whose entries say so then.
+pub fn load_named(
+    path: &Path,
+    machine: &Fingerprint,
+    names: &[String],
+) -> Result<Profile, StoreError> {
+    let profile = load_entries(path, names)?;
+    if machine.is_known_as(&profile.machine.id) {
+        Ok(profile.renumbered(machine))
+    } else if machine.is_same_processor(&profile.machine) {
+        Ok(profile.of_elsewhere())
+    } else {
+        Err(other_machine(path, &profile, machine))
+    }
+}
+
+fn other_machine(path: &Path, profile: &Profile, machine: &Fingerprint) -> StoreError {
+    StoreError::OtherMachine {
+        path: path.to_owned(),
+        found: profile.machine.id.clone(),
+        expected: machine.id.clone(),
+    }
+}
+
+/// Where threadtune 0.1.0 would have written a profile that lies here now.
+pub(super) fn earlier(path: &Path, machine: &Fingerprint) -> Option<PathBuf> {
+    let name = path.file_name()?;
+    let directory = path.parent()?.parent()?;
+    Some(directory.join(machine.earlier_id()).join(name))
 }
 
 fn file(directory: &Path, machine: &str, backend: &str) -> PathBuf {
@@ -136,7 +193,13 @@ mod tests {
 
     #[test]
     fn a_machine_id_cannot_leave_the_directory() {
-        let search = directories(&[("HOME", "/")]).search("../../etc", "native", &[]);
+        let text = include_str!("../../tests/profiles/made-up.toml");
+        let profile = crate::profile::parse(Path::new("made-up.toml"), text).unwrap();
+        let machine = Fingerprint {
+            id: "../../etc".to_owned(),
+            ..profile.machine
+        };
+        let search = directories(&[("HOME", "/")]).search(&machine, "native", &[]);
         assert!(search.found.is_empty() && search.problems.is_empty());
     }
 }

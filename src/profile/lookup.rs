@@ -100,6 +100,8 @@ pub struct Choice {
     pub doubtful: Vec<(String, Doubt)>,
     /// Those of them that were measured with less than there is now, and did not want all of it.
     pub partial: Vec<String>,
+    /// Those of them that were measured on another machine with this processor.
+    pub elsewhere: Vec<String>,
 }
 
 /// A workload asked for whose own verdict decides nothing.
@@ -127,7 +129,7 @@ pub struct Answered {
 pub fn choose(profile: &Profile, wanted: &[Weighted], terms: &Terms) -> Answered {
     let serves = |entry: &Entry| match profile.standing(entry, terms.place) {
         Standing::Fails(why) => Err(why),
-        Standing::Serves | Standing::ServesPartly => Ok(()),
+        Standing::Serves | Standing::ServesPartly | Standing::ServesElsewhere => Ok(()),
     };
     let mut missed = Vec::new();
     let mut mix: Vec<(&Entry, f64)> = Vec::new();
@@ -165,7 +167,7 @@ pub fn choose(profile: &Profile, wanted: &[Weighted], terms: &Terms) -> Answered
         });
     };
     // Counts that were never tried with fewer CPUs would be out of reach for all.
-    let is_whole = |entry: &Entry| profile.standing(entry, terms.place) == Standing::Serves;
+    let is_whole = |entry: &Entry| profile.standing(entry, terms.place) != Standing::ServesPartly;
     if mix.iter().any(|(entry, _)| is_whole(entry)) {
         for (entry, _) in mix.extract_if(.., |(entry, _)| !is_whole(entry)) {
             if !wanted.is_empty() {
@@ -215,6 +217,7 @@ fn choice(profile: &Profile, mix: &[(&Entry, f64)], terms: &Terms) -> Option<Cho
             .iter()
             .filter_map(|(entry, _)| Some((entry.name.clone(), entry.doubt()?)))
             .collect(),
+        elsewhere: names(&|entry| entry.elsewhere.is_some()),
         partial: names(&|entry| profile.standing(entry, terms.place) == Standing::ServesPartly),
     })
 }
@@ -442,7 +445,8 @@ fn verdict(entry: &Entry, terms: &Terms) -> Option<Answer> {
             let pinned = entry.pinned.as_ref()?;
             // The list that was timed is taken whole or not at all: what a smaller budget leaves of it holds fewer CPUs
             // than threads, and they are no longer near or far in the way that was timed.
-            let cpus = Some(&pinned.cpus).filter(|cpus| cpus.is_subset(allowed));
+            let cpus =
+                Some(&pinned.cpus).filter(|cpus| !cpus.is_empty() && cpus.is_subset(allowed));
             (pinned.threads, pinned.placement, cpus.cloned())
         }
         // Few threads were proven to be enough where they are unbound; what binding does to them is on the curve.

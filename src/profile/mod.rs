@@ -15,13 +15,14 @@ pub mod lookup;
 mod merge;
 mod read;
 mod region;
+mod renumbered;
 mod schema;
 mod standing;
 pub mod store;
 
 pub use changes::ConditionChange;
 pub use compare::{Change, Comparison, Here, Matters, Only};
-pub use directories::{Directories, Found, Search, load_for};
+pub use directories::{Directories, Found, Search, load_for, load_named};
 pub use doubt::Doubt;
 pub use error::StoreError;
 pub use gathered::{Gathered, Occasion};

@@ -95,7 +95,8 @@ pub struct ClockRecord {
 /// A CPU budget as a profile records it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BudgetRecord {
-    /// CPUs allowed.
+    /// CPUs allowed; empty where they have other numbers now.
+    #[serde(default, skip_serializing_if = "CpuSet::is_empty")]
     pub cpus: CpuSet,
     /// Physical cores among them; absent where unknown, as in profiles of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -222,6 +223,10 @@ pub struct Entry {
     /// Under which of the profile's `[[conditions]]`, by their number.
     #[serde(default)]
     pub conditions: u32,
+    /// The id of the machine where it was measured, if that is another one with this processor. No file says so: it is
+    /// found out when one is read.
+    #[serde(skip)]
+    pub elsewhere: Option<String>,
     /// The instruction set of those kernels, where a cap (`--isa`) kept it below the processor's highest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub isa_cap: Option<String>,
@@ -323,7 +328,8 @@ pub struct Pinned {
     pub threads: ThreadCount,
     /// How they are placed.
     pub placement: Placement,
-    /// On which CPUs they ran.
+    /// On which CPUs they ran; empty where these have other numbers now.
+    #[serde(default, skip_serializing_if = "CpuSet::is_empty")]
     pub cpus: CpuSet,
     /// Time per call, microseconds.
     pub median_us: f64,
@@ -400,7 +406,8 @@ pub struct CurvePoint {
     pub threads: ThreadCount,
     /// How they were placed.
     pub placement: Placement,
-    /// On which CPUs they ran (those of the budget where unbound).
+    /// On which CPUs they ran (those of the budget where unbound); empty where these have other numbers now.
+    #[serde(default, skip_serializing_if = "CpuSet::is_empty")]
     pub cpus: CpuSet,
     /// Time per call, microseconds.
     pub median_us: f64,

@@ -47,6 +47,8 @@ pub enum Standing {
     /// It was found with fewer cores or threads than there are, and its count is not the most that was tried: more would
     /// hardly be better.
     ServesPartly,
+    /// It does by its curve, which was found on other CPUs of this processor, no fewer cores.
+    ServesElsewhere,
     /// It does not.
     Fails(Failing),
 }
@@ -56,6 +58,8 @@ pub enum Standing {
 pub enum Failing {
     /// It was found with fewer cores or threads than there are, and its count is the most that was tried.
     AtTheEdge,
+    /// It was found on another machine with this processor, with fewer cores or threads than there are.
+    LessElsewhere,
     /// It is inconclusive, and does not show its count to be faster than the one that a program gets without it.
     Unproven,
     /// It was found with fewer cores or threads than others of the same mix, whose counts it would keep from being reached.
@@ -92,6 +96,9 @@ impl fmt::Display for Failing {
         f.write_str(match self {
             Self::AtTheEdge => {
                 "measured with fewer CPUs than there are now, and its count is the most that was tried"
+            }
+            Self::LessElsewhere => {
+                "measured on another machine with this processor, which had fewer CPUs"
             }
             Self::Unproven => {
                 "inconclusive, and not shown to be faster than the count that a program gets without it"
@@ -147,6 +154,17 @@ impl Profile {
         self.workloads.iter().map(judged).collect()
     }
 
+    /// Does it hold a verdict that serves at this place on each of these workloads, or on any where none is named?
+    pub fn serves_all(&self, names: &[String], place: &Place) -> bool {
+        let serves = |entry| !matches!(self.standing(entry, place), Standing::Fails(_));
+        match names {
+            [] => self.workloads.iter().any(serves),
+            _ => names
+                .iter()
+                .all(|name| self.entry(name).is_some_and(serves)),
+        }
+    }
+
     /// How far this entry serves at this place.
     pub fn standing(&self, entry: &Entry, place: &Place) -> Standing {
         if entry.latency.is_none() || entry.stop == StopReason::Contaminated {
@@ -157,7 +175,10 @@ impl Profile {
             return Standing::Fails(Failing::Unproven);
         }
         let now = place.budget.as_ref();
-        match now.is_some_and(|now| self.is_partial(entry, now)) {
+        let is_partial = now.is_some_and(|now| self.is_partial(entry, now));
+        match is_partial {
+            true if entry.elsewhere.is_some() => Standing::Fails(Failing::LessElsewhere),
+            false if entry.elsewhere.is_some() => Standing::ServesElsewhere,
             false => Standing::Serves,
             true if self.is_at_its_edge(entry, place.is_pinned) => {
                 Standing::Fails(Failing::AtTheEdge)

@@ -1,6 +1,6 @@
 //! Writing a profile so that a crash leaves the old file or the new one, never a torn one.
 
-use super::directories::load_for;
+use super::directories::{earlier, load_for};
 use super::error::StoreError;
 use super::extras::Extras;
 use super::layout::to_text;
@@ -10,6 +10,7 @@ use super::schema::{Conditions, Entry, Profile};
 use crate::document::Fault;
 use crate::document::read::regular;
 use crate::document::write::{check_replaceable, replace};
+use crate::machine::Fingerprint;
 use rustix::fs::{AtFlags, CWD, FileType};
 use std::path::Path;
 use std::time::SystemTime;
@@ -49,12 +50,15 @@ fn now() -> Result<Datetime, String> {
         .map_err(|_| format!("the system's clock shows {now}, which no profile can hold; set it"))
 }
 
-/// The profile of this machine that is there to be continued. One that is broken is moved aside and named in the log; an
+/// The profile of this machine that is there to be continued, be it where threadtune 0.1.0 wrote it. One that is broken is moved aside and named in the log; an
 /// error where it cannot, or must not (one of a newer version).
-pub fn load_to_continue(path: &Path, machine: &str) -> Result<Option<Profile>, StoreError> {
+pub fn load_to_continue(path: &Path, machine: &Fingerprint) -> Result<Option<Profile>, StoreError> {
     match load_for(path, machine, &[]) {
         Ok(profile) => Ok(Some(profile)),
-        Err(error) if error.is_absent() => Ok(None),
+        Err(error) if error.is_absent() => {
+            let before = earlier(path, machine).map(|path| load_for(&path, machine, &[]));
+            Ok(before.and_then(Result::ok))
+        }
         Err(
             error @ (StoreError::NewerSchema { .. }
             | StoreError::File(Fault::NotRegular { .. } | Fault::Io { .. })),

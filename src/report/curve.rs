@@ -31,12 +31,16 @@ pub fn curve(judged: &Judged<'_>, level: Option<&str>, width: usize) -> String {
         ));
     }
     if let Some(pinned) = &entry.pinned {
+        let on_cpus = if pinned.cpus.is_empty() {
+            String::new()
+        } else {
+            format!(" on CPUs {}", pinned.cpus)
+        };
         lines.push(format!(
-            "pinned: {}, {} per call, {} on CPUs {}",
+            "pinned: {}, {} per call, {}{on_cpus}",
             counted(pinned.threads.as_usize(), "thread"),
             time(pinned.median_us),
             pinned.placement,
-            pinned.cpus,
         ));
     }
     lines.extend(visits(entry));

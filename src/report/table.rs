@@ -53,6 +53,9 @@ pub(super) fn standing_line(standing: Standing) -> Option<String> {
         Standing::ServesPartly => Some(
             "measured with fewer CPUs than there are now, and did not want all of them".to_owned(),
         ),
+        Standing::ServesElsewhere => {
+            Some("measured on another machine with this processor".to_owned())
+        }
         Standing::Fails(why) => Some(format!("not used by launch: {why}")),
     }
 }

@@ -69,6 +69,7 @@ impl Verdict {
             .pinned
             .filter(|choice| choice.arm.placement != Placement::Unbound);
         Entry {
+            elsewhere: None,
             latency: self.latency.map(|choice| Latency {
                 threads: choice.arm.threads,
                 median_us: micros(choice.time.seconds_per_call),
@@ -136,6 +137,7 @@ pub fn failed_entry(subject: Subject, reason: &str, spent: Nanos) -> Entry {
 
 fn empty(subject: Subject, stop: StopReason, spent: Nanos) -> Entry {
     Entry {
+        elsewhere: None,
         name: subject.name,
         backend: String::new(),
         kernels: subject.kernels,

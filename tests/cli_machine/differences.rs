@@ -153,6 +153,7 @@ fn another_machine_is_exit_code_1_and_every_field_is_shown() {
             ("cpus", "yes"),
             ("core_kinds", "yes"),
             ("grouping", "yes"),
+            ("structure", "yes"),
             ("isa", "yes"),
             ("budget.cpus", "no"),
             ("budget.cores", "no"),
@@ -160,7 +161,7 @@ fn another_machine_is_exit_code_1_and_every_field_is_shown() {
         ]
     );
     assert_eq!(
-        json["changes"][4],
+        json["changes"][5],
         json!({
             "field": "isa",
             "profile": "avx avx2 avx512_bf16 avx512f",

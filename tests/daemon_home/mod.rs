@@ -210,8 +210,9 @@ impl Home {
     }
 
     pub fn profile_path(&self) -> PathBuf {
-        let id = ThisMachine::read()
-            .id
+        let machine = ThisMachine::read();
+        let id = machine
+            .id()
             .expect("the machine that runs the tests has an id");
         self.path("state/profiles").join(id).join("native.toml")
     }

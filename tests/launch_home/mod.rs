@@ -51,26 +51,45 @@ impl Home {
 
     /// `launch` in an environment that holds nothing else.
     pub fn launch(&self) -> Command {
+        let mut command = self.threadtune();
+        command.arg("launch");
+        command
+    }
+
+    /// threadtune in an environment that holds nothing else.
+    pub fn threadtune(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_threadtune"));
         command
             .env_clear()
             .env("PATH", "/usr/local/bin:/usr/bin:/bin")
             .env("XDG_STATE_HOME", self.directory.path())
-            .env("XDG_CONFIG_HOME", self.directory.path().join("config"))
-            .arg("launch");
+            .env("XDG_CONFIG_HOME", self.directory.path().join("config"));
         command
     }
 }
 
 pub fn machine_id() -> String {
-    ThisMachine::read().id.unwrap()
+    ThisMachine::read().id().unwrap().to_owned()
 }
 
 /// The made-up profile as one of this machine, which may have a single CPU: one thread is its best count.
 pub fn mine(text: &str) -> String {
-    // Nothing is to be said of it having been measured with fewer CPUs than this machine may have.
-    text.replace("made-up-1s8c8t-000000", &machine_id())
+    let machine = ThisMachine::read().fingerprint.unwrap();
+    let kinds = machine.core_kinds.iter();
+    let kinds: Vec<String> = kinds
+        .map(|(name, cpus)| format!("{name} = \"{cpus}\""))
+        .collect();
+    // Nothing is to be said of it having been measured with fewer CPUs than this machine may have, or with CPUs of other
+    // numbers.
+    text.replace("made-up-1s8c8t-000000", &machine.id)
         .replacen("limit = 8,", "limit = 4096,", 1)
+        .replacen(
+            "\ncpus = \"0-7\"",
+            &format!("\ncpus = \"{}\"", machine.cpus),
+            1,
+        )
+        .replacen("performance = \"0-7\"", &kinds.join(", "), 1)
+        .replacen("0123456789abcdef", &machine.grouping, 1)
 }
 
 pub fn text(bytes: &[u8]) -> &str {

@@ -117,7 +117,7 @@ fn ids_survive_a_reboot_and_nothing_else() {
 }
 
 #[test]
-fn the_same_numbers_in_another_order_are_another_machine() {
+fn cpus_that_are_numbered_otherwise_are_the_same_machine_with_other_lists() {
     let made = |cores: [&str; 4], caches: [&str; 2]| {
         let made = Made::machine("0-7", &cores);
         for cache in caches {
@@ -132,14 +132,18 @@ fn the_same_numbers_in_another_order_are_another_machine() {
     };
     let far = ["0,4", "1,5", "2,6", "3,7"];
     let near = ["0-1", "2-3", "4-5", "6-7"];
-    let ids = [
-        made(far, ["0-1,4-5", "2-3,6-7"]).id,
-        made(far, ["0,2,4,6", "1,3,5,7"]).id,
-        made(near, ["0-3", "4-7"]).id,
+    let all = [
+        made(far, ["0-1,4-5", "2-3,6-7"]),
+        made(far, ["0,2,4,6", "1,3,5,7"]),
+        made(near, ["0-3", "4-7"]),
     ];
-    assert_eq!(ids[0], made(far, ["0-1,4-5", "2-3,6-7"]).id);
-    assert!(
-        ids[0] != ids[1] && ids[0] != ids[2] && ids[1] != ids[2],
-        "{ids:?}"
-    );
+    assert_eq!(all[0], made(far, ["0-1,4-5", "2-3,6-7"]));
+    for (one, other) in [(0, 1), (0, 2), (1, 2)] {
+        assert_eq!(all[one].id, all[other].id);
+        assert!(!all[one].is_numbered_like(&all[other]), "{one} {other}");
+        assert_ne!(all[one].earlier_id(), all[other].earlier_id());
+    }
+    // One cache of three cores and one of a single core.
+    let uneven = made(near, ["0-5", "6-7"]);
+    assert_ne!(uneven.id, all[0].id);
 }

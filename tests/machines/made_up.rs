@@ -292,19 +292,23 @@ fn arm_parts_come_from_cpuinfo_where_registers_are_not_shown() {
 
 #[test]
 fn the_same_structure_has_the_same_id_whatever_the_clocks_say() {
-    let id = |mhz: &str, online: &str| {
+    let fingerprint = |mhz: &str, online: &str| {
         let made = Made::machine(online, &["0", "1"]);
         made.write(
             "proc/cpuinfo",
             &format!("processor\t: 0\nmodel name\t: AMD EPYC 7B13\ncpu MHz\t: {mhz}\nbogomips\t: {mhz}\nflags\t: fpu avx2\n"),
         );
-        Fingerprint::of(&made.topology(), &CpuInfo::read(made.root())).id
+        Fingerprint::of(&made.topology(), &CpuInfo::read(made.root()))
     };
+    let id = |mhz: &str, online: &str| fingerprint(mhz, online).id;
     assert_eq!(id("2450.1", "0-1"), id("3500.7", "0-1"));
     assert_ne!(id("2450.1", "0-1"), id("2450.1", "0"));
     assert!(id("1", "0-1").starts_with("epyc-7b13-1s2c1t-"));
-    // Profiles hold ids: this one may only change together with what `Fingerprint` describes.
-    assert_eq!(id("1", "0-1"), "epyc-7b13-1s2c1t-5c1591");
+    // Profiles hold ids: this one may only change together with what `Fingerprint` describes, and that of threadtune 0.1.0
+    // never.
+    assert_eq!(id("1", "0-1"), "epyc-7b13-1s2c1t-5e4b0e");
+    let earlier = fingerprint("1", "0-1").earlier_id();
+    assert_eq!(earlier, "epyc-7b13-1s2c1t-5c1591");
 }
 
 #[test]

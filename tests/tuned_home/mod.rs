@@ -45,8 +45,9 @@ impl Home {
     }
 
     pub fn profile_path(&self) -> PathBuf {
-        let id = ThisMachine::read()
-            .id
+        let machine = ThisMachine::read();
+        let id = machine
+            .id()
             .expect("the machine that runs the tests has an id");
         self.directory
             .path()

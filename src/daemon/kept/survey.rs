@@ -68,7 +68,7 @@ impl Kept {
         let around = Surroundings::read(request.configuration, TeamChoice::Auto)?;
         let path = state.profile(&around.fingerprint.id, BACKEND)?;
         check_writable(&path)?;
-        let old = load_to_continue(&path, &around.fingerprint.id)?;
+        let old = load_to_continue(&path, &around.fingerprint)?;
         // A worker that runs tells more. Where the dynamic linker would decide, nothing is expected.
         let expected = expected(TeamChoice::Auto, true);
         let team = expected.team.unwrap_or_else(|| {
