@@ -14,7 +14,7 @@ fn command(program: &str, args: &[&str]) -> Command {
     let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
-        if ["SLURM_", "OMPI_", "MPI_", "LOCAL_"]
+        if ["SLURM_", "OMPI_", "MPI_", "MV2_", "PALS_", "LOCAL_"]
             .iter()
             .any(|p| name.starts_with(p))
         {
@@ -139,6 +139,25 @@ fn a_root_without_a_machine_is_an_error_that_names_it() {
         stderr.contains("/nonexistent") && stderr.contains("--root"),
         "{stderr}"
     );
+}
+
+#[test]
+fn a_step_of_slurm_divides_the_cpus_of_its_node() {
+    let step = |args: &[&str]| {
+        let output = command(THREADTUNE, &[&["budget"], args].concat())
+            .env("SLURM_CPUS_ON_NODE", "9")
+            .env("SLURM_STEP_TASKS_PER_NODE", "4(x2),9")
+            .env("SLURM_NODEID", "2")
+            .output()
+            .unwrap();
+        assert_eq!(stderr(&output), "");
+        stdout(&output)
+    };
+    assert_eq!(step(&[]), "1\n");
+    let line =
+        " slurm         1  9 CPUs for 9 tasks (SLURM_CPUS_ON_NODE / SLURM_STEP_TASKS_PER_NODE)\n";
+    let text = step(&["--explain"]);
+    assert!(text.contains(line), "{text}");
 }
 
 #[test]

@@ -23,11 +23,13 @@ mod placement;
 mod power;
 mod ranks;
 mod seats;
+mod slurm;
 mod structure;
 mod system_calls;
 mod tasks;
 mod topology;
 mod tree;
+mod variable;
 
 pub use above_quota::AboveQuota;
 pub use boot_time::{BootAnchor, BootTime};

@@ -3,14 +3,24 @@
 //! A launcher that binds its ranks has divided the CPUs already; dividing once more would leave most of them idle.
 
 use super::budget::{LimitKind, Resolver};
+use super::slurm;
 use super::topology::Topology;
+use super::variable::positive;
 use crate::units::CpuSet;
 
-/// Variables that tell how many ranks share this node, except Slurm's.
-const LOCAL_SIZES: [&str; 3] = [TORCHRUN, "OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS"];
-/// torchrun starts its ranks inside one task; the others' ranks are Slurm's tasks themselves.
+/// Variables that tell how many ranks share this node, except Slurm's; a launcher inside another one comes first.
+const LOCAL_SIZES: [&str; 5] = [
+    TORCHRUN,
+    "OMPI_COMM_WORLD_LOCAL_SIZE",
+    // Hydra: MPICH, Intel MPI.
+    "MPI_LOCALNRANKS",
+    // mpirun_rsh of MVAPICH2.
+    "MV2_COMM_WORLD_LOCAL_SIZE",
+    // mpiexec and aprun of HPE.
+    "PALS_LOCAL_SIZE",
+];
+/// torchrun starts its ranks inside one task; the others' ranks take the place of Slurm's tasks.
 const TORCHRUN: &str = "LOCAL_WORLD_SIZE";
-const SLURM_TASKS: &str = "SLURM_NTASKS_PER_NODE";
 
 /// Adds the limits of Slurm and of local ranks; `shared` are the CPUs that all ranks together may use.
 pub(super) fn apply(
@@ -19,34 +29,14 @@ pub(super) fn apply(
     shared: &CpuSet,
     env: &impl Fn(&str) -> Option<String>,
 ) {
-    let tasks = positive(budget, env, SLURM_TASKS);
-    let mut divided_by_tasks = false;
     let before_slurm = budget.limit.as_usize();
-    if let Some(cpus) = positive(budget, env, "SLURM_CPUS_PER_TASK") {
-        let value = format!("{cpus} CPUs a task");
-        budget.threads(
-            LimitKind::Slurm,
-            "SLURM_CPUS_PER_TASK".to_owned(),
-            value,
-            cpus,
-        );
-        divided_by_tasks = true;
-    } else if let Some(cpus) = positive(budget, env, "SLURM_CPUS_ON_NODE") {
-        let (source, of) = match tasks {
-            Some(tasks) => (format!("SLURM_CPUS_ON_NODE / {SLURM_TASKS}"), tasks),
-            None => ("SLURM_CPUS_ON_NODE".to_owned(), 1),
-        };
-        let value = format!("{cpus} CPUs for {of} tasks");
-        budget.threads(LimitKind::Slurm, source, value, cpus / of);
-        divided_by_tasks = tasks.is_some();
-    }
-
+    let slurm = slurm::apply(budget, env);
     let local = LOCAL_SIZES
         .into_iter()
         .find_map(|name| Some((name, positive(budget, env, name)?)));
-    let (source, ranks) = match (local, tasks) {
+    let (source, ranks) = match (local, slurm.sharing()) {
         (Some(local), _) => local,
-        (None, Some(tasks)) if !divided_by_tasks => (SLURM_TASKS, tasks),
+        (None, Some(tasks)) if !slurm.is_divided => tasks,
         _ => return,
     };
     if ranks < 2 {
@@ -67,11 +57,16 @@ pub(super) fn apply(
         }
         _ => ranks,
     };
-    let inside_a_task = source == TORCHRUN && tasks != Some(ranks) && budget.has(LimitKind::Slurm);
+    let are_the_tasks = slurm.tasks.is_some_and(|(_, tasks)| tasks == ranks);
+    let inside_a_task = source == TORCHRUN && !are_the_tasks && budget.has(LimitKind::Slurm);
     let whole = if inside_a_task {
         budget.limit.as_usize()
     } else {
-        before_slurm
+        // All ranks of this node share what Slurm gave the job here, however many tasks they run in: `mpirun` starts
+        // them on other nodes below a single task of its own.
+        slurm
+            .cpus_on_node
+            .map_or(before_slurm, |cpus| before_slurm.min(cpus))
     };
     let value = format!("{whole} CPUs for {on_this_mask} ranks");
     budget.threads(
@@ -99,23 +94,5 @@ fn ranks_on(mask: &CpuSet, shared: &CpuSet, ranks: usize, topology: &Topology) -
         Some((ranks * mask.len()).div_ceil(shared.len()))
     } else {
         Some(ranks)
-    }
-}
-
-fn positive(
-    budget: &mut Resolver,
-    env: &impl Fn(&str) -> Option<String>,
-    name: &str,
-) -> Option<usize> {
-    let text = env(name)?;
-    match text.trim().parse::<usize>() {
-        Ok(n) if n > 0 => Some(n),
-        _ => {
-            let shown: String = text.chars().take(40).collect();
-            budget.note(format!(
-                "{name}: `{shown}` is not a number of 1 or more; left out"
-            ));
-            None
-        }
     }
 }

@@ -20,7 +20,7 @@ pub fn v2(files: &[(&str, &str)]) -> Made {
     made
 }
 
-fn budget_with(made: &Made, mask: Option<&str>, env: &[(&str, &str)]) -> Budget {
+pub fn budget_with(made: &Made, mask: Option<&str>, env: &[(&str, &str)]) -> Budget {
     reserving(made, mask, None, env)
 }
 

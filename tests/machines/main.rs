@@ -6,6 +6,7 @@ mod damaged;
 mod facts;
 mod hosts;
 mod identity;
+mod launchers;
 mod made_up;
 mod online;
 mod picture;

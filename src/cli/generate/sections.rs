@@ -76,11 +76,14 @@ fn read_variables() -> Section {
                  it to the program.",
             ),
             (
-                "SLURM_CPUS_PER_TASK, SLURM_CPUS_ON_NODE, SLURM_NTASKS_PER_NODE",
-                "The CPUs of a Slurm task: they limit the CPU budget.",
+                "SLURM_CPUS_PER_TASK, SLURM_CPUS_ON_NODE, SLURM_STEP_TASKS_PER_NODE, SLURM_TASKS_PER_NODE, \
+                 SLURM_NTASKS_PER_NODE, SLURM_NODEID, SLURM_STEP_ID, SLURM_JOB_ID",
+                "The CPUs of a Slurm task: they limit the CPU budget. Those of the node are divided by its tasks, as the \
+                 first of the three variables of tasks tells; not in a batch script, which is no task of a step.",
             ),
             (
-                "LOCAL_WORLD_SIZE, OMPI_COMM_WORLD_LOCAL_SIZE, MPI_LOCALNRANKS",
+                "LOCAL_WORLD_SIZE, OMPI_COMM_WORLD_LOCAL_SIZE, MPI_LOCALNRANKS, MV2_COMM_WORLD_LOCAL_SIZE, \
+                 PALS_LOCAL_SIZE",
                 "The ranks that share this node: they divide the CPU budget, unless each is bound to CPUs of its own.",
             ),
         ]),
