@@ -14,9 +14,19 @@ fn command(program: &str, args: &[&str]) -> Command {
     let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
-        if ["SLURM_", "OMPI_", "MPI_", "MV2_", "PALS_", "LOCAL_"]
-            .iter()
-            .any(|p| name.starts_with(p))
+        if [
+            "SLURM_",
+            "OMPI_",
+            "MPI_",
+            "MV2_",
+            "PALS_",
+            "LOCAL_",
+            "LSB_",
+            "NSLOTS",
+            "OMP_STACKSIZE",
+        ]
+        .iter()
+        .any(|p| name.starts_with(p))
         {
             command.env_remove(name);
         }
@@ -158,6 +168,25 @@ fn a_step_of_slurm_divides_the_cpus_of_its_node() {
         " slurm         1  9 CPUs for 9 tasks (SLURM_CPUS_ON_NODE / SLURM_STEP_TASKS_PER_NODE)\n";
     let text = step(&["--explain"]);
     assert!(text.contains(line), "{text}");
+}
+
+#[test]
+fn slots_of_a_batch_system_are_limits_with_names_of_their_own() {
+    for (name, kind) in [("NSLOTS", "sge"), ("LSB_DJOB_NUMPROC", "lsf")] {
+        let of = |args: &[&str]| {
+            let mut command = command(THREADTUNE, &[&["budget"], args].concat());
+            stdout(&command.env(name, "1").output().unwrap())
+        };
+        let line = format!(" {kind}           1  1 slot ({name})\n");
+        let text = of(&["--explain"]);
+        assert!(text.contains(&line), "{text}");
+        let json: serde_json::Value = serde_json::from_str(&of(&["--json"])).unwrap();
+        assert_eq!(json["limit"], 1);
+        assert_eq!(
+            json["limits"].as_array().unwrap().last().unwrap()["kind"],
+            kind
+        );
+    }
 }
 
 #[test]

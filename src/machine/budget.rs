@@ -1,11 +1,12 @@
 //! How many CPUs this process may use, which ones, and which limit decides.
 //!
 //! Affinity ∩ cpuset, without CPUs that the scheduler leaves alone, gives the CPUs; quotas, the configured reserve, limits
-//! on tasks, Slurm and other ranks on the node cap how many threads may run on them.
+//! on tasks, batch systems and other ranks on the node cap how many threads may run on them.
 
 use super::cgroup::{self, Cgroups, Group, Quota, Version};
 use super::isolation;
 use super::ranks;
+use super::slots;
 use super::tasks;
 use super::topology::Topology;
 use super::tree::Tree;
@@ -34,6 +35,10 @@ pub enum LimitKind {
     Pids,
     /// How many tasks the user may have.
     Processes,
+    /// The slots that Grid Engine gave the job on this host.
+    Sge,
+    /// The slots that LSF gave the job on this host.
+    Lsf,
     /// The CPUs that Slurm gave each task.
     Slurm,
     /// Other ranks of the same program on this node.
@@ -51,6 +56,8 @@ impl fmt::Display for LimitKind {
             Self::Reserve => "reserve",
             Self::Pids => "pids",
             Self::Processes => "processes",
+            Self::Sge => "sge",
+            Self::Lsf => "lsf",
             Self::Slurm => "slurm",
             Self::Ranks => "ranks",
         })
@@ -186,6 +193,7 @@ impl Budget {
         }
         let online = topology.online.len();
         tasks::apply(&mut budget, &mut tree, &cgroups, online, beside.tasks);
+        slots::apply(&mut budget, &tree, &env);
         // Ranks share all that was found so far.
         ranks::apply(&mut budget, topology, &shared, &env);
         budget.finish(tree.into_notes())

@@ -23,6 +23,7 @@ mod placement;
 mod power;
 mod ranks;
 mod seats;
+mod slots;
 mod slurm;
 mod structure;
 mod system_calls;

@@ -222,3 +222,145 @@ fn every_launcher_tells_the_ranks_of_this_node() {
     ];
     assert_eq!(limit(&budget_with(&made, None, &env)).0, 2);
 }
+
+/// Eight CPUs of a host with this name.
+fn host(name: &str) -> Made {
+    let made = eight_cpus();
+    made.write("proc/sys/kernel/hostname", name);
+    made
+}
+
+#[test]
+fn slots_of_one_host_limit_the_threads_and_ranks_share_them() {
+    for (name, kind) in [
+        ("NSLOTS", LimitKind::Sge),
+        ("LSB_DJOB_NUMPROC", LimitKind::Lsf),
+    ] {
+        let made = eight_cpus();
+        let b = budget_with(&made, None, &[(name, "6")]);
+        assert_eq!(limit(&b), (6, kind));
+        assert_eq!(deciding(&b), (name, "6 slots"));
+        assert_eq!(b.cpus.len(), 8, "slots are no CPUs");
+        let b = budget_with(&made, None, &[(name, "16")]);
+        assert_eq!((limit(&b), b.limits.len()), ((8, LimitKind::Online), 2));
+        for ranks in ["LOCAL_WORLD_SIZE", "MPI_LOCALNRANKS"] {
+            let b = budget_with(&made, None, &[(name, "6"), (ranks, "3")]);
+            assert_eq!(limit(&b), (2, LimitKind::Ranks), "{ranks}");
+        }
+        for text in ["", "0", "-1", "many", "4(x2)"] {
+            let b = budget_with(&made, None, &[(name, text)]);
+            assert_eq!(limit(&b), (8, LimitKind::Online), "{text}");
+            let note = format!("{name}: `{text}` is not a number of 1 or more; left out");
+            assert_eq!(b.notes, [note]);
+        }
+    }
+}
+
+#[test]
+fn grid_engine_lists_the_slots_of_each_host_in_a_file() {
+    let of = |here: &str, list: &str| {
+        let made = host(here);
+        made.write("var/spool/pe_hostfile", list);
+        let env = [
+            ("NSLOTS", "9"),
+            ("NHOSTS", "3"),
+            ("PE_HOSTFILE", "/var/spool/pe_hostfile"),
+        ];
+        budget_with(&made, None, &env)
+    };
+    let list = "n1.cluster 4 all.q@n1.cluster UNDEFINED\n\
+                n2.cluster 2 all.q@n2.cluster UNDEFINED\n\
+                n3.cluster 2 all.q@n3.cluster UNDEFINED\n\
+                n3.cluster 1 fast.q@n3.cluster UNDEFINED";
+    for (here, slots) in [("n1", 4), ("N2.cluster", 2), ("n3.cluster", 3)] {
+        let b = of(here, list);
+        assert_eq!(limit(&b), (slots, LimitKind::Sge), "{here}");
+        let value = format!("{slots} of 9 slots on this host");
+        assert_eq!(deciding(&b), ("PE_HOSTFILE", value.as_str()));
+        assert_eq!(b.notes, Vec::<String>::new());
+    }
+    let b = of("n1.elsewhere", list);
+    assert_eq!(limit(&b), (4, LimitKind::Sge));
+    assert_eq!(deciding(&b).1, "4 of 9 slots at most");
+    assert_eq!(
+        b.notes,
+        [
+            "PE_HOSTFILE names 3 hosts and this one is none of them: counting 4 slots, the most of any host"
+        ]
+    );
+    let b = of("n9", "n1 3\nn2 3\nn3 3");
+    assert_eq!((limit(&b), b.notes.len()), ((3, LimitKind::Sge), 0));
+    for torn in ["", "n1", "n1 four", "n1 0", "n1 4\n\nn2 2"] {
+        let b = of("n1", torn);
+        assert_eq!(limit(&b), (7, LimitKind::Sge), "{torn}");
+        assert_eq!(
+            b.notes,
+            [
+                "PE_HOSTFILE: `/var/spool/pe_hostfile` is not a file of hosts and their slots; left out",
+                "NSLOTS=9 counts the slots of 3 hosts, and PE_HOSTFILE does not tell those of this one: counting 7, as \
+                 every other host has one at least"
+            ]
+        );
+    }
+}
+
+#[test]
+fn without_the_file_the_other_hosts_have_a_slot_each() {
+    let made = host("n1");
+    for file in [None, Some("/absent"), Some("relative"), Some("")] {
+        let mut env = vec![("NSLOTS", "6"), ("NHOSTS", "3")];
+        env.extend(file.map(|path| ("PE_HOSTFILE", path)));
+        let b = budget_with(&made, None, &env);
+        assert_eq!(limit(&b), (4, LimitKind::Sge), "{file:?}");
+        assert_eq!(deciding(&b), ("NSLOTS", "4 of 6 slots at most"));
+        assert_eq!(b.notes.len(), 1, "{:?}", b.notes);
+    }
+    let b = budget_with(&made, None, &[("NSLOTS", "2"), ("NHOSTS", "9")]);
+    assert_eq!(limit(&b), (1, LimitKind::Sge));
+    // A file of another job does not matter to a job on one host.
+    made.write("hosts", "n1 1\nn2 1");
+    let env = [("NSLOTS", "6"), ("NHOSTS", "1"), ("PE_HOSTFILE", "/hosts")];
+    assert_eq!(limit(&budget_with(&made, None, &env)), (6, LimitKind::Sge));
+}
+
+#[test]
+fn lsf_lists_the_slots_of_each_host_in_a_variable() {
+    let of = |here: &str, list: &str| {
+        let env = [("LSB_DJOB_NUMPROC", "9"), ("LSB_MCPU_HOSTS", list)];
+        budget_with(&host(here), None, &env)
+    };
+    let list = "n1 4 n2.cluster 2 n3 3 ";
+    for (here, slots) in [("n1.cluster", 4), ("n2", 2), ("n3", 3)] {
+        let b = of(here, list);
+        assert_eq!(limit(&b), (slots, LimitKind::Lsf), "{here}");
+        assert_eq!(deciding(&b).0, "LSB_MCPU_HOSTS");
+        assert_eq!(b.notes, Vec::<String>::new());
+    }
+    let b = of("login", list);
+    assert_eq!((limit(&b), b.notes.len()), ((4, LimitKind::Lsf), 1));
+    // One host is this one, by whatever name.
+    let b = of("login", "n1 9");
+    assert_eq!((limit(&b), b.notes.len()), ((8, LimitKind::Online), 0));
+    for torn in ["", "n1", "n1 4 n2", "n1 x", "n1 0", "4 n1"] {
+        let b = of("n1", torn);
+        assert_eq!(limit(&b), (8, LimitKind::Online), "{torn}");
+        let note =
+            format!("LSB_MCPU_HOSTS: `{torn}` is not a list of hosts and their slots; left out");
+        assert_eq!(b.notes, [note]);
+    }
+}
+
+#[test]
+fn slots_that_lsf_binds_to_cpus_are_counted_by_their_mask() {
+    let made = host("n1");
+    let env = [
+        ("LSB_DJOB_NUMPROC", "1"),
+        ("LSB_AFFINITY_HOSTFILE", "/affinity"),
+    ];
+    made.write("affinity", "n1 2,3,4,5");
+    let b = budget_with(&made, Some("2-5"), &env);
+    assert_eq!(limit(&b), (4, LimitKind::Affinity));
+    // LSF leaves the file empty where the job asked for no binding.
+    made.write("affinity", "");
+    assert_eq!(limit(&budget_with(&made, None, &env)), (1, LimitKind::Lsf));
+}

@@ -82,6 +82,11 @@ fn read_variables() -> Section {
                  first of the three variables of tasks tells; not in a batch script, which is no task of a step.",
             ),
             (
+                "NSLOTS, NHOSTS, PE_HOSTFILE, LSB_DJOB_NUMPROC, LSB_MCPU_HOSTS, LSB_AFFINITY_HOSTFILE",
+                "The slots of a job of Grid Engine or LSF: those of this host limit the CPU budget, unless LSF bound them \
+                 to CPUs.",
+            ),
+            (
                 "LOCAL_WORLD_SIZE, OMPI_COMM_WORLD_LOCAL_SIZE, MPI_LOCALNRANKS, MV2_COMM_WORLD_LOCAL_SIZE, \
                  PALS_LOCAL_SIZE",
                 "The ranks that share this node: they divide the CPU budget, unless each is bound to CPUs of its own.",
