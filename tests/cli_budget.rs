@@ -190,6 +190,32 @@ fn slots_of_a_batch_system_are_limits_with_names_of_their_own() {
 }
 
 #[test]
+fn a_limit_on_memory_without_room_for_the_stacks_is_told() {
+    if affinity::current().unwrap().len() < 2 {
+        eprintln!("skipped a_limit_on_memory_without_room_for_the_stacks_is_told: one CPU only");
+        return;
+    }
+    for (option, name) in [("v", "RLIMIT_AS"), ("d", "RLIMIT_DATA")] {
+        let of = |arguments: &str| {
+            let script =
+                format!("ulimit -{option} 1048575 && exec {THREADTUNE} budget {arguments}");
+            let mut command = command("bash", &["-c", &script]);
+            command.env("OMP_STACKSIZE", "1G").output().unwrap()
+        };
+        let says = format!(
+            "{name} of 1024 MiB has room for 1 thread only, as each further one takes a stack of 1024 MiB (OMP_STACKSIZE)"
+        );
+        let plain = of("");
+        assert!(plain.status.success(), "{plain:?}");
+        assert!(stderr(&plain).contains(&says), "{plain:?}");
+        let explained = stdout(&of("--explain"));
+        assert!(explained.contains(&format!("note: {says}")), "{explained}");
+        let json: serde_json::Value = serde_json::from_str(&stdout(&of("--json"))).unwrap();
+        assert!(json["cautions"][0].as_str().unwrap().starts_with(&says));
+    }
+}
+
+#[test]
 fn a_closed_stdout_is_no_failure() {
     let script = format!("{THREADTUNE} budget --json | true; exit ${{PIPESTATUS[0]}}");
     let output = run("bash", &["-c", &script]);

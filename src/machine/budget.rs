@@ -8,6 +8,7 @@ use super::isolation;
 use super::ranks;
 use super::slots;
 use super::tasks;
+use super::thread_stacks;
 use super::topology::Topology;
 use super::tree::Tree;
 use crate::units::{CpuSet, ThreadCount};
@@ -196,6 +197,7 @@ impl Budget {
         slots::apply(&mut budget, &tree, &env);
         // Ranks share all that was found so far.
         ranks::apply(&mut budget, topology, &shared, &env);
+        thread_stacks::apply(&mut budget, &mut tree, &env);
         budget.finish(tree.into_notes())
     }
 

@@ -28,6 +28,7 @@ mod slurm;
 mod structure;
 mod system_calls;
 mod tasks;
+mod thread_stacks;
 mod topology;
 mod tree;
 mod variable;

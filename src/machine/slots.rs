@@ -1,7 +1,7 @@
 //! The slots of this host that Grid Engine or LSF gave the job: normally one per thread.
 //!
-//! Both tell the slots of all hosts in one number (`NSLOTS` in qsub(1), `LSB_DJOB_NUMPROC`), and those of each host in a
-//! list: Grid Engine in the file `PE_HOSTFILE` (sge_pe(5)), LSF in `LSB_MCPU_HOSTS`.
+//! Both tell the slots of all hosts in one number (`NSLOTS` in `qsub(1)`, `LSB_DJOB_NUMPROC`), and those of each host in a
+//! list: Grid Engine in the file `PE_HOSTFILE` (`sge_pe(5)`), LSF in `LSB_MCPU_HOSTS`.
 
 use super::budget::{LimitKind, Resolver};
 use super::tree::Tree;
@@ -164,8 +164,7 @@ fn counted(slots: usize) -> String {
 fn is_same(one: &str, other: &str) -> bool {
     let first = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
     let is_short = !one.contains('.') || !other.contains('.');
-    one.eq_ignore_ascii_case(other)
-        || is_short && !one.is_empty() && first(one).eq_ignore_ascii_case(&first(other))
+    one.eq_ignore_ascii_case(other) || is_short && first(one).eq_ignore_ascii_case(&first(other))
 }
 
 /// A file that a variable names; a launcher's own names are absolute.

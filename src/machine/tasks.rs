@@ -189,7 +189,8 @@ fn word<'a>(status: &'a str, field: &str) -> Option<&'a str> {
         .next()
 }
 
-fn number(status: &str, field: &str) -> Option<u64> {
+/// The number in such a field; of memory, KiB.
+pub(super) fn number(status: &str, field: &str) -> Option<u64> {
     word(status, field)?.parse().ok()
 }
 

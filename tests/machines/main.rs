@@ -13,3 +13,4 @@ mod picture;
 mod placements;
 mod recorded;
 mod tasks;
+mod thread_stacks;

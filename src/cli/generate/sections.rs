@@ -91,6 +91,11 @@ fn read_variables() -> Section {
                  PALS_LOCAL_SIZE",
                 "The ranks that share this node: they divide the CPU budget, unless each is bound to CPUs of its own.",
             ),
+            (
+                "OMP_STACKSIZE, GOMP_STACKSIZE, KMP_STACKSIZE",
+                "The stack of each thread, else RLIMIT_STACK tells it: `budget` says where the stacks of a team do not \
+                 fit in what `ulimit -v` or `ulimit -d` leaves.",
+            ),
         ]),
     }
 }
