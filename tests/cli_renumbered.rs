@@ -97,6 +97,22 @@ fn another_machine_with_this_processor_and_as_many_cores_serves_by_its_curve() {
 }
 
 #[test]
+fn the_same_workload_of_another_backend_serves_where_no_own_verdict_does() {
+    let home = Home::empty();
+    let of_openblas = mine(TEXT).replace("backend = \"native\"", "backend = \"openblas\"");
+    let directory = home.profile().parent().unwrap().to_owned();
+    fs::create_dir_all(&directory).unwrap();
+    fs::write(directory.join("openblas.toml"), &of_openblas).unwrap();
+    fs::write(directory.join("native.previous.toml"), "what was before").unwrap();
+    let told = "threadtune: warning: `gemm-bf16-64`: measured with openblas; no verdict of threadtune's own kernels serves\n";
+    let output = launched(&home, &["--strict"]);
+    assert_eq!((text(&output.stdout), text(&output.stderr)), ("1\n", told));
+    home.write(&mine(TEXT));
+    let output = launched(&home, &["--strict"]);
+    assert_eq!((text(&output.stdout), text(&output.stderr)), ("1\n", ""));
+}
+
+#[test]
 fn another_machine_with_fewer_cores_does_not_serve() {
     if ThisMachine::read().cpus.limit.unwrap().get() < 2 {
         eprintln!(

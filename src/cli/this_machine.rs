@@ -93,7 +93,8 @@ impl ThisMachine {
     }
 
     /// What all its profiles say; with names, perhaps only to these workloads. Beside it what is wrong with profiles that were
-    /// passed over. Where a verdict is missing, those of other machines with this processor are looked through, too.
+    /// passed over. Where a verdict is missing, those of other backends and of other machines with this processor are looked
+    /// through, too.
     pub fn gather(
         &self,
         machine: &Fingerprint,
@@ -105,6 +106,7 @@ impl ThisMachine {
         let gathered = |found| {
             let today = || self.conditions(backend);
             let occasion = Occasion {
+                backend,
                 place: &place,
                 today: &today,
             };
@@ -122,6 +124,7 @@ impl ThisMachine {
         // Another workload may stand in for one whose verdict does not serve, so that all are read.
         let search = directories.search(machine, backend, &[]);
         let mut all = search.found;
+        all.extend(directories.search_other_backends(machine, backend, &[]));
         all.extend(directories.search_elsewhere(machine, backend, &[]));
         (gathered(all), told(&search.problems))
     }

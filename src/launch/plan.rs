@@ -284,6 +284,11 @@ fn remarks(choice: &Choice) -> Vec<String> {
             subject(&choice.partial)
         ));
     }
+    for (name, backend) in &choice.other_backends {
+        remarks.push(format!(
+            "`{name}`: measured with {backend}; no verdict of threadtune's own kernels serves"
+        ));
+    }
     if !choice.elsewhere.is_empty() {
         remarks.push(format!(
             "{} measured on other CPUs of this processor; `threadtune tune` measures on these",

@@ -88,6 +88,31 @@ impl Directories {
         search
     }
 
+    /// The sound profiles of this machine that other backends have, in the order of the directories and their names.
+    pub fn search_other_backends(
+        &self,
+        machine: &Fingerprint,
+        backend: &str,
+        names: &[String],
+    ) -> Vec<Found> {
+        let ids = [machine.id.clone(), machine.earlier_id()];
+        let directories = self.user.iter().chain(&self.system);
+        let of_machine = directories.flat_map(|directory| ids.iter().map(|id| directory.join(id)));
+        let mut found = Vec::new();
+        for directory in of_machine {
+            let is_other = |name: &String| {
+                let stem = name.strip_suffix(".toml");
+                stem.is_some_and(|stem| stem != backend && !stem.ends_with(".previous"))
+            };
+            for name in sorted_names(&directory, is_other) {
+                let path = directory.join(name);
+                let profile = load_for(&path, machine, names);
+                found.extend(profile.ok().map(|profile| Found { path, profile }));
+            }
+        }
+        found
+    }
+
     /// The sound profiles of other machines with the same processor, in the order of the directories and their ids.
     pub fn search_elsewhere(
         &self,
@@ -98,12 +123,8 @@ impl Directories {
         let prefix = machine.processor_prefix();
         let mut found = Vec::new();
         for directory in self.user.iter().chain(&self.system) {
-            let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
-            let ids = entries.filter_map(|entry| entry.file_name().into_string().ok());
             let is_other = |id: &String| id.starts_with(&prefix) && !machine.is_known_as(id);
-            let mut ids: Vec<String> = ids.filter(is_other).collect();
-            ids.sort_unstable();
-            for id in ids {
+            for id in sorted_names(directory, is_other) {
                 let path = file(directory, &id, backend);
                 // What is wrong with it is another machine's matter.
                 let profile = load_named(&path, machine, names);
@@ -157,6 +178,15 @@ pub(super) fn earlier(path: &Path, machine: &Fingerprint) -> Option<PathBuf> {
     let name = path.file_name()?;
     let directory = path.parent()?.parent()?;
     Some(directory.join(machine.earlier_id()).join(name))
+}
+
+/// The names in a directory of which this is true, sorted; none where it cannot be read.
+fn sorted_names(directory: &Path, is_it: impl Fn(&String) -> bool) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let mut names: Vec<String> = names.filter(is_it).collect();
+    names.sort_unstable();
+    names
 }
 
 fn file(directory: &Path, machine: &str, backend: &str) -> PathBuf {

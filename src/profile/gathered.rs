@@ -1,17 +1,19 @@
 //! One view of all profiles of a machine: of each workload the verdict that serves best, wherever it lies. Pure.
 //!
-//! A user's first try must not hide what the service has proven. Of several verdicts on a workload one that serves goes
-//! before one that serves partly, a sure one before one that is not, one found under today's conditions before others, a
+//! A user's first try must not hide what the service has proven. Of several verdicts on a workload one of the backend that
+//! is wanted goes before those of others, if it serves at all, one that serves before one that serves partly, a sure one before one that is not, one found under today's conditions before others, a
 //! newer one before an older one; then the order of the directories decides.
 
 use super::directories::Found;
 use super::schema::{Conditions, Entry, Profile};
-use super::standing::Place;
+use super::standing::{Place, Standing};
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
 /// Where verdicts are to serve, and when.
 pub struct Occasion<'a> {
+    /// Whose verdicts are wanted; those of others serve where these do not.
+    pub backend: &'a str,
     /// Where.
     pub place: &'a Place,
     /// Today's conditions, which are read only where verdicts compete.
@@ -63,7 +65,12 @@ impl Gathered {
                 let standing = |(_, found, entry): &Candidate<'_>| {
                     found.profile.standing(entry, occasion.place)
                 };
-                let first = standing(a).cmp(&standing(b));
+                let fails = |c: &Candidate<'_>| matches!(standing(c), Standing::Fails(_));
+                let is_of_others =
+                    |(_, _, entry): &Candidate<'_>| entry.backend != occasion.backend;
+                let first = fails(a).cmp(&fails(b));
+                let first = first.then_with(|| is_of_others(a).cmp(&is_of_others(b)));
+                let first = first.then_with(|| standing(a).cmp(&standing(b)));
                 let first = first.then_with(|| is_unsure(a.2).cmp(&is_unsure(b.2)));
                 first
                     .then_with(|| is_of_other_days(a.1, a.2).cmp(&is_of_other_days(b.1, b.2)))
@@ -162,6 +169,7 @@ mod tests {
             topology: None,
         };
         let occasion = Occasion {
+            backend: "native",
             place: &place,
             today: &|| today.clone(),
         };
@@ -229,6 +237,21 @@ mod tests {
     }
 
     #[test]
+    fn another_backend_serves_where_the_wanted_one_does_not() {
+        let of_another = with("service", |profile, i| {
+            profile.workloads[i].backend = "openblas".to_owned();
+            profile.workloads[i].measured = Some("2027-01-01T00:00:00Z".parse().unwrap());
+        });
+        assert_eq!(of_two(from("user"), &of_another), "user");
+        let partly = with("user", |profile, _| {
+            profile.conditions[0].budget.limit = ThreadCount::clamped(7);
+        });
+        assert_eq!(of_two(partly, &of_another), "user");
+        let nothing = with("user", |profile, i| profile.workloads[i].latency = None);
+        assert_eq!(of_two(nothing, &of_another), "service");
+    }
+
+    #[test]
     fn what_is_sure_goes_before_noise() {
         let noise = with("user", |profile, i| {
             profile.workloads[i].stop = StopReason::Unsteady;
@@ -271,6 +294,7 @@ mod tests {
     #[test]
     fn one_profile_is_itself() {
         let occasion = Occasion {
+            backend: "native",
             place: &Place::default(),
             today: &|| unreachable!("nothing competes"),
         };

@@ -30,6 +30,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// How much slower than the fastest an efficient count may be.
 const EFFICIENT: f64 = 1.05;
 
+/// The backend of our own kernels, which nothing need be said of.
+const NATIVE: &str = "native";
+
 /// What the count should be good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Objective {
@@ -102,6 +105,8 @@ pub struct Choice {
     pub partial: Vec<String>,
     /// Those of them that were measured on another machine with this processor.
     pub elsewhere: Vec<String>,
+    /// Those of them that other backends than our kernels have, and which.
+    pub other_backends: Vec<(String, String)>,
 }
 
 /// A workload asked for whose own verdict decides nothing.
@@ -216,6 +221,11 @@ fn choice(profile: &Profile, mix: &[(&Entry, f64)], terms: &Terms) -> Option<Cho
         doubtful: mix
             .iter()
             .filter_map(|(entry, _)| Some((entry.name.clone(), entry.doubt()?)))
+            .collect(),
+        other_backends: mix
+            .iter()
+            .filter(|(entry, _)| !["", NATIVE].contains(&entry.backend.as_str()))
+            .map(|(entry, _)| (entry.name.clone(), entry.backend.clone()))
             .collect(),
         elsewhere: names(&|entry| entry.elsewhere.is_some()),
         partial: names(&|entry| profile.standing(entry, terms.place) == Standing::ServesPartly),
