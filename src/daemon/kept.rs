@@ -1,5 +1,6 @@
 //! The profile that the daemon keeps, and putting in what was found out.
 
+mod change;
 mod given_up;
 mod survey;
 
@@ -11,13 +12,14 @@ use super::state::{Begun, StateDirectory, previous};
 use super::status::Workloads;
 use crate::bench::{Surroundings, Tuned, clock_record};
 use crate::profile::{
-    Conditions, Entry, FreshRegions, Profile, RegionConditions, StopReason, load_to_continue,
-    reached_now, save, save_now,
+    Conditions, Entry, FreshRegions, Profile, RegionConditions, StopReason, load_there,
+    reached_now, save, update,
 };
 use crate::report::time;
 use crate::tune::{Drift, Finding, contenders};
 use crate::worker::protocol::Greeting;
 use crate::workload::{Catalog, Workload};
+use change::Change;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -32,15 +34,18 @@ pub struct Kept {
     pub around: Surroundings,
     catalog: Catalog,
     path: PathBuf,
+    /// What this process knows: what the disk held when it was last looked at, changed by what it lacks.
     profile: Profile,
+    /// What the disk held then.
+    on_disk: Profile,
+    /// What it lacks.
+    lacking: Vec<Change>,
     /// Today's. The verdicts take them over when they are known to hold under them.
     conditions: Conditions,
     /// Workloads that need no check any more: theirs was made since the survey, or they are tuned anyway.
     settled: BTreeSet<String>,
-    /// The conditions under which those were found that were checked since the survey, by their number in the profile.
-    checked: BTreeSet<u32>,
-    /// Does the disk hold what this process knows?
-    is_saved: bool,
+    /// The conditions under which those were found that were checked since the survey.
+    checked: Vec<Conditions>,
     /// Did a check fail since the survey?
     has_failed_check: bool,
     /// Is the profile kept, or about to be, as it was before the first verdict was replaced or given up?
@@ -158,13 +163,10 @@ impl Kept {
         if replaces {
             self.keep_previous();
         }
-        let order = self.catalog.names();
         let name = fresh.entry.name.clone();
-        let stays = self.profile.keep(fresh, false, &order, spent.as_secs_f64());
-        if let Some(why) = stays {
+        if let Some(why) = self.know(Change::Verdict(Box::new(fresh), spent)) {
             log::warn!("{name}: the earlier verdict stays, as this time {why}");
         }
-        self.is_saved = false;
         self.save(state)
     }
 
@@ -180,11 +182,12 @@ impl Kept {
         regions: FreshRegions,
     ) -> anyhow::Result<()> {
         self.refresh(state);
-        self.profile.keep_regions(regions);
-        if std::mem::replace(&mut self.is_saved, false) {
-            self.save(state)
-        } else {
+        let has_to_wait = !self.lacking.is_empty();
+        self.know(Change::Regions(regions));
+        if has_to_wait {
             Ok(())
+        } else {
+            self.save(state)
         }
     }
 
@@ -215,8 +218,11 @@ impl Kept {
         is_confirmed: bool,
     ) -> anyhow::Result<Vec<Task>> {
         self.settled.insert(name.to_owned());
-        let entry = self.profile.entry(name);
-        self.checked.extend(entry.map(|entry| entry.conditions));
+        let entry = self.profile.entry(name).cloned();
+        let conditions = entry.as_ref().and_then(|e| self.profile.conditions_of(e));
+        let new = conditions.filter(|conditions| !self.checked.contains(conditions));
+        let new = new.cloned();
+        self.checked.extend(new);
         let numbers = format!(
             "{name}: a call takes {} with a count of {}, as in the profile, and {} with {}",
             time(1e6 * finding.chosen_seconds),
@@ -248,17 +254,18 @@ impl Kept {
                     100.0 * finding.loss
                 );
                 self.keep_previous();
-                let order = self.catalog.names();
-                self.profile.refute(name, &order);
-                self.is_saved = false;
+                if let Some(entry) = entry {
+                    self.know(Change::Refuted(Box::new(entry)));
+                }
                 self.save(state)?;
+                // Unless somebody else has tuned it meanwhile.
+                let again = self.profile.is_cut_short(name);
+                let again = again.then(|| Task::Tune(name.to_owned()));
                 let others = self
                     .checkable()
                     .filter(|entry| !self.settled.contains(&entry.name))
                     .map(|entry| Task::Check(entry.name.clone()));
-                Ok(std::iter::once(Task::Tune(name.to_owned()))
-                    .chain(others)
-                    .collect())
+                Ok(again.into_iter().chain(others).collect())
             }
         }
     }
@@ -269,35 +276,58 @@ impl Kept {
         if !self.has_failed_check {
             self.refresh(state);
             let checked = std::mem::take(&mut self.checked);
-            let was_checked = |entry: &Entry| checked.contains(&entry.conditions);
-            self.is_saved &= !self.profile.hold_today(&self.conditions, was_checked);
+            let today = Box::new(self.conditions.clone());
+            if self.profile.hold_today(&today, &checked) {
+                self.lacking.push(Change::Holds { today, checked });
+            }
         }
         self.save(state)?;
         Ok(!self.has_failed_check)
     }
 
-    /// Writes what the disk lacks.
+    /// From now on this is known, and lacks on the disk; why an earlier verdict stays, where one does.
+    fn know(&mut self, change: Change) -> Option<String> {
+        let stays = change.apply(&mut self.profile, &self.catalog.names());
+        self.lacking.push(change);
+        stays
+    }
+
+    /// Writes what the disk lacks, beside what somebody else (`tune --system`) wrote meanwhile.
     pub fn save(&mut self, state: &StateDirectory) -> anyhow::Result<()> {
-        if !self.is_saved {
+        if !self.lacking.is_empty() {
             state.profile(&self.profile.machine.id, BACKEND)?;
             if let Some(profile) = &self.previous {
                 save(&previous(&self.path), profile)?;
                 self.previous = None;
             }
-            save_now(&self.path, &mut self.profile)?;
-            self.is_saved = true;
+            let written = update(&self.path, &self.on_disk, |profile| {
+                self.make_up_for(profile);
+            })?;
+            self.profile = written.clone();
+            self.on_disk = written;
+            self.lacking.clear();
         }
         Ok(())
     }
 
-    /// Takes over what somebody else (`tune --system`) did to the profile meanwhile; what is gone, broken, or cannot be
-    /// reached, is left to [`Self::save`]: nothing that this process knows is lost by it.
+    /// Changes what the disk holds by what it lacks.
+    fn make_up_for(&self, profile: &mut Profile) {
+        let order = self.catalog.names();
+        for change in &self.lacking {
+            change.apply(profile, &order);
+        }
+    }
+
+    /// Looks at what somebody else did to the profile meanwhile. What is gone, broken, or cannot be reached is left to
+    /// [`Self::save`].
     fn refresh(&mut self, state: &StateDirectory) {
-        if self.is_saved
-            && state.profile(&self.profile.machine.id, BACKEND).is_ok()
-            && let Ok(Some(there)) = load_to_continue(&self.path, &self.profile.machine)
+        if state.profile(&self.profile.machine.id, BACKEND).is_ok()
+            && let Ok(Some(there)) = load_there(&self.path, &self.profile.machine)
         {
-            self.profile = Profile::renewed(Some(there), self.profile.machine.clone());
+            self.on_disk = Profile::renewed(Some(there), self.profile.machine.clone());
+            let mut profile = self.on_disk.clone();
+            self.make_up_for(&mut profile);
+            self.profile = profile;
         }
     }
 }

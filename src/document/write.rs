@@ -53,7 +53,7 @@ fn writer(name: &str) -> Option<Pid> {
 }
 
 /// The directory that holds a file, made where it is missing, and the file's name in it.
-fn open_directory(path: &Path) -> Result<(OwnedFd, &OsStr), Fault> {
+pub(crate) fn open_directory(path: &Path) -> Result<(OwnedFd, &OsStr), Fault> {
     let name = path
         .file_name()
         .ok_or(Errno::ISDIR)

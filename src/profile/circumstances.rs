@@ -84,13 +84,15 @@ impl Profile {
         self.conditions.retain(|c| used.contains(&c.id));
     }
 
-    /// From now on these entries count as found under today's circumstances, as a check has shown that they hold there. On
-    /// which CPUs they were found, and what their clock cost, stays as it was. Did anything change?
-    pub fn hold_today(&mut self, today: &Conditions, which: impl Fn(&Entry) -> bool) -> bool {
+    /// From now on the entries that were found under one of `checked` count as found under today's circumstances, as a check
+    /// has shown that they hold there. On which CPUs they were found, and what their clock cost, stays as it was. Did anything
+    /// change?
+    pub fn hold_today(&mut self, today: &Conditions, checked: &[Conditions]) -> bool {
         let before: Vec<u32> = self.workloads.iter().map(|e| e.conditions).collect();
         for place in 0..self.workloads.len() {
             let entry = &self.workloads[place];
-            if let Some(old) = self.conditions_of(entry).filter(|_| which(entry)) {
+            let old = self.conditions_of(entry);
+            if let Some(old) = old.filter(|old| checked.contains(old)) {
                 let now = Conditions {
                     budget: old.budget.clone(),
                     clock: old.clock.clone(),
@@ -196,15 +198,27 @@ mod tests {
             ..then.clone()
         };
         today.budget.limit = ThreadCount::ONE;
-        assert!(profile.hold_today(&today, |entry| entry.name == "matmul-256"));
+        let other = Conditions {
+            governor: "powersave".to_owned(),
+            ..then.clone()
+        };
+        profile.workloads[1].conditions = profile.number_of(&other);
+        let other = profile.conditions[1].clone();
+        assert!(profile.hold_today(&today, std::slice::from_ref(&then)));
         assert_eq!(
             (kernel(&profile, 0), kernel(&profile, 1)),
             ("6.12", "6.1.0")
         );
         let found = profile.conditions_of(&profile.workloads[0]).unwrap();
         assert_eq!(found.budget, then.budget);
-        assert!(!profile.hold_today(&today, |entry| entry.name == "matmul-256"));
-        assert!(profile.hold_today(&today, |_| true));
+        assert!(!profile.hold_today(&today, &[then]));
+        // Others of that number are others.
+        let renumbered = Conditions {
+            id: other.id,
+            ..today.clone()
+        };
+        assert!(!profile.hold_today(&today, &[renumbered]));
+        assert!(profile.hold_today(&today, &[other]));
         assert_eq!(profile.conditions.len(), 1);
     }
 }

@@ -34,4 +34,4 @@ pub use schema::{
     Entry, Latency, Pinned, Profile, Rate, Regimes, Residency, SCHEMA, StopReason, Throughput,
 };
 pub use standing::{Failing, Judged, Place, Standing};
-pub use store::{check_writable, load_to_continue, reached_now, save, save_now};
+pub use store::{check_writable, load_there, load_to_continue, reached_now, save, update};

@@ -7,7 +7,7 @@ use crate::cli::logging::PROGRESS;
 use crate::cli::signals::StopRequest;
 use crate::profile::{
     Conditions, Entry, FreshEntry, Judged, Place, Profile, RegionConditions, StopReason,
-    reached_now, save_now,
+    reached_now, update,
 };
 use crate::report::{counted, profile_table};
 use crate::tune::{Allowance, Options, Patience};
@@ -47,6 +47,7 @@ fn waited_until(due: Instant, stop: &StopRequest) -> bool {
 
 /// One run: what is measured and where it goes.
 pub struct Run<'a> {
+    /// As it was on the disk when this run last wrote it.
     profile: Profile,
     /// Under what it measures.
     conditions: Conditions,
@@ -261,8 +262,8 @@ impl<'a> Run<'a> {
                     counted(fresh.regions.len(), "count"),
                     fresh.spent_s
                 );
-                self.profile.keep_regions(fresh);
-                self.save()?;
+                let keep = |profile: &mut Profile| profile.keep_regions(fresh);
+                self.profile = update(&self.path, &self.profile, keep)?;
                 Ok(true)
             }
             Ok(None) => Ok(true),
@@ -296,19 +297,26 @@ impl<'a> Run<'a> {
             && self
                 .allowance
                 .cuts_short(&entry.stop, allowed, spent_tuning);
-        if again.is_some() && !self.replaces && self.profile.says_more(&fresh, true) {
+        let spent_s = spent.as_secs_f64();
+        let mut is_held_back = false;
+        self.profile = update(&self.path, &self.profile, |profile| {
+            is_held_back = again.is_some() && !self.replaces && profile.says_more(&fresh, true);
+            if is_held_back {
+                profile.merge([], &self.order, spent_s);
+            } else {
+                self.put(profile, fresh, is_cut, spent_s);
+            }
+        })?;
+        if is_held_back {
             self.held_back.insert(entry.name.clone());
-            self.profile.merge([], &self.order, spent.as_secs_f64());
         } else {
             self.held_back.remove(&entry.name);
-            self.put(fresh, is_cut, spent.as_secs_f64());
         }
         if is_cut {
             self.cut_short.push(entry.name.clone());
         }
         self.fresh.retain(|fresh| fresh.name != entry.name);
         self.fresh.push(entry);
-        self.save()?;
         Ok(again.map(|again| Later {
             index,
             due: Instant::now() + Duration::from_nanos(again.wait.0),
@@ -317,10 +325,10 @@ impl<'a> Run<'a> {
     }
 
     /// Puts a verdict into the profile, unless that knows more, which is said.
-    fn put(&mut self, fresh: FreshEntry, is_cut: bool, spent_s: f64) {
+    fn put(&self, profile: &mut Profile, fresh: FreshEntry, is_cut: bool, spent_s: f64) {
         let order = &self.order;
         if self.replaces {
-            return self.profile.replace(fresh, is_cut, order, spent_s);
+            return profile.replace(fresh, is_cut, order, spent_s);
         }
         let name = fresh.entry.name.clone();
         let hint = if fresh.entry.latency.is_some() {
@@ -328,22 +336,21 @@ impl<'a> Run<'a> {
         } else {
             ""
         };
-        if let Some(why) = self.profile.keep(fresh, is_cut, order, spent_s) {
+        if let Some(why) = profile.keep(fresh, is_cut, order, spent_s) {
             log::warn!("{name}: the earlier verdict stays, as this time {why}{hint}");
         }
     }
 
     /// Nothing is left of the run's time for these, or for looking at them again.
     fn cut_off<'n>(&mut self, left: impl Iterator<Item = &'n str>) -> anyhow::Result<()> {
-        for name in left {
-            self.profile.set_cut_short(name, true, &self.order);
-            self.cut_short.push(name.to_owned());
-        }
-        self.save()
-    }
-
-    fn save(&mut self) -> anyhow::Result<()> {
-        Ok(save_now(&self.path, &mut self.profile)?)
+        let left: Vec<&str> = left.collect();
+        self.profile = update(&self.path, &self.profile, |profile| {
+            for name in &left {
+                profile.set_cut_short(name, true, &self.order);
+            }
+        })?;
+        self.cut_short.extend(left.into_iter().map(str::to_owned));
+        Ok(())
     }
 
     /// A slow kernel is a fault of ours, or of the build; its counts must not be taken for those of fast ones.

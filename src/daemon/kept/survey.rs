@@ -88,14 +88,15 @@ impl Kept {
         let profile = Profile::renewed(old, around.fingerprint.clone());
         tell_of_more_cpus(&profile, &conditions.budget);
         let mut kept = Self {
+            on_disk: profile.clone(),
             profile,
+            lacking: Vec::new(),
             around,
             catalog,
             path,
             conditions,
             settled: BTreeSet::new(),
-            checked: BTreeSet::new(),
-            is_saved: true,
+            checked: Vec::new(),
             has_failed_check: false,
             has_previous: request.has_previous,
             previous: None,
