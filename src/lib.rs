@@ -13,11 +13,12 @@
 //!   - `worker::team`: who runs a parallel region: OpenMP or rayon
 //!   - `worker::kernel`: what is computed; `isa`: the instruction sets that it is compiled for
 //! - `tune`: how a count is chosen from samples (pure)
-//! - `profile`: schema, atomic files, how far a verdict serves here (`standing`, pure), the best of all directories
-//!   (`gathered`, pure), and which count that gives (`lookup`, pure)
+//! - `profile`: schema, atomic files that one process changes after the other, how far a verdict serves here (`standing`,
+//!   pure), the best of all directories (`gathered`, pure), and which count that gives (`lookup`, pure)
 //! - `configuration`: what the user and the administrator asked for, in `threadtune.toml`
 //! - `environment`: which variables each runtime obeys; from a count to assignments and arguments (pure)
-//! - `machine`: what this machine is: topology, CPU budget, fingerprint, load; every reader takes a root path
+//! - `machine`: what this machine is: topology, CPU budget, fingerprint, load; whose `turn` it is to measure; every reader
+//!   takes a root path
 //! - `workload`: shapes, the catalogue, what everybody must know of our kernels, and how fast they could be (pure)
 //! - `document`: files that somebody else may have written: read without hanging, told by line and key; and ours,
 //!   replaced whole

@@ -13,7 +13,9 @@ impl Home {
         command
             .env("XDG_STATE_HOME", self.directory.path())
             .env("XDG_CONFIG_HOME", self.directory.path())
-            .args(["check", "--catalog"])
+            .args(["check", "--turns"])
+            .arg(self.directory.path())
+            .arg("--catalog")
             .arg(self.catalog(TINY))
             .args(words);
         command.output().unwrap()

@@ -15,7 +15,9 @@ impl Home {
         command
             .env("XDG_STATE_HOME", self.directory.path())
             .env("XDG_CONFIG_HOME", self.directory.path())
-            .args(["repeat", "--workload-budget", "2", "--catalog"])
+            .args(["repeat", "--workload-budget", "2", "--turns"])
+            .arg(self.directory.path())
+            .arg("--catalog")
             .arg(self.catalog(TINY))
             .args(words);
         command

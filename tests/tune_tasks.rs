@@ -50,6 +50,8 @@ fn tune(home: &Home, test: u32, tasks: usize, team: &str) -> Output {
         .args(["prlimit", &format!("--nproc={tasks}")])
         .arg(own("binary"))
         .args(["tune", "a", "--workload-budget", "2", "--team", team])
+        .arg("--turns")
+        .arg(home.directory.path())
         .arg("--catalog")
         .arg(home.catalog(TINY))
         .env("XDG_STATE_HOME", home.directory.path())

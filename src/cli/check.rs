@@ -26,7 +26,7 @@ const UNKNOWN: u8 = 2;
 /// `tune` measures anew what does not hold.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit codes: 0 all counts hold, 1 one is proven to lose more than 5 %, 2 that could not be told of all, or wrong usage, 130 stopped by Ctrl-C"
+    after_help = "Exit codes: 0 all counts hold, 1 one is proven to lose more than 5 %, 2 that could not be told of all, or wrong usage, 75 another one measures (with --no-wait), 130 stopped by Ctrl-C"
 )]
 pub struct CheckArgs {
     /// Workloads of the catalogue; all that the profiles state a count for where none is named.
@@ -62,6 +62,12 @@ impl CheckArgs {
         selected: &[Workload],
         configuration: &Configuration,
     ) -> anyhow::Result<ExitCode> {
+        let stop = StopRequest::register()?;
+        // Whoever has the turn before may write the profile.
+        let _turn = match self.measuring.turn.take(&stop) {
+            Ok(turn) => turn,
+            Err(code) => return Ok(code),
+        };
         let profile = self.find_profile(&ThisMachine::configured(configuration))?;
         let is_stated = |workload: &&Workload| {
             let entry = profile.entry(&workload.name);
@@ -86,7 +92,6 @@ impl CheckArgs {
             bail!("the profile states no count of the catalogue; run `threadtune tune`");
         }
         let around = Surroundings::read(configuration, self.measuring.team)?;
-        let stop = StopRequest::register()?;
         let settings = self.measuring.worker_settings(&around, &stop);
         let mut measurer = Measurer::start(settings, around.site())?;
         let usual = Options::drift_check();

@@ -2,6 +2,7 @@
 
 use crate::configuration::SYSTEM_FILE;
 use crate::daemon::{Places, run};
+use crate::machine::TURN_DIRECTORY;
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -35,6 +36,9 @@ pub struct DaemonArgs {
         default_value = "/run/threadtune"
     )]
     runtime: PathBuf,
+    /// The directory whose lock says who measures.
+    #[arg(long, value_name = "DIR", default_value = TURN_DIRECTORY, hide = true)]
+    turns: PathBuf,
     /// Give a workload up when its worker does not answer for so many seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, hide = true, value_parser = clap::value_parser!(u64).range(1..=86400))]
     deadline: u64,
@@ -47,6 +51,7 @@ impl DaemonArgs {
             configuration: self.configuration,
             state: absolute(self.state),
             runtime: absolute(self.runtime),
+            turns: self.turns,
         };
         run(&places, Duration::from_secs(self.deadline))?;
         Ok(ExitCode::SUCCESS)

@@ -2,6 +2,7 @@
 
 use super::duration;
 use super::signals::StopRequest;
+use super::turn::TurnArgs;
 use crate::bench::{MayGoOn, Surroundings, WorkerSettings};
 use crate::units::Nanos;
 use crate::worker::team::TeamChoice;
@@ -33,6 +34,9 @@ pub struct MeasuringArgs {
     /// Give a workload up when its worker does not answer for so many seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86400))]
     pub deadline: u64,
+    /// Whose turn it is.
+    #[command(flatten)]
+    pub turn: TurnArgs,
 }
 
 impl MeasuringArgs {

@@ -18,6 +18,7 @@ mod signals;
 mod status;
 pub mod this_machine;
 mod tune;
+mod turn;
 mod worker;
 
 use clap::{Args, Parser, Subcommand};

@@ -34,7 +34,7 @@ const A_MOMENT: Duration = Duration::from_millis(50);
 /// their data at once, each in a quarter of the memory that `tune` would use.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit codes: 0 done, 1 a workload could not be measured, 2 wrong usage, 130 stopped by Ctrl-C"
+    after_help = "Exit codes: 0 done, 1 a workload could not be measured, 2 wrong usage, 75 another one measures (with --no-wait), 130 stopped by Ctrl-C"
 )]
 pub struct RepeatArgs {
     /// How often.
@@ -62,8 +62,12 @@ impl RepeatArgs {
         let Some(configuration) = configuration::sound() else {
             return Ok(ExitCode::from(2));
         };
-        let around = Surroundings::read(&configuration, self.measuring.team)?;
         let stop = StopRequest::register()?;
+        let _turn = match self.measuring.turn.take(&stop) {
+            Ok(turn) => turn,
+            Err(code) => return Ok(code),
+        };
+        let around = Surroundings::read(&configuration, self.measuring.team)?;
         let settings = self.measuring.worker_settings(&around, &stop);
         let mut all = Vec::new();
         let mut is_failed = false;

@@ -86,7 +86,7 @@ fn text(status: &Status) -> String {
 }
 
 /// Is there certainly no such process? One that belongs to somebody else is there.
-fn is_gone(pid: u32) -> bool {
+pub(super) fn is_gone(pid: u32) -> bool {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
     pid.is_none_or(|pid| test_kill_process(pid) == Err(Errno::SRCH))
 }

@@ -38,7 +38,7 @@ const BUSY_CORES: f64 = 0.1;
 )]
 #[command(
     after_help = "Workloads are measured by priority: the catalogue's quick ones first, then the others, each in its \
-                  order. What empty parallel regions cost (`threadtune show --regions`) is measured after them.\n\nExit codes: 0 done (what --budget cut short is named), 1 a workload could not be measured, 2 wrong usage, 130 stopped by Ctrl-C"
+                  order. What empty parallel regions cost (`threadtune show --regions`) is measured after them.\n\nExit codes: 0 done (what --budget cut short is named), 1 a workload could not be measured, 2 wrong usage, 75 another one measures (with --no-wait), 130 stopped by Ctrl-C"
 )]
 pub struct TuneArgs {
     /// Only these workloads of the catalogue; their entries are replaced unless they say more, the others kept.
@@ -84,6 +84,13 @@ impl TuneArgs {
         let path = self.profile_path(&around)?;
         check_writable(&path)
             .context("the profile could not be written, so nothing is measured")?;
+        let stop = StopRequest::register()?;
+        let _turn = match self.measuring.turn.take(&stop) {
+            Ok(turn) => turn,
+            Err(code) => return Ok(code),
+        };
+        // Whoever had the turn before may have written the profile, and left more memory.
+        let around = Surroundings::read(&configuration, self.measuring.team)?;
         let old = load_to_continue(&path, &around.fingerprint)?;
         let budget = around.budget_record();
         if self.missing {
@@ -112,7 +119,6 @@ impl TuneArgs {
                 return Ok(ExitCode::SUCCESS);
             }
         }
-        let stop = StopRequest::register()?;
         warn_of_busy_machine();
         let settings = self.measuring.worker_settings(&around, &stop);
         let site = around.site();

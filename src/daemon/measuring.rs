@@ -7,11 +7,11 @@
 use super::events::Waker;
 use super::kept::BACKEND;
 use super::schedule::Load;
+use super::watch::Watch;
 use crate::bench::{
     Checked, MayGoOn, Measurer, REGIONS_LIMIT, Stopped, Surroundings, Tuned, Unfinished,
     WorkerError, WorkerSettings,
 };
-use crate::machine::OthersWatch;
 use crate::profile::{Entry, FreshRegions, RegionConditions, StopReason};
 use crate::tune::{Options, Progress};
 use crate::units::Nanos;
@@ -19,7 +19,7 @@ use crate::worker::protocol::Greeting;
 use crate::worker::team::TeamChoice;
 use crate::workload::Workload;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -47,6 +47,8 @@ pub struct Assignment {
     pub options: Options,
     /// An answer of the worker that takes longer never comes.
     pub deadline: Duration,
+    /// The directory of the turn to measure: whoever has it goes first.
+    pub turns: PathBuf,
     /// To which end.
     pub kind: Kind,
     /// Under what the profile's regions were measured, if it holds any. They are measured after the task where that is
@@ -189,19 +191,15 @@ impl Line {
 /// Looks around between samples.
 struct Lookout {
     line: Line,
-    /// Absent where the kernel shows no processes.
-    watch: Option<OthersWatch>,
+    watch: Watch,
     next: Instant,
 }
 
 impl Lookout {
     fn may_go_on(&mut self) -> bool {
-        if !self.line.is_stopped()
-            && Instant::now() >= self.next
-            && let Some(watch) = &mut self.watch
-        {
+        if !self.line.is_stopped() && Instant::now() >= self.next {
             let begin = Instant::now();
-            let load = watch.look().into();
+            let load = self.watch.look();
             let pause = LOOK_EVERY.max(begin.elapsed() * LOOK_SHARE);
             self.line.report(Report::Looked(load));
             self.next = Instant::now() + pause;
@@ -213,29 +211,19 @@ impl Lookout {
 fn measure(assignment: Assignment, line: Line) {
     let lookout = Arc::new(Mutex::new(Lookout {
         line,
-        watch: watch_others(),
+        watch: Watch::start(&assignment.turns),
         next: Instant::now() + LOOK_EVERY,
     }));
     let measured = catch_unwind(AssertUnwindSafe(|| measured(assignment, &lookout)));
     let (outcome, regions) = measured.unwrap_or((Outcome::Panicked, None));
     let mut lookout = lock(&lookout);
     // The worker has ended, and what it used is known.
-    let cpu = lookout
-        .watch
-        .as_mut()
-        .map_or(Nanos::ZERO, |watch| watch.look().own);
+    let cpu = lookout.watch.look().spent;
     lookout.line.say(Report::Ended {
         outcome,
         regions: regions.map(Box::new),
         cpu,
     });
-}
-
-/// What others do from now on; nothing where the kernel does not tell.
-pub fn watch_others() -> Option<OthersWatch> {
-    OthersWatch::start(Path::new("/"))
-        .map_err(|error| log::warn!("{error}; it is not seen when others need the CPU"))
-        .ok()
 }
 
 fn lock(lookout: &Mutex<Lookout>) -> std::sync::MutexGuard<'_, Lookout> {
@@ -252,6 +240,7 @@ fn measured(
         workload,
         options,
         deadline,
+        turns: _,
         kind,
         known_regions,
     } = assignment;

@@ -16,6 +16,7 @@ mod schedule;
 mod settings;
 mod state;
 pub mod status;
+mod watch;
 mod work;
 
 pub use run::{Places, run};

@@ -243,6 +243,7 @@ fn told(reason: &Reason) -> status::Reason {
                 .clone()
                 .map(|(name, cpus)| status::BusyProcess { name, cpus }),
         },
+        Reason::Measured(by) => status::Reason::Measured { by: by.clone() },
         Reason::Pressure(percent) => status::Reason::Pressure { percent: *percent },
         Reason::Battery => status::Reason::Battery,
         Reason::Hours => status::Reason::Hours,

@@ -36,10 +36,7 @@ fn publish(published: &mut Published, schedule: &Schedule) {
 fn look(schedule: &mut Schedule, others_cpus: f64) {
     let load = Load {
         others_cpus,
-        pressure_percent: None,
-        on_mains: true,
-        busiest: None,
-        spent: Nanos::ZERO,
+        ..Load::nobody()
     };
     schedule.handle(Event::Looked(load), NOW);
 }

@@ -28,6 +28,8 @@ pub struct Places {
     pub state: PathBuf,
     /// What is gone with the daemon: its status.
     pub runtime: PathBuf,
+    /// The directory of the turn to measure.
+    pub turns: PathBuf,
 }
 
 /// Runs the daemon until it is told to stop. `deadline`: how long a worker may take for an answer.
@@ -41,7 +43,8 @@ pub fn run(places: &Places, deadline: Duration) -> anyhow::Result<()> {
     let now = calendar::now();
     let textfile = configuration.textfile.clone();
     let settings = Settings::from(&configuration.daemon);
-    let work = Work::new(state, configuration, deadline, events.waker());
+    let turns = places.turns.clone();
+    let work = Work::new(state, configuration, deadline, turns, events.waker());
     let mut daemon = Daemon {
         configuration: places.configuration.clone(),
         schedule: Schedule::new(settings, work.memory.before(SystemTime::now()), now),

@@ -110,6 +110,11 @@ pub enum Reason {
         /// The one that uses most, where it is known.
         busiest: Option<BusyProcess>,
     },
+    /// Another threadtune measures.
+    Measured {
+        /// Its command.
+        by: String,
+    },
     /// Tasks wait for a CPU.
     Pressure {
         /// For this part of the time.
@@ -138,6 +143,7 @@ impl Reason {
         match self {
             Self::Quiet => "quiet",
             Self::Busy { .. } => "busy",
+            Self::Measured { .. } => "measured",
             Self::Pressure { .. } => "pressure",
             Self::Battery => "battery",
             Self::Hours => "hours",
@@ -271,6 +277,7 @@ impl fmt::Display for Reason {
                     None => Ok(()),
                 }
             }
+            Self::Measured { by } => write!(f, "`{by}` measures"),
             Self::Pressure { percent } => {
                 write!(f, "tasks wait for a CPU {percent:.0} % of the time")
             }

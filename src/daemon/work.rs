@@ -5,18 +5,19 @@ mod outcome;
 use super::complaint::Complaint;
 use super::events::Waker;
 use super::kept::{GivenUp, Kept, Request, Surveyed};
-use super::measuring::{Assignment, Kind, Measuring, Report, watch_others};
+use super::measuring::{Assignment, Kind, Measuring, Report};
 use super::published::Machine;
 use super::schedule::{Event, Load, Task};
 use super::settings::Scope;
 use super::state::{Memory, StateDirectory, UnfinishedTunings};
 use super::status::Workloads;
+use super::watch::Watch;
 use crate::configuration::Configuration;
-use crate::machine::{BootAnchor, BootTime, OthersWatch};
+use crate::machine::{BootAnchor, BootTime};
 use crate::report::{counted, rough};
 use crate::tune::Options;
 use crate::units::Nanos;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 /// A daemon that is killed while it measures forgets no more than what it spent in this time.
@@ -36,13 +37,15 @@ pub struct Work {
     pub workloads: Workloads,
     waker: Waker,
     deadline: Duration,
+    /// The directory of the turn to measure.
+    turns: PathBuf,
     unfinished: UnfinishedTunings,
     /// While there is something to do.
     kept: Option<Kept>,
     /// Workloads that failed, and are not tried again before somebody asks or the next check.
     given_up: GivenUp,
     /// While the load is watched.
-    watch: Option<OthersWatch>,
+    watch: Option<Watch>,
     at_work: Option<AtWork>,
     /// What was told last that must be mended before machine and profile can be compared, until it is …
     told_of_survey: Option<String>,
@@ -64,11 +67,13 @@ struct AtWork {
 }
 
 impl Work {
-    /// Nothing is done yet. `deadline`: how long a worker may take for an answer; `waker` ends the loop's wait.
+    /// Nothing is done yet. `deadline`: how long a worker may take for an answer; `turns`: the directory of the turn to
+    /// measure; `waker` ends the loop's wait.
     pub fn new(
         state: StateDirectory,
         configuration: Configuration,
         deadline: Duration,
+        turns: PathBuf,
         waker: Waker,
     ) -> Self {
         let (scope, now) = (Scope::from(&configuration.daemon), boot_anchor());
@@ -84,6 +89,7 @@ impl Work {
             workloads: Workloads::default(),
             waker,
             deadline,
+            turns,
             kept: None,
             given_up: GivenUp::default(),
             watch: None,
@@ -226,17 +232,11 @@ impl Work {
     /// The load since the look before.
     pub fn look(&mut self) -> Load {
         if let Some(watch) = &mut self.watch {
-            return watch.look().into();
+            return watch.look();
         }
-        self.watch = watch_others();
-        // The first look, or the kernel shows nothing: nobody is in the way.
-        Load {
-            others_cpus: 0.0,
-            pressure_percent: None,
-            on_mains: true,
-            busiest: None,
-            spent: Nanos::ZERO,
-        }
+        // The first look has nothing to compare with.
+        self.watch = Some(Watch::start(&self.turns));
+        Load::nobody()
     }
 
     /// Begins a task, or says why it cannot.
@@ -280,6 +280,7 @@ impl Work {
             workload,
             options,
             deadline: self.deadline,
+            turns: self.turns.clone(),
             kind,
             known_regions: kept.region_conditions().cloned(),
         };

@@ -85,7 +85,7 @@ impl LoadWatch {
 }
 
 /// A process may name itself with terminal escapes.
-fn printable(name: &str) -> String {
+pub(super) fn printable(name: &str) -> String {
     name.chars()
         .map(|c| if c.is_control() { '\u{fffd}' } else { c })
         .collect()

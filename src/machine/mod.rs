@@ -1,4 +1,4 @@
-//! What this machine is: topology, CPU budget, fingerprint, load. Every reader takes a root path.
+//! What this machine is: topology, CPU budget, fingerprint, load, and whose turn it is to measure. Every reader takes a root path.
 
 mod above_quota;
 pub mod affinity;
@@ -31,6 +31,7 @@ mod tasks;
 mod thread_stacks;
 mod topology;
 mod tree;
+mod turn;
 mod variable;
 
 pub use above_quota::AboveQuota;
@@ -52,3 +53,4 @@ pub use power::on_mains;
 pub use seats::Seats;
 pub use system_calls::release_file_pages;
 pub use topology::{CacheGroup, CoreKind, Node, Topology, TopologyError};
+pub use turn::{TURN_DIRECTORY, Turn, TurnHolder};

@@ -8,5 +8,6 @@ mod refused;
 mod sustained;
 #[path = "../tuned_home/mod.rs"]
 mod tuned_home;
+mod turns;
 #[path = "../unbindable/mod.rs"]
 mod unbindable;

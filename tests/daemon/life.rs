@@ -154,7 +154,7 @@ fn why_it_waits_is_told_everywhere_once_and_no_check_is_made_up() {
         .env_remove("NOTIFY_SOCKET")
         .stdin(Stdio::null())
         .args(["daemon", "--configuration", "threadtune.toml"])
-        .args(["--state", "state", "--runtime", "run"]);
+        .args(["--state", "state", "--runtime", "run", "--turns", "."]);
     home.start_as(&mut command);
     let is_waiting = |status: &Status| status.reason == Some(Reason::Hours);
     let status = home.is("a daemon that waits for its hours", is_waiting);

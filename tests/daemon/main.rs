@@ -5,4 +5,5 @@ mod daemon_home;
 
 mod configuration;
 mod life;
+mod turns;
 mod verdicts;

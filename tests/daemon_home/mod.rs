@@ -84,6 +84,8 @@ impl Home {
             .arg(self.path("state"))
             .arg("--runtime")
             .arg(self.path("run"))
+            .arg("--turns")
+            .arg(self.directory.path())
             .env_remove("NOTIFY_SOCKET")
             .env_remove("RUST_LOG")
             .stdin(Stdio::null());

@@ -34,6 +34,9 @@ fn every_state_and_reason_is_read_back_as_it_was_written() {
             cpus: 0.5,
             busiest: None,
         },
+        Reason::Measured {
+            by: "threadtune tune".to_owned(),
+        },
         Reason::Pressure { percent: 12.5 },
         Reason::Battery,
         Reason::Hours,

@@ -66,8 +66,11 @@ impl Home {
         command
             .env("XDG_STATE_HOME", self.directory.path())
             .env("XDG_CONFIG_HOME", self.directory.path())
-            .args(["tune", "--workload-budget", "2", "--catalog"]);
-        command.arg(self.catalog(catalog));
+            .args(["tune", "--workload-budget", "2"])
+            .arg("--turns")
+            .arg(self.directory.path())
+            .arg("--catalog")
+            .arg(self.catalog(catalog));
         command
     }
 }

@@ -59,8 +59,24 @@ pub struct Load {
     pub on_mains: bool,
     /// The process that used most, by name, with the CPUs it used.
     pub busiest: Option<(String, f64)>,
+    /// Another threadtune whose turn it is to measure, by its command.
+    pub measured_by: Option<String>,
     /// CPU time that measuring took.
     pub spent: Nanos,
+}
+
+impl Load {
+    /// Nobody is in the way, as far as is known.
+    pub fn nobody() -> Self {
+        Self {
+            others_cpus: 0.0,
+            pressure_percent: None,
+            on_mains: true,
+            busiest: None,
+            measured_by: None,
+            spent: Nanos::ZERO,
+        }
+    }
 }
 
 impl From<OthersLoad> for Load {
@@ -70,6 +86,7 @@ impl From<OthersLoad> for Load {
             pressure_percent: others.pressure_percent,
             on_mains: others.on_mains,
             busiest: others.busiest.map(|process| (process.name, process.cores)),
+            measured_by: None,
             spent: others.own,
         }
     }

@@ -29,6 +29,8 @@ pub enum Reason {
         /// The one that uses most.
         busiest: Option<(String, f64)>,
     },
+    /// It is the turn of another threadtune, this command, to measure.
+    Measured(String),
     /// Threads wait for CPUs: percent of the time.
     Pressure(f64),
     /// It runs on its battery.

@@ -27,9 +27,7 @@ fn idle() -> Load {
     Load {
         others_cpus: 0.01,
         pressure_percent: Some(0.0),
-        on_mains: true,
-        busiest: None,
-        spent: Nanos::ZERO,
+        ..Load::nobody()
     }
 }
 

@@ -71,7 +71,7 @@ impl Schedule {
         let waits = self.waits_for(|reason| {
             matches!(
                 reason,
-                Reason::Quiet | Reason::Busy { .. } | Reason::Pressure(_)
+                Reason::Quiet | Reason::Busy { .. } | Reason::Measured(_) | Reason::Pressure(_)
             )
         });
         if !waits || self.urgent || self.tasks.is_empty() {
@@ -172,7 +172,9 @@ impl Schedule {
             Reason::Hours => seconds(self.settings.hours.begin_in(now.second)),
             Reason::DailyLimit => seconds(DAY_SECONDS.saturating_sub(now.second)),
             Reason::Battery | Reason::Stuck(_) => RETRY,
-            Reason::Busy { .. } | Reason::Pressure(_) => self.settings.quiet.max(LEAST_PAUSE),
+            Reason::Busy { .. } | Reason::Measured(_) | Reason::Pressure(_) => {
+                self.settings.quiet.max(LEAST_PAUSE)
+            }
             _ => self.settings.quiet.max(LEAST_WATCH),
         };
         self.state = State::Waiting {
@@ -207,6 +209,9 @@ impl Schedule {
     pub(super) fn objection(&self, load: &Load) -> Option<Reason> {
         if !load.on_mains && self.settings.mains_only {
             return Some(Reason::Battery);
+        }
+        if let Some(command) = &load.measured_by {
+            return Some(Reason::Measured(command.clone()));
         }
         if load.others_cpus > self.settings.idle_cpus {
             return Some(Reason::Busy {

@@ -32,6 +32,42 @@ fn it_stands_back_for_others_and_resumes_the_same_task_later() {
 }
 
 #[test]
+fn it_stands_back_for_another_threadtune_however_idle_the_machine_is() {
+    let taken = || Load {
+        measured_by: Some("threadtune tune".to_owned()),
+        ..idle()
+    };
+    let by = || Reason::Measured("threadtune tune".to_owned());
+    let mut world = World::new(Settings::default(), &["a"]);
+    world.pass(60);
+    world.log();
+    world.load = taken();
+    world.tell(Event::Looked(taken()));
+    assert_eq!(world.log(), ["stand back"]);
+    let aside = tune("a");
+    let phase = Phase::StandingBack(&aside, &by());
+    assert_eq!(world.schedule.phase(), phase);
+    world.tell(Event::PutAside { cpu: Nanos::ZERO });
+    for _ in 0..5 {
+        world.pass(600);
+        assert_eq!(waits_for(&world), by());
+    }
+    // A survey meanwhile changes nothing about that.
+    world.tell(Event::Changed);
+    assert_eq!(
+        (world.log(), waits_for(&world)),
+        (vec!["survey".to_owned()], by())
+    );
+    world.load = idle();
+    world.pass(60);
+    assert_eq!(world.log(), ["measure a"]);
+    // Whoever told it to tune now wants it now.
+    world.tell(Event::TuneNow);
+    world.tell(Event::Looked(taken()));
+    assert_eq!(world.log(), Vec::<String>::new());
+}
+
+#[test]
 fn a_task_that_ends_while_it_stands_back_is_done() {
     let mut world = World::new(Settings::default(), &["a", "b"]);
     world.pass(60);
