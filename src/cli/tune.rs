@@ -27,7 +27,8 @@ use std::time::Duration;
 /// Whose kernels run: the first part of a profile's file name.
 const BACKEND: &str = "native";
 
-/// Other processes that use this much of a core are worth a warning.
+/// Other processes that use this much of a core are worth a warning: each of them disturbs the thread on that core, however
+/// many others there are.
 const BUSY_CORES: f64 = 0.1;
 
 /// Measure this machine and write its profile.

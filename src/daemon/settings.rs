@@ -5,14 +5,27 @@ use crate::tune::VisitPlan;
 use crate::units::Nanos;
 use std::path::PathBuf;
 
+/// A machine counts as idle while others use so many CPUs at most, where nothing is configured …
+const IDLE_CPUS: f64 = 0.2;
+
+/// … or so much of its CPUs, where that is more: kernel threads, timers, and whatever collects figures of each CPU grow with
+/// their number, so that a server with hundreds of them never uses as little as a small one. Spread over all CPUs this is a
+/// tenth of the time that a sample may lose before it counts as disturbed …
+const IDLE_SHARE: f64 = 0.005;
+
+/// … but on one it is not, and a process that uses so much by itself is somebody's work, however large the machine is.
+const IDLE_PROCESS_CPUS: f64 = 0.5;
+
 /// What an administrator decides about when the daemon measures.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// The machine must have been idle for so long before anything is measured.
     pub quiet: Nanos,
-    /// It counts as idle when other processes use at most so many CPUs …
-    pub idle_cpus: f64,
-    /// … and threads wait for a CPU at most so much of the time, percent.
+    /// It counts as idle when other processes use at most so many CPUs; as many as [`Self::is_busy`] allows where nothing is
+    /// configured …
+    pub idle_cpus: Option<f64>,
+    /// … and threads wait for a CPU at most so much of the time, percent: the kernel's average over the CPUs that work, which
+    /// means the same on a machine of any size.
     pub idle_pressure_percent: f64,
     /// Only when fed from the mains.
     pub mains_only: bool,
@@ -28,7 +41,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             quiet: Nanos(60_000_000_000),
-            idle_cpus: 0.2,
+            idle_cpus: None,
             idle_pressure_percent: 5.0,
             mains_only: true,
             hours: Hours::default(),
@@ -43,7 +56,7 @@ impl From<&DaemonTable> for Settings {
         let usual = Self::default();
         Self {
             quiet: table.quiet.unwrap_or(usual.quiet),
-            idle_cpus: table.idle_cpus.unwrap_or(usual.idle_cpus),
+            idle_cpus: table.idle_cpus,
             idle_pressure_percent: table
                 .idle_pressure_percent
                 .unwrap_or(usual.idle_pressure_percent),
@@ -56,6 +69,18 @@ impl From<&DaemonTable> for Settings {
                 Some(Interval::Every(time)) => Some(time),
             },
         }
+    }
+}
+
+impl Settings {
+    /// Do others use more than they do on an idle machine of so many CPUs: so many of these together, and the busiest of them
+    /// so many? Few large machines are without any background, which does not disturb as long as it is spread.
+    pub fn is_busy(&self, machine_cpus: usize, others_cpus: f64, busiest_cpus: f64) -> bool {
+        if let Some(most) = self.idle_cpus {
+            return others_cpus > most;
+        }
+        let most = IDLE_CPUS.max(IDLE_SHARE * machine_cpus as f64);
+        others_cpus > most || busiest_cpus > IDLE_PROCESS_CPUS
     }
 }
 
@@ -118,6 +143,26 @@ mod tests {
     }
 
     #[test]
+    fn background_grows_with_the_machine_and_work_does_not() {
+        let usual = Settings::default();
+        for (cpus, most) in [(1, 0.2), (2, 0.2), (16, 0.2), (96, 0.48), (384, 1.92)] {
+            assert!(!usual.is_busy(cpus, most - 0.01, 0.1), "{cpus}");
+            assert!(usual.is_busy(cpus, most + 0.01, 0.1), "{cpus}");
+        }
+        assert!(!usual.is_busy(384, 0.5, 0.5));
+        assert!(usual.is_busy(384, 0.6, 0.6));
+        // What is configured holds for machines of any size, and whoever uses it.
+        let configured = Settings {
+            idle_cpus: Some(0.7),
+            ..usual
+        };
+        for cpus in [1, 384] {
+            assert!(!configured.is_busy(cpus, 0.7, 0.7));
+            assert!(configured.is_busy(cpus, 0.71, 0.1));
+        }
+    }
+
+    #[test]
     fn what_is_configured_holds() {
         let hours: Hours = "22-6".parse().unwrap();
         let table = DaemonTable {
@@ -135,7 +180,7 @@ mod tests {
         };
         let settings = Settings {
             quiet: Nanos(1),
-            idle_cpus: 2.0,
+            idle_cpus: Some(2.0),
             idle_pressure_percent: 3.0,
             mains_only: false,
             hours,

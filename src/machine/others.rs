@@ -19,6 +19,8 @@ const OWN_SLACK: f64 = 0.02;
 /// How others used the machine since the look before.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OthersLoad {
+    /// CPUs of the machine that are online; 1 where that is unknown.
+    pub online: usize,
     /// CPUs that processes other than this one and its children used.
     pub cpus: f64,
     /// The one that used most, if the process list shows any.
@@ -56,7 +58,9 @@ impl OthersWatch {
         let now = Reading::now(&self.root, self.processes.children());
         let then = std::mem::replace(&mut self.then, now);
         let listed: f64 = busy.iter().map(|process| process.cores).sum();
+        let online = Tree::new(&self.root).list("sys/devices/system/cpu/online");
         OthersLoad {
+            online: online.map_or(1, |cpus| cpus.len().max(1)),
             cpus: listed.max(self.then.others_since(&then)),
             busiest: busy.into_iter().next(),
             pressure_percent: cpu_pressure_percent(&self.root),
@@ -199,20 +203,22 @@ mod tests {
     }
 
     #[test]
-    fn a_look_tells_pressure_and_power() {
+    fn a_look_tells_cpus_pressure_and_power() {
         let root = tempfile::tempdir().unwrap();
         let pressure = root.path().join("proc/pressure");
         let battery = root.path().join("sys/class/power_supply/BAT0");
-        for directory in [&pressure, &battery] {
+        let cpus = root.path().join("sys/devices/system/cpu");
+        for directory in [&pressure, &battery, &cpus] {
             fs::create_dir_all(directory).unwrap();
         }
         let text = "some avg10=12.50 avg60=0.00 avg300=0.00 total=1\n";
         fs::write(pressure.join("cpu"), text).unwrap();
+        fs::write(cpus.join("online"), "0-95\n").unwrap();
         fs::write(battery.join("type"), "Battery\n").unwrap();
         fs::write(battery.join("status"), "Discharging\n").unwrap();
         let mut watch = OthersWatch::start(root.path()).unwrap();
         let load = watch.look();
-        assert_eq!(load.pressure_percent, Some(12.5));
+        assert_eq!((load.online, load.pressure_percent), (96, Some(12.5)));
         assert!(!load.on_mains && load.cpus >= 0.0);
     }
 

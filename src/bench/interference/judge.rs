@@ -12,7 +12,8 @@ const CPU_SHARE: f64 = 0.95;
 /// CPU time stolen beyond one tick, as a share of what the CPUs of an arm had during a sample, that disturbs it. Some
 /// hypervisors steal a few thousandths all the time, which every count bears alike.
 const STEAL_SHARE: f64 = 0.02;
-/// Other processes may use this much of one CPU.
+/// Other processes may use this much of one CPU. It does not grow with the machine, as what the service takes for idle does: a
+/// single neighbour slows a team that spans all CPUs, and the sum does not tell it from as much that is spread over them.
 const OTHERS_CPUS: f64 = 0.15;
 /// The spread of a time that is counted in steps of 10 ms, milliseconds. Three times that is no evidence.
 const STEP_SPREAD_MS: f64 = 4.0;

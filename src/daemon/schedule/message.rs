@@ -51,6 +51,8 @@ impl fmt::Display for Task {
 /// How the machine is used by others since the look before.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Load {
+    /// CPUs of the machine that are online.
+    pub cpus: usize,
     /// CPUs that other processes used.
     pub others_cpus: f64,
     /// Share of the last ten seconds in which a runnable thread waited for a CPU, percent; absent where unknown.
@@ -69,6 +71,7 @@ impl Load {
     /// Nobody is in the way, as far as is known.
     pub fn nobody() -> Self {
         Self {
+            cpus: 1,
             others_cpus: 0.0,
             pressure_percent: None,
             on_mains: true,
@@ -82,6 +85,7 @@ impl Load {
 impl From<OthersLoad> for Load {
     fn from(others: OthersLoad) -> Self {
         Self {
+            cpus: others.online,
             others_cpus: others.cpus,
             pressure_percent: others.pressure_percent,
             on_mains: others.on_mains,

@@ -213,7 +213,11 @@ impl Schedule {
         if let Some(command) = &load.measured_by {
             return Some(Reason::Measured(command.clone()));
         }
-        if load.others_cpus > self.settings.idle_cpus {
+        let busiest_cpus = load.busiest.as_ref().map_or(0.0, |(_, cpus)| *cpus);
+        if self
+            .settings
+            .is_busy(load.cpus, load.others_cpus, busiest_cpus)
+        {
             return Some(Reason::Busy {
                 cpus: load.others_cpus,
                 busiest: load.busiest.clone(),

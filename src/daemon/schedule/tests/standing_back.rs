@@ -68,6 +68,23 @@ fn it_stands_back_for_another_threadtune_however_idle_the_machine_is() {
 }
 
 #[test]
+fn the_background_of_a_large_machine_disturbs_nobody() {
+    let background = |busiest| Load {
+        cpus: 384,
+        others_cpus: 1.5,
+        busiest: Some(("monitor".to_owned(), busiest)),
+        ..idle()
+    };
+    let mut world = World::new(Settings::default(), &["a"]);
+    world.load = background(0.3);
+    world.pass(60);
+    world.tell(Event::Looked(background(0.3)));
+    assert_eq!(world.log(), ["survey", "measure a"]);
+    world.tell(Event::Looked(background(0.9)));
+    assert_eq!(world.log(), ["stand back"]);
+}
+
+#[test]
 fn a_task_that_ends_while_it_stands_back_is_done() {
     let mut world = World::new(Settings::default(), &["a", "b"]);
     world.pass(60);
