@@ -7,6 +7,7 @@ mod made_up;
 use launch_home::{Home, fallback, mine, text};
 use made_up::TEXT;
 use std::fs;
+use std::path::PathBuf;
 use std::process::Output;
 use threadtune::cli::this_machine::ThisMachine;
 use threadtune::machine::Fingerprint;
@@ -26,6 +27,10 @@ fn with(id: &str, profile: &str) -> Home {
     home
 }
 
+fn directory_of(home: &Home) -> PathBuf {
+    home.profile().parent().unwrap().to_owned()
+}
+
 fn launched(home: &Home, arguments: &[&str]) -> Output {
     let mut command = home.launch();
     command.args(["-w", WORKLOAD]).args(arguments);
@@ -42,6 +47,7 @@ fn of_elsewhere(id: &str) -> String {
         .replace(&here().id, id)
         .replace("\"Made Up 8\"", &format!("{:?}", here().cpu_model))
         .replace("[\"avx2\"]", &format!("[{}]", isa.join(", ")))
+        .replacen("limit = 4096", "cores = 4096, limit = 4096", 1)
 }
 
 #[test]
@@ -60,24 +66,30 @@ fn a_directory_of_threadtune_0_1_0_serves() {
 
 #[test]
 fn where_cpus_have_other_numbers_no_recorded_list_is_used() {
-    let old = format!("\ncpus = \"{}\"", here().cpus);
-    let text_of = mine(TEXT);
-    assert!(text_of.contains(&old));
-    let home = with(
-        &here().id,
-        &text_of.replacen(&old, "\ncpus = \"600-601\"", 1),
-    );
-    let output = launched(&home, &["--strict"]);
-    assert_eq!((text(&output.stdout), text(&output.stderr)), ("1\n", ""));
-    let json = home
-        .launch()
-        .args(["-w", WORKLOAD, "--pin", "--json"])
-        .output()
-        .unwrap();
-    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
     let own = ThisMachine::read().cpus.allowed.unwrap();
-    let pinned = json["pin"]["cpus"].as_str().unwrap().parse().unwrap();
-    assert!(own.contains(pinned), "{json}");
+    let (first, last) = (own.first().unwrap(), own.iter().last().unwrap());
+    // Tuned on a CPU that is the last one now.
+    let point = "pinned = { threads = 1, placement = \"close\", cpus = \"0\"";
+    let profile = mine(TEXT)
+        .replacen(
+            "budget = { cpus = \"0-7\"",
+            &format!("budget = {{ cpus = \"{last}\""),
+            1,
+        )
+        .replacen(point, &point.replace("\"0\"", &format!("\"{last}\"")), 1);
+    let pinned = |profile: &str| {
+        let home = with(&here().id, profile);
+        let mut command = home.launch();
+        command.args(["-w", WORKLOAD, "--strict", "--pin", "--json"]);
+        let output = command.output().unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        json["pin"]["cpus"].clone()
+    };
+    assert_eq!(pinned(&profile), last.to_string());
+    let cpus = format!("\ncpus = \"{}\"", here().cpus);
+    assert!(profile.contains(&cpus));
+    let renumbered = profile.replacen(&cpus, "\ncpus = \"600-601\"", 1);
+    assert_eq!(pinned(&renumbered), first.to_string());
 }
 
 #[test]
@@ -100,16 +112,21 @@ fn another_machine_with_this_processor_and_as_many_cores_serves_by_its_curve() {
 fn the_same_workload_of_another_backend_serves_where_no_own_verdict_does() {
     let home = Home::empty();
     let of_openblas = mine(TEXT).replace("backend = \"native\"", "backend = \"openblas\"");
-    let directory = home.profile().parent().unwrap().to_owned();
+    let directory = directory_of(&home);
     fs::create_dir_all(&directory).unwrap();
     fs::write(directory.join("openblas.toml"), &of_openblas).unwrap();
     fs::write(directory.join("native.previous.toml"), "what was before").unwrap();
-    let told = "threadtune: warning: `gemm-bf16-64`: measured with openblas; no verdict of threadtune's own kernels serves\n";
+    let told = "threadtune: warning: `gemm-bf16-64`: measured with `openblas`; no verdict of threadtune's own kernels serves\n";
     let output = launched(&home, &["--strict"]);
     assert_eq!((text(&output.stdout), text(&output.stderr)), ("1\n", told));
     home.write(&mine(TEXT));
     let output = launched(&home, &["--strict"]);
     assert_eq!((text(&output.stdout), text(&output.stderr)), ("1\n", ""));
+    // A copy of our own under another name is none of another backend.
+    let copied = Home::empty();
+    fs::create_dir_all(directory_of(&copied)).unwrap();
+    fs::write(directory_of(&copied).join("backup.toml"), mine(TEXT)).unwrap();
+    assert_eq!(launched(&copied, &["--strict"]).status.code(), Some(125));
 }
 
 #[test]
@@ -123,7 +140,7 @@ fn another_machine_with_fewer_cores_does_not_serve() {
     let id = here().processor_prefix() + "1s1c1t-000000";
     let home = with(
         &id,
-        &of_elsewhere(&id).replacen("limit = 4096", "limit = 1", 1),
+        &of_elsewhere(&id).replacen("cores = 4096, limit = 4096", "cores = 1, limit = 1", 1),
     );
     let output = launched(&home, &[]);
     assert_eq!(text(&output.stdout).trim_end(), fallback());

@@ -266,6 +266,16 @@ fn a_pinned_verdict_binds_each_of_its_threads_to_a_cpu() {
 }
 
 #[test]
+fn the_name_of_a_backend_is_plain_text() {
+    let (_, found, _) = place(&TEXT.replacen(
+        "name = \"matmul-256\"\nbackend = \"native\"",
+        "name = \"matmul-256\"\nbackend = \"\\u001b]0;x\"",
+        1,
+    ));
+    assert_eq!(found, "workload[0].backend");
+}
+
+#[test]
 fn regions_out_of_range_are_named_with_line_key_and_what_was_expected() {
     let second = "after_us = { 0 = 0.9, 1000 = 4.0, 10000 = 55.0 }";
     let time = "expected more than 0 and at most 60000000 microseconds";

@@ -72,7 +72,10 @@ impl CheckArgs {
         let is_stated = |workload: &&Workload| {
             let entry = profile.entry(&workload.name);
             entry.is_some_and(|entry| {
-                entry.latency.is_some() && entry.shape == workload.shape.to_string()
+                entry.latency.is_some()
+                    && entry.shape == workload.shape.to_string()
+                    && entry.backend == BACKEND
+                    && entry.elsewhere.is_none()
             })
         };
         let stated: Vec<&Workload> = selected.iter().filter(is_stated).collect();
@@ -135,7 +138,7 @@ impl CheckArgs {
         if let Some(path) = &self.profile {
             return Ok(load_named(path, fingerprint, &[])?);
         }
-        let (gathered, problems) = machine.gather(fingerprint, BACKEND, &[]);
+        let (gathered, problems) = machine.gather_all(fingerprint, BACKEND);
         for problem in problems {
             log::warn!("{problem}");
         }

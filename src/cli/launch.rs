@@ -3,7 +3,7 @@
 use super::configuration;
 use super::output::print;
 use super::this_machine::ThisMachine;
-use crate::launch::{Orders, Pin, Plan, Request, exec, plan};
+use crate::launch::{Orders, Pin, Plan, Request, exec, is_answered, plan};
 use crate::machine::{CpuOrder, affinity};
 use crate::profile::lookup::{Objective, Weighted};
 use crate::profile::{Gathered, Profile, load_named};
@@ -97,7 +97,7 @@ impl LaunchArgs {
             command: self.command.clone(),
         };
         let names = request.names();
-        let profile = self.find_profile(&machine, &names);
+        let profile = self.find_profile(&machine, &request);
         let mut plan = plan(
             &request,
             profile.as_ref().map_err(Clone::clone),
@@ -115,7 +115,8 @@ impl LaunchArgs {
             }
             warn!("{warning}");
         }
-        let notices: Vec<&str> = machine.cautions().chain(plan.notices()).collect();
+        let mut notices = machine.cautions(plan.threads);
+        notices.extend(plan.notices());
         if !notices.is_empty() {
             warn!("{}", notices.join("; "));
         }
@@ -158,6 +159,12 @@ impl LaunchArgs {
             }
             warn!("{failure}; the program starts unpinned");
         }
+        if plan.pin.is_none()
+            && let Some(cpus) = machine.without_isolated()
+            && let Err(error) = affinity::narrow_current(cpus)
+        {
+            warn!("cannot leave out isolated CPUs: {error}");
+        }
         let failure = exec(program, &arguments, &plan.environment.assignments);
         error!("{failure}");
         Ok(ExitCode::from(failure.exit_code()))
@@ -179,24 +186,27 @@ impl LaunchArgs {
     }
 
     /// What all profiles of this machine say, or one text about why there is nothing.
-    fn find_profile(&self, machine: &ThisMachine, names: &[String]) -> Result<Profile, String> {
+    fn find_profile(&self, machine: &ThisMachine, request: &Request) -> Result<Profile, String> {
         let Some(fingerprint) = &machine.fingerprint else {
             return Err("this machine could not be identified, so no profile is its".to_owned());
         };
+        let names = request.names();
+        let is_bound = self.pin && machine.topology.is_some();
+        let is_enough = |profile: &Profile| is_answered(request, profile, &machine.cpus, is_bound);
         if let Some(path) = &self.profile {
             let load = |names| {
                 let profile = load_named(path, fingerprint, names);
                 profile.map_err(|error| error.to_string())
             };
-            let profile = load(names)?;
+            let profile = load(&names)?;
             // Another workload may stand in for one whose verdict does not serve.
-            return if profile.serves_all(names, &machine.cpus.place()) {
+            return if is_enough(&profile) {
                 Ok(profile)
             } else {
                 load(&[])
             };
         }
-        let (gathered, problems) = machine.gather(fingerprint, BACKEND, names);
+        let (gathered, problems) = machine.gather(fingerprint, BACKEND, &names, &is_enough);
         match gathered {
             Some(Gathered { profile, paths }) => {
                 let paths: Vec<String> = paths.iter().map(|p| p.display().to_string()).collect();
@@ -261,6 +271,7 @@ fn as_json(plan: &Plan, machine: &ThisMachine) -> anyhow::Result<Vec<u8>> {
         .map(|k| (k.variable.to_owned(), k.value.to_string_lossy().into()))
         .collect();
     let command: Vec<_> = plan.command.iter().map(|a| a.to_string_lossy()).collect();
+    let notices = [machine.cautions(plan.threads), plan.notices()].concat();
     let json = serde_json::json!({
         "threads": plan.threads,
         "reason": plan.reason,
@@ -278,7 +289,7 @@ fn as_json(plan: &Plan, machine: &ThisMachine) -> anyhow::Result<Vec<u8>> {
         })),
         "command": command,
         "warnings": plan.warnings,
-        "notices": machine.cautions().chain(plan.notices()).collect::<Vec<_>>(),
+        "notices": notices,
     });
     let mut bytes = serde_json::to_vec_pretty(&json)?;
     bytes.push(b'\n');

@@ -102,7 +102,7 @@ impl ShowArgs {
             .fingerprint
             .as_ref()
             .context("this machine could not be identified; name a file with --profile")?;
-        let (gathered, problems) = machine.gather(fingerprint, BACKEND, &[]);
+        let (gathered, problems) = machine.gather_all(fingerprint, BACKEND);
         for problem in problems {
             warn!("{problem}");
         }

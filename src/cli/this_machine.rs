@@ -3,10 +3,12 @@
 use crate::configuration::Configuration;
 use crate::launch::Cpus;
 use crate::machine::{
-    Beside, Budget, CpuInfo, Fingerprint, Host, Topology, UNKNOWN, bios, governor, kernel_release,
-    microcode,
+    Beside, Budget, CpuInfo, Fingerprint, Host, LimitKind, Topology, UNKNOWN, bios, governor,
+    kernel_release, microcode,
 };
-use crate::profile::{BudgetRecord, Conditions, Directories, Gathered, Occasion, StoreError};
+use crate::profile::{
+    BudgetRecord, Conditions, Directories, Gathered, Occasion, Profile, StoreError,
+};
 use crate::units::{CpuSet, ThreadCount};
 use std::path::Path;
 use std::sync::Arc;
@@ -71,12 +73,17 @@ impl ThisMachine {
         }
     }
 
-    /// What a program may suffer from inside the CPU budget.
-    pub fn cautions(&self) -> impl Iterator<Item = &str> {
-        let budget = self.budget.iter();
-        budget
-            .flat_map(|budget| &budget.cautions)
-            .map(String::as_str)
+    /// What a program with so many threads may suffer from inside the CPU budget.
+    pub fn cautions(&self, threads: Option<ThreadCount>) -> Vec<&str> {
+        let all = self.budget.iter().flat_map(|budget| &budget.cautions);
+        let those = all.filter(|caution| threads.is_none_or(|n| n.get() > caution.above));
+        those.map(|caution| caution.text.as_str()).collect()
+    }
+
+    /// The CPUs that a program keeps of its mask, where some of that are isolated from the scheduler.
+    pub fn without_isolated(&self) -> Option<&CpuSet> {
+        let budget = self.budget.as_ref()?;
+        budget.has(LimitKind::Isolated).then_some(&budget.cpus)
     }
 
     /// What was odd or could not be seen of the machine and the CPU budget.
@@ -93,13 +100,14 @@ impl ThisMachine {
     }
 
     /// What all its profiles say; with names, perhaps only to these workloads. Beside it what is wrong with profiles that were
-    /// passed over. Where a verdict is missing, those of other backends and of other machines with this processor are looked
-    /// through, too.
+    /// passed over. Where that is not enough, all their verdicts are read, and those of other backends and of other machines
+    /// with this processor on the same names.
     pub fn gather(
         &self,
         machine: &Fingerprint,
         backend: &str,
         names: &[String],
+        is_enough: &dyn Fn(&Profile) -> bool,
     ) -> (Option<Gathered>, Vec<String>) {
         let directories = Directories::from_environment(|name| std::env::var_os(name));
         let place = self.cpus.place();
@@ -112,21 +120,27 @@ impl ThisMachine {
             };
             Gathered::of(found, &occasion)
         };
-        let serves = |gathered: &Option<Gathered>, names: &[String]| {
-            let gathered = gathered.as_ref();
-            gathered.is_some_and(|g| g.profile.serves_all(names, &place))
-        };
         let search = directories.search(machine, backend, names);
         let own = gathered(search.found);
-        if serves(&own, names) {
+        if own.as_ref().is_some_and(|own| is_enough(&own.profile)) {
             return (own, told(&search.problems));
         }
-        // Another workload may stand in for one whose verdict does not serve, so that all are read.
         let search = directories.search(machine, backend, &[]);
         let mut all = search.found;
-        all.extend(directories.search_other_backends(machine, backend, &[]));
-        all.extend(directories.search_elsewhere(machine, backend, &[]));
+        all.extend(directories.search_other_backends(machine, backend, names));
+        all.extend(directories.search_elsewhere(machine, backend, names));
         (gathered(all), told(&search.problems))
+    }
+
+    /// The same for whoever has no use for verdicts of others: all that this machine has where any of them serves.
+    pub fn gather_all(
+        &self,
+        machine: &Fingerprint,
+        backend: &str,
+    ) -> (Option<Gathered>, Vec<String>) {
+        let place = self.cpus.place();
+        let serves = |profile: &Profile| profile.serves_any(&place);
+        self.gather(machine, backend, &[], &serves)
     }
 
     /// Today's conditions, as far as they are known without a worker.

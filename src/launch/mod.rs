@@ -6,4 +6,4 @@ mod plan;
 
 pub use exec::{ExecError, exec};
 pub use pin::{Orders, Pin};
-pub use plan::{Cpus, Plan, Request, plan};
+pub use plan::{Cpus, Plan, Request, is_answered, plan};

@@ -208,6 +208,25 @@ pub fn plan(
     }
 }
 
+/// Does this profile alone answer all that is asked for, by the very verdicts?
+pub fn is_answered(request: &Request, profile: &Profile, cpus: &Cpus, is_bound: bool) -> bool {
+    let place = Place {
+        is_pinned: is_bound,
+        ..cpus.place()
+    };
+    let answers = |wanted: &[Weighted]| {
+        let answered = answer(profile, wanted, request.objective, cpus, &place);
+        answered.choice.is_some() && answered.missed.is_empty()
+    };
+    let each = |name: &String| {
+        answers(&[Weighted {
+            name: name.clone(),
+            weight: 1.0,
+        }])
+    };
+    answers(&wanted(request)) && request.names().iter().all(each)
+}
+
 /// The names asked for, a shape being one.
 fn wanted(request: &Request) -> Vec<Weighted> {
     let shape = request.shape.iter().map(|shape| Weighted {
@@ -286,7 +305,7 @@ fn remarks(choice: &Choice) -> Vec<String> {
     }
     for (name, backend) in &choice.other_backends {
         remarks.push(format!(
-            "`{name}`: measured with {backend}; no verdict of threadtune's own kernels serves"
+            "`{name}`: measured with `{backend}`; no verdict of threadtune's own kernels serves"
         ));
     }
     if !choice.elsewhere.is_empty() {

@@ -100,6 +100,22 @@ pub struct Limit {
     pub threads: ThreadCount,
 }
 
+/// What a program may suffer from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(into = "String")]
+pub struct Caution {
+    /// For people.
+    pub text: String,
+    /// It does so with more threads than these.
+    pub above: u32,
+}
+
+impl From<Caution> for String {
+    fn from(caution: Caution) -> Self {
+        caution.text
+    }
+}
+
 /// The CPU budget of one process.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Budget {
@@ -122,7 +138,7 @@ pub struct Budget {
     pub no_room: Option<Limit>,
     /// What a program may suffer from inside this budget, for people.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub cautions: Vec<String>,
+    pub cautions: Vec<Caution>,
     /// What was malformed, contradictory or out of sight, for people.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -203,7 +219,13 @@ impl Budget {
 
     /// All that is to be told, what matters most first.
     pub fn remarks(&self) -> impl Iterator<Item = &String> {
-        self.cautions.iter().chain(&self.notes)
+        let cautions = self.cautions.iter().map(|caution| &caution.text);
+        cautions.chain(&self.notes)
+    }
+
+    /// Has a limit of this kind been found?
+    pub fn has(&self, kind: LimitKind) -> bool {
+        self.limits.iter().any(|limit| limit.kind == kind)
     }
 
     /// The limit that decides.
@@ -225,7 +247,7 @@ pub(super) struct Resolver {
     quota: Option<Quota>,
     limits: Vec<Limit>,
     no_room: Option<Limit>,
-    cautions: Vec<String>,
+    cautions: Vec<Caution>,
     notes: Vec<String>,
 }
 
@@ -306,9 +328,9 @@ impl Resolver {
         self.threads(LimitKind::Reserve, reserve.source.clone(), value, threads);
     }
 
-    /// Remembers what a program may suffer from.
-    pub(super) fn caution(&mut self, text: String) {
-        self.cautions.push(text);
+    /// Remembers what a program with more threads than these may suffer from.
+    pub(super) fn caution(&mut self, above: u32, text: String) {
+        self.cautions.push(Caution { text, above });
     }
 
     /// Remembers what was odd.

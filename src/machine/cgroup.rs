@@ -24,6 +24,9 @@ pub(crate) enum Version {
     V2,
 }
 
+/// The controllers whose limits and counts are read.
+const CONTROLLERS: [&str; 5] = ["cpu", "cpuacct", "cpuset", "memory", "pids"];
+
 /// Hierarchies that this process is in.
 #[derive(Debug)]
 pub(crate) struct Cgroups {
@@ -130,14 +133,30 @@ impl Cgroups {
     /// Reads mounts and memberships; empty where the tree has none.
     pub(crate) fn read(tree: &Tree) -> Self {
         let memberships = Memberships::read(tree);
-        let mounts = mounts::mounts(tree).into_iter().map(|mount| {
-            let own = memberships
-                .of(&mount)
-                .and_then(|path| own::below(tree, &mount, path));
-            (mount, own)
-        });
+        let mut mounts: Vec<(Mount, Option<String>)> = mounts::mounts(tree)
+            .into_iter()
+            .filter(|mount| {
+                mount.version == Version::V2 || CONTROLLERS.iter().any(|c| mount.has(c))
+            })
+            .map(|mount| {
+                let path = memberships.of(&mount);
+                let own = path.and_then(|path| own::stated(tree, &mount, path));
+                (mount, own)
+            })
+            .collect();
+        for i in 0..mounts.len() {
+            let (mount, own) = &mounts[i];
+            // Where one mount of a hierarchy shows the own group no other need do.
+            let mut alike = mounts
+                .iter()
+                .filter(|(other, _)| other.is_of_hierarchy_of(mount));
+            let is_seen = own.is_some() || alike.any(|(_, own)| own.is_some());
+            if !is_seen && memberships.of(mount).is_some() {
+                mounts[i].1 = own::search(tree, mount);
+            }
+        }
         Self {
-            mounts: mounts.collect(),
+            mounts,
             memberships,
             is_initial_namespace: own::is_initial_namespace(tree),
         }

@@ -90,9 +90,9 @@ impl Fingerprint {
             && (!both_are_told || self.grouping == other.grouping)
     }
 
-    /// Is the other one made of the same processor?
+    /// Is the other one made of the same processor, as far as its name tells?
     pub fn is_same_processor(&self, other: &Self) -> bool {
-        self.cpu_model == other.cpu_model && self.isa == other.isa
+        !self.cpu_model.is_empty() && self.cpu_model == other.cpu_model && self.isa == other.isa
     }
 
     /// How the ids of all machines with this processor begin.

@@ -17,14 +17,15 @@ pub(super) fn apply(budget: &mut Resolver, tree: &mut Tree) -> CpuSet {
     let are_all = others.is_empty();
     if isolated.is_empty() {
     } else if are_all {
-        budget.caution(format!(
+        budget.caution(0, format!(
             "all of CPUs {isolated} are isolated from the scheduler: threads that are not bound will share the one they start \
              on; bind each to a CPU of its own, as OMP_PROC_BIND=true does"
         ));
     } else {
         budget.cpus(LimitKind::Isolated, source, &others);
-        budget.caution(format!(
-            "CPUs {isolated} are isolated from the scheduler and left out; `taskset -c {isolated}` before threadtune uses them"
+        budget.caution(0, format!(
+            "CPUs {isolated} are isolated from the scheduler, and programs are kept off them while they may run on others; `taskset -c {isolated}` \
+             uses them"
         ));
     }
     let tickless = stated(tree, &format!("{CPU}/nohz_full")).intersection(&budget.cpus);

@@ -36,7 +36,7 @@ mod variable;
 
 pub use above_quota::AboveQuota;
 pub use boot_time::{BootAnchor, BootTime};
-pub use budget::{Beside, Budget, Limit, LimitKind, Reserve};
+pub use budget::{Beside, Budget, Caution, Limit, LimitKind, Reserve};
 pub use cache::{CoreCache, core_caches};
 pub use cgroup::{CpuCounts, cpu_counts, cpu_limit_files};
 pub use conditions::{UNKNOWN, bios, cpu_pressure_percent, governor, kernel_release, microcode};

@@ -81,7 +81,7 @@ pub(super) fn apply(
 ///
 /// Launchers bind ranks in turn to packages or NUMA nodes; a mask of any other form is taken for the whole job's.
 fn ranks_on(mask: &CpuSet, shared: &CpuSet, ranks: usize, topology: &Topology) -> Option<usize> {
-    if mask.len() * ranks <= shared.len() {
+    if mask.len().saturating_mul(ranks) <= shared.len() {
         return None;
     }
     let nodes = topology.nodes.iter().map(|node| &node.cpus);
@@ -91,7 +91,7 @@ fn ranks_on(mask: &CpuSet, shared: &CpuSet, ranks: usize, topology: &Topology) -
         .chain(nodes)
         .any(|domain| domain.intersection(shared) == *mask);
     if is_domain {
-        Some((ranks * mask.len()).div_ceil(shared.len()))
+        Some(ranks.saturating_mul(mask.len()).div_ceil(shared.len()))
     } else {
         Some(ranks)
     }

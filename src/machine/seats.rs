@@ -34,13 +34,18 @@ impl Seats {
         }
     }
 
-    /// Are so many threads the same on both: as many cores of each kind, and as many threads that share one?
+    /// Are so many threads the same on both: as many cores of each kind, and as many threads that share one? Where only one
+    /// side knows of kinds, and has cores of several, nothing tells which the other had.
     pub fn are_like(&self, other: &Self, threads: ThreadCount) -> bool {
         let (ours, theirs) = (self.taken(threads), other.taken(threads));
         if ours.len() == theirs.len() {
             ours == theirs
         } else {
-            ours.iter().sum::<usize>() == theirs.iter().sum::<usize>()
+            let are_mixed =
+                |seats: &Self| seats.cores_of_kinds.iter().filter(|n| **n > 0).count() > 1;
+            !are_mixed(self)
+                && !are_mixed(other)
+                && ours.iter().sum::<usize>() == theirs.iter().sum::<usize>()
         }
     }
 
@@ -112,5 +117,7 @@ mod tests {
         let alike = |other: &Seats, n| four.are_like(other, ThreadCount::clamped(n));
         assert!((1..=9).all(|n| alike(&strong, n)));
         assert!(alike(&two, 2) && !alike(&two, 3));
+        let mixed = Seats::of(&hybrid(), &(0..20).collect());
+        assert!(!alike(&mixed, 1));
     }
 }

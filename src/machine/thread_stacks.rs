@@ -76,7 +76,10 @@ pub(super) fn apply(budget: &mut Resolver, tree: &mut Tree, env: &impl Fn(&str) 
         // The first thread has the stack that the kernel made.
         let threads = 1 + most.saturating_sub(used) / *stack;
         if threads < team {
-            budget.caution(told(kind, most, threads, team, *stack, source));
+            budget.caution(
+                threads as u32,
+                told(kind, most, threads, team, *stack, source),
+            );
         }
     }
 }

@@ -160,26 +160,23 @@ impl Topology {
     }
 }
 
-/// The CPUs that the files say are online, if those of the live process's affinity mask are among them. Else it is the
-/// files that are wrong: in a container lxcfs writes `online` itself, as 0 to n-1 for any n CPUs that the container has.
-/// Its cpuset and the mask are the kernel's own word.
+/// The CPUs that the files say are online, if those of the live process's affinity mask, and of the cpuset around it, are
+/// among them. Else it is the files that are wrong: in a container lxcfs writes `online` itself, as 0 to n-1 for any n CPUs
+/// that the container has. Its cpuset and the mask are the kernel's own word.
 pub(super) fn online_cpus(tree: &mut Tree, mask: Option<&CpuSet>) -> Option<CpuSet> {
-    let described = described_online(tree);
-    let Some(mask) = mask.filter(|cpus| !cpus.is_empty()) else {
-        return described;
+    let described = described_online(tree)?;
+    let Some(mask) = mask.filter(|mask| !mask.is_empty() && **mask != described) else {
+        return Some(described);
     };
-    match described {
-        Some(described) if mask.is_subset(&described) => Some(described),
-        None => Some(mask.clone()),
-        Some(described) => {
-            let running = cgroup::cpuset_around(tree, mask).unwrap_or_else(|| mask.clone());
-            tree.note(format!(
-                "{CPU} describes CPUs {described} as online, but this process may run on CPUs {mask}; CPUs {running} are taken \
-                 to be online"
-            ));
-            Some(running)
-        }
+    let running = cgroup::cpuset_around(tree, mask).unwrap_or_else(|| mask.clone());
+    if running.is_subset(&described) {
+        return Some(described);
     }
+    tree.note(format!(
+        "{CPU} describes CPUs {described} as online, but this process may run on CPUs {mask}; CPUs {running} are taken to be \
+         online"
+    ));
+    Some(running)
 }
 
 /// The `online` file cut to CPUs that exist; without it, the CPUs that exist and are not said to be offline.

@@ -140,6 +140,9 @@ fn check_region(
 fn check_entry(entry: &Entry) -> Checked {
     text(&entry.name).map_err(|m| violation(&[Key("name")], m))?;
     text(&entry.shape).map_err(|m| violation(&[Key("shape")], m))?;
+    if !entry.backend.is_empty() {
+        text(&entry.backend).map_err(|m| violation(&[Key("backend")], m))?;
+    }
     if let Some(latency) = &entry.latency {
         timing("latency", latency.median_us, Some(latency.ci95_us))?;
     }

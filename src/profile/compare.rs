@@ -76,7 +76,7 @@ pub struct Only {
 /// A profile beside a machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Comparison {
-    /// Is the profile used here? That the ids agree decides.
+    /// Is it of this machine? The ids decide. One of another machine with this processor serves where there is none.
     pub same_machine: bool,
     /// The profile's machine.
     pub profile_machine: String,
@@ -114,7 +114,12 @@ impl Comparison {
                 },
             );
         }
-        changes.of_entries(profile, here);
+        if same_machine {
+            let renumbered = profile.clone().renumbered(&here.machine);
+            changes.of_entries(&renumbered, here);
+        } else {
+            changes.of_entries(profile, here);
+        }
         Self {
             same_machine,
             profile_machine: profile.machine.id.clone(),
@@ -299,8 +304,11 @@ impl Changes {
         } else {
             (Matters::Maybe, "on some of these CPUs nothing was measured")
         };
-        let only = Some(only_sets(&profile.cpus, &here.cpus));
-        self.list("budget.cpus", &profile.cpus, &here.cpus, only, matters, why);
+        // A list with other numbers was left out.
+        if !profile.cpus.is_empty() {
+            let only = Some(only_sets(&profile.cpus, &here.cpus));
+            self.list("budget.cpus", &profile.cpus, &here.cpus, only, matters, why);
+        }
         let (matters, why) = if profile.is_less_than(here) {
             let why = "measured with less than there is now: `tune --missing` measures it again";
             (Matters::Yes, why)

@@ -18,6 +18,10 @@ const SYSTEM: [&str; 3] = [
 /// Where the service writes, and `tune --system`.
 const SYSTEM_STATE: &str = "/var/lib/threadtune/profiles";
 
+/// So many other machines of a directory are looked at, at most: a home directory may be shared by all of a cluster, and a
+/// launch must not wait.
+const MOST_ELSEWHERE: usize = 16;
+
 /// The directories of profiles; below each lies `<machine>/<backend>.toml`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Directories {
@@ -74,15 +78,16 @@ impl Directories {
     /// The profiles of this machine; with names, perhaps these entries of them only.
     pub fn search(&self, machine: &Fingerprint, backend: &str, names: &[String]) -> Search {
         let mut search = Search::default();
-        let ids = [machine.id.clone(), machine.earlier_id()];
         for directory in self.user.iter().chain(&self.system) {
-            for id in ids.iter().filter(|id| is_machine_id(id)) {
-                let path = file(directory, id, backend);
+            // What lies under the id of threadtune 0.1.0 was taken over by what replaced it.
+            for id in ids_of(machine) {
+                let path = file(directory, &id, backend);
                 match load_for(&path, machine, names) {
                     Ok(profile) => search.found.push(Found { path, profile }),
-                    Err(error) if error.is_absent() => {}
+                    Err(error) if error.is_absent() => continue,
                     Err(error) => search.problems.push(error),
                 }
+                break;
             }
         }
         search
@@ -95,19 +100,25 @@ impl Directories {
         backend: &str,
         names: &[String],
     ) -> Vec<Found> {
-        let ids = [machine.id.clone(), machine.earlier_id()];
-        let directories = self.user.iter().chain(&self.system);
-        let of_machine = directories.flat_map(|directory| ids.iter().map(|id| directory.join(id)));
         let mut found = Vec::new();
-        for directory in of_machine {
-            let is_other = |name: &String| {
-                let stem = name.strip_suffix(".toml");
-                stem.is_some_and(|stem| stem != backend && !stem.ends_with(".previous"))
-            };
-            for name in sorted_names(&directory, is_other) {
-                let path = directory.join(name);
-                let profile = load_for(&path, machine, names);
-                found.extend(profile.ok().map(|profile| Found { path, profile }));
+        for directory in self.user.iter().chain(&self.system) {
+            for directory in ids_of(machine).iter().map(|id| directory.join(id)) {
+                let is_other = |name: &String| {
+                    let stem = name.strip_suffix(".toml");
+                    stem.is_some_and(|stem| stem != backend && !stem.ends_with(".previous"))
+                };
+                for name in sorted_names(&directory, is_other) {
+                    let path = directory.join(&name);
+                    let Ok(mut profile) = load_for(&path, machine, names) else {
+                        continue;
+                    };
+                    // A copy of our own, say, under another name is none of another backend.
+                    let stem = name.strip_suffix(".toml");
+                    profile
+                        .workloads
+                        .retain(|entry| Some(entry.backend.as_str()) == stem);
+                    found.push(Found { path, profile });
+                }
             }
         }
         found
@@ -124,7 +135,10 @@ impl Directories {
         let mut found = Vec::new();
         for directory in self.user.iter().chain(&self.system) {
             let is_other = |id: &String| id.starts_with(&prefix) && !machine.is_known_as(id);
-            for id in sorted_names(directory, is_other) {
+            for id in sorted_names(directory, is_other)
+                .into_iter()
+                .take(MOST_ELSEWHERE)
+            {
                 let path = file(directory, &id, backend);
                 // What is wrong with it is another machine's matter.
                 let profile = load_named(&path, machine, names);
@@ -178,6 +192,12 @@ pub(super) fn earlier(path: &Path, machine: &Fingerprint) -> Option<PathBuf> {
     let name = path.file_name()?;
     let directory = path.parent()?.parent()?;
     Some(directory.join(machine.earlier_id()).join(name))
+}
+
+/// The ids under which profiles of a machine lie, those of today's first.
+fn ids_of(machine: &Fingerprint) -> Vec<String> {
+    let ids = [machine.id.clone(), machine.earlier_id()];
+    ids.into_iter().filter(|id| is_machine_id(id)).collect()
 }
 
 /// The names in a directory of which this is true, sorted; none where it cannot be read.

@@ -66,9 +66,12 @@ impl Gathered {
                     found.profile.standing(entry, occasion.place)
                 };
                 let fails = |c: &Candidate<'_>| matches!(standing(c), Standing::Fails(_));
-                let is_of_others =
-                    |(_, _, entry): &Candidate<'_>| entry.backend != occasion.backend;
+                let is_of_others = |(_, _, entry): &Candidate<'_>| {
+                    !entry.backend.is_empty() && entry.backend != occasion.backend
+                };
+                let is_elsewhere = |(_, _, entry): &Candidate<'_>| entry.elsewhere.is_some();
                 let first = fails(a).cmp(&fails(b));
+                let first = first.then_with(|| is_elsewhere(a).cmp(&is_elsewhere(b)));
                 let first = first.then_with(|| is_of_others(a).cmp(&is_of_others(b)));
                 let first = first.then_with(|| standing(a).cmp(&standing(b)));
                 let first = first.then_with(|| is_unsure(a.2).cmp(&is_unsure(b.2)));

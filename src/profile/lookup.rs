@@ -164,32 +164,44 @@ pub fn choose(profile: &Profile, wanted: &[Weighted], terms: &Terms) -> Answered
         mix = default_mix(profile);
         mix.retain(|(entry, _)| serves(entry).is_ok());
     }
-    let mut miss = |name: &str, why| {
-        missed.push(Missed {
-            name: name.to_owned(),
-            why: Some(why),
-            stand_in: None,
-        });
-    };
     // Counts that were never tried with fewer CPUs would be out of reach for all.
     let is_whole = |entry: &Entry| profile.standing(entry, terms.place) != Standing::ServesPartly;
     if mix.iter().any(|(entry, _)| is_whole(entry)) {
         for (entry, _) in mix.extract_if(.., |(entry, _)| !is_whole(entry)) {
             if !wanted.is_empty() {
-                miss(&entry.name, Failing::LessThanOthers);
+                missed.push(Missed {
+                    name: entry.name.clone(),
+                    why: Some(Failing::LessThanOthers),
+                    stand_in: None,
+                });
             }
         }
     }
-    let choice = choice(profile, &mix, terms);
+    let mut choice = choice_of(profile, &mix, terms);
     if choice.is_none() && !wanted.is_empty() {
-        for (entry, _) in &mix {
-            miss(&entry.name, Failing::NothingFits);
+        let is_timed = |entry: &&Entry| {
+            serves(entry).is_ok() && choice_of(profile, &[(*entry, 1.0)], terms).is_some()
+        };
+        let stand_in = |entry: &Entry| {
+            let shape = entry.shape.parse().ok()?;
+            nearest(&shape, profile.workloads.iter().filter(is_timed))
+        };
+        let mut others = Vec::new();
+        for (entry, weight) in mix {
+            let other = stand_in(entry);
+            others.extend(other.map(|other| (other, weight)));
+            missed.push(Missed {
+                name: entry.name.clone(),
+                why: Some(Failing::NothingFits),
+                stand_in: other.map(|other| other.name.clone()),
+            });
         }
+        choice = choice_of(profile, &others, terms);
     }
     Answered { choice, missed }
 }
 
-fn choice(profile: &Profile, mix: &[(&Entry, f64)], terms: &Terms) -> Option<Choice> {
+fn choice_of(profile: &Profile, mix: &[(&Entry, f64)], terms: &Terms) -> Option<Choice> {
     if mix.is_empty() {
         return None;
     }
@@ -325,8 +337,14 @@ impl Question<'_> {
     fn of_one(&self, entry: &Entry) -> Option<Answer> {
         let terms = self.terms;
         let fits = |threads| self.fits(entry, threads);
-        if let Some(answer) = above_quota(entry, terms) {
-            return Some(answer);
+        let then = self.profile.conditions_of(entry);
+        let is_like = |threads| then.is_none_or(|then| terms.place.is_like(&then.budget, threads));
+        let above_quota = above_quota(entry, terms);
+        if above_quota
+            .as_ref()
+            .is_some_and(|answer| is_like(answer.arm.threads))
+        {
+            return above_quota;
         }
         let verdict = verdict(entry, terms);
         // The very CPUs that were timed are the same cores as they were.
@@ -475,9 +493,10 @@ fn verdict(entry: &Entry, terms: &Terms) -> Option<Answer> {
 /// it is; so it goes before a count of the other kind that was a little faster on CPUs that are out of reach.
 fn kind_of_verdict(entry: &Entry, terms: &Terms) -> Option<Pool> {
     let pinned = entry.pinned.as_ref()?;
-    if pinned.cpus.is_subset(terms.pin?) {
+    if !pinned.cpus.is_empty() && pinned.cpus.is_subset(terms.pin?) {
         return None;
     }
+    terms.pin?;
     match pinned.placement {
         Placement::Unbound => None,
         Placement::Close => Some(CLOSE),

@@ -584,3 +584,82 @@ fn a_mix_is_decided_by_counts_that_are_the_same_cores() {
     let choice = choose(&profile, &[], &terms).choice.unwrap();
     assert_eq!(choice.threads.get(), 1, "{choice:?}");
 }
+
+#[test]
+fn the_count_above_a_quota_is_one_of_the_same_cores() {
+    let mut profile = profile();
+    let entry = profile
+        .workloads
+        .iter_mut()
+        .find(|e| e.name == "matmul-256")
+        .unwrap();
+    entry.above_quota = Some(AboveQuotaChoice {
+        quota: 1.5,
+        threads: count(2),
+        median_us: 1.0,
+        ci95_us: [0.9, 1.1],
+        speedup: 2.0,
+        won: true,
+    });
+    let of = |allowed: &str| {
+        let place = place_on(allowed);
+        let terms = Terms {
+            above_quota: Some(AboveQuota {
+                threads: count(2),
+                cpus: 1.5,
+                period_us: 100_000,
+            }),
+            place: &place,
+            ..unbound(Objective::Latency, 1)
+        };
+        let choice = choose(&profile, &mix(&[("matmul-256", 1.0)]), &terms).choice;
+        choice.unwrap().threads.get()
+    };
+    assert_eq!(of("0-1"), 2);
+    assert_eq!(of("0,8"), 1, "two threads of one core");
+}
+
+#[test]
+fn where_nothing_fits_the_nearest_of_the_kind_that_does_stands_in() {
+    let mut profile = profile();
+    let entry = profile
+        .workloads
+        .iter_mut()
+        .find(|e| e.name == "matmul-256")
+        .unwrap();
+    let mut larger = entry.clone();
+    entry.curve.retain(|point| point.threads.get() > 4);
+    (larger.name, larger.shape) = ("matmul-512".to_owned(), "gemm:512x512x512:f32".to_owned());
+    profile.workloads.push(larger);
+    let answered = choose(
+        &profile,
+        &mix(&[("matmul-256", 1.0)]),
+        &unbound(Objective::Latency, 4),
+    );
+    let missed = Missed {
+        name: "matmul-256".to_owned(),
+        why: Some(Failing::NothingFits),
+        stand_in: Some("matmul-512".to_owned()),
+    };
+    assert_eq!(answered.missed, [missed]);
+    assert_eq!(answered.choice.unwrap().workloads, ["matmul-512"]);
+}
+
+#[test]
+fn a_list_that_was_left_out_still_tells_the_kind_of_placement() {
+    let mut profile = profile();
+    let entry = profile
+        .workloads
+        .iter_mut()
+        .find(|e| e.name == "gemv-2048x2048")
+        .unwrap();
+    // Spread over four CPUs, of which three are left.
+    entry.pinned.as_mut().unwrap().cpus = CpuSet::new();
+    let (_, placement, ..) = pinned(
+        &profile,
+        &[("gemv-2048x2048", 1.0)],
+        Objective::Latency,
+        ("0-2", 3),
+    );
+    assert_eq!(placement, Placement::Spread);
+}

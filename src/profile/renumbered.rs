@@ -6,7 +6,7 @@
 
 use super::schema::Profile;
 use crate::machine::Fingerprint;
-use crate::units::CpuSet;
+use crate::units::{CpuSet, ThreadCount};
 
 impl Profile {
     /// This profile of the machine at hand, without the lists of CPUs that mean others here.
@@ -28,7 +28,17 @@ impl Profile {
 
     /// This profile of another machine with the same processor, told as that.
     pub(super) fn of_elsewhere(mut self) -> Self {
+        for conditions in &mut self.conditions {
+            let budget = &mut conditions.budget;
+            if budget.cores.is_none() && budget.cpus == self.machine.cpus {
+                budget.cores = Some(ThreadCount::clamped(self.machine.cores as usize));
+            }
+        }
         self.forget_cpus(|_| CpuSet::new());
+        // These are none of the machine at hand.
+        self.regions.clear();
+        self.region_conditions = None;
+        self.cut_short.clear();
         let id = self.machine.id.clone();
         for entry in &mut self.workloads {
             entry.elsewhere = Some(id.clone());
@@ -112,5 +122,7 @@ mod tests {
         let of = |i: usize| profile.workloads[i].elsewhere.as_deref();
         assert_eq!(of(0), Some("made-up-1s8c8t-000000"));
         assert!(profile.conditions.iter().all(|c| c.budget.cpus.is_empty()));
+        let cores = |i: usize| profile.conditions[i].budget.cores.map(ThreadCount::get);
+        assert_eq!((cores(0), cores(1)), (Some(8), None));
     }
 }

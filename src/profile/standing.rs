@@ -154,15 +154,10 @@ impl Profile {
         self.workloads.iter().map(judged).collect()
     }
 
-    /// Does it hold a verdict that serves at this place on each of these workloads, or on any where none is named?
-    pub fn serves_all(&self, names: &[String], place: &Place) -> bool {
+    /// Does it hold any verdict that serves at this place?
+    pub fn serves_any(&self, place: &Place) -> bool {
         let serves = |entry| !matches!(self.standing(entry, place), Standing::Fails(_));
-        match names {
-            [] => self.workloads.iter().any(serves),
-            _ => names
-                .iter()
-                .all(|name| self.entry(name).is_some_and(serves)),
-        }
+        self.workloads.iter().any(serves)
     }
 
     /// How far this entry serves at this place.
@@ -175,7 +170,8 @@ impl Profile {
             return Standing::Fails(Failing::Unproven);
         }
         let now = place.budget.as_ref();
-        let is_partial = now.is_some_and(|now| self.is_partial(entry, now));
+        let is_partial = now.is_some_and(|now| self.is_partial(entry, now))
+            || now.is_some() && entry.elsewhere.is_some() && !self.has_known_cores(entry);
         match is_partial {
             true if entry.elsewhere.is_some() => Standing::Fails(Failing::LessElsewhere),
             false if entry.elsewhere.is_some() => Standing::ServesElsewhere,
@@ -189,6 +185,12 @@ impl Profile {
 }
 
 impl Profile {
+    /// Is it known with how many cores this entry was measured?
+    fn has_known_cores(&self, entry: &Entry) -> bool {
+        let conditions = self.conditions_of(entry);
+        conditions.is_some_and(|conditions| conditions.budget.cores.is_some())
+    }
+
     /// Is the count that a program gets from this entry the most that was tried, or are all cores in use that there were?
     fn is_at_its_edge(&self, entry: &Entry, is_pinned: bool) -> bool {
         let pinned = entry.pinned.as_ref().filter(|_| is_pinned);

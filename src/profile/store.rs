@@ -112,8 +112,18 @@ pub fn load_to_continue(path: &Path, machine: &Fingerprint) -> Result<Option<Pro
     if let Some(there) = load_there(path, machine)? {
         return Ok(Some(there));
     }
-    let before = earlier(path, machine).map(|path| load_for(&path, machine, &[]));
-    Ok(before.and_then(Result::ok))
+    let Some(before) = earlier(path, machine) else {
+        return Ok(None);
+    };
+    match load_for(&before, machine, &[]) {
+        Ok(profile) => Ok(Some(profile)),
+        Err(error) => {
+            if !error.is_absent() {
+                log::warn!("{error}; a new profile begins at {}", path.display());
+            }
+            Ok(None)
+        }
+    }
 }
 
 /// The profile of this machine at `path`, if there is one. One that is broken is moved aside and named in the log; an error

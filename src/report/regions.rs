@@ -58,9 +58,14 @@ fn measured_with(conditions: &RegionConditions) -> String {
     let wait = conditions.wait.as_ref();
     let wait = wait.map_or_else(String::new, |wait| format!(" ({wait})"));
     let budget = &conditions.budget;
+    let on_cpus = if budget.cpus.is_empty() {
+        String::new()
+    } else {
+        format!(" on CPUs {}", budget.cpus)
+    };
     let text = format!(
-        "Measured with threads of {runtime}{wait} on CPUs {}, at most {} at once ({}); kernel {}, governor {}.",
-        budget.cpus, budget.limit, budget.by, conditions.kernel, conditions.governor
+        "Measured with threads of {runtime}{wait}{on_cpus}, at most {} at once ({}); kernel {}, governor {}.",
+        budget.limit, budget.by, conditions.kernel, conditions.governor
     );
     plain(&text)
 }

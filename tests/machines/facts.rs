@@ -75,9 +75,20 @@ fn a_mask_inside_the_containers_cpuset_leaves_the_container_its_cpus() {
     assert_eq!(t.online, cpus("24-29"));
     let b = budget(&six, "24", &[]);
     assert_eq!((limit(&b), b.cpus), ((1, LimitKind::Affinity), cpus("24")));
+    // CPUs 0 to 5 are not its own, though the mask is among them.
+    let dealt = container("0-5", Some("4-5,20-21,24-25"));
+    assert_eq!(topology(&dealt, "4").online, cpus("4-5,20-21,24-25"));
+    let whole = container("0-31", Some("0-31"));
+    assert_eq!(topology(&whole, "4").online, cpus("0-31"));
     // A cpuset without the mask is somebody else's.
     let other = container("0-5", Some("0-5"));
     assert_eq!(topology(&other, "24").online, cpus("24"));
+}
+
+#[test]
+fn a_mask_alone_describes_no_machine() {
+    let nothing = Made::of(&[]);
+    assert!(Topology::read(nothing.root(), Some(&cpus("0-7"))).is_err());
 }
 
 #[test]
@@ -104,8 +115,9 @@ fn isolated_cpus_are_left_out_while_others_remain() {
         b.deciding().unwrap().source,
         "sys/devices/system/cpu/isolated"
     );
-    let told = "CPUs 2-3 are isolated from the scheduler and left out; `taskset -c 2-3` before threadtune uses them";
-    assert_eq!(b.cautions, [told]);
+    let told = "CPUs 2-3 are isolated from the scheduler, and programs are kept off them while they may run on others; \
+                `taskset -c 2-3` uses them";
+    assert_eq!(b.remarks().collect::<Vec<_>>(), [told]);
     // Only those of the mask are left out.
     let b = of("2-3", "3-4");
     assert_eq!((limit(&b), &b.cpus), ((1, LimitKind::Isolated), &cpus("4")));
@@ -115,7 +127,9 @@ fn isolated_cpus_are_left_out_while_others_remain() {
     let b = of("2-3", "2-3");
     assert_eq!(limit(&b), (2, LimitKind::Affinity));
     assert!(
-        b.cautions[0].starts_with("all of CPUs 2-3 are isolated"),
+        b.cautions[0]
+            .text
+            .starts_with("all of CPUs 2-3 are isolated"),
         "{:?}",
         b.cautions
     );

@@ -92,9 +92,12 @@ fn data_counts_the_stacks_too() {
     let names: Vec<&str> = b
         .cautions
         .iter()
-        .map(|n| n.split(' ').next().unwrap())
+        .map(|n| n.text.split(' ').next().unwrap())
         .collect();
     assert_eq!(names, ["RLIMIT_AS", "RLIMIT_DATA"]);
+    // As many threads as fit fear nothing.
+    let above: Vec<u32> = b.cautions.iter().map(|caution| caution.above).collect();
+    assert_eq!(above, [4, 3]);
 }
 
 #[test]

@@ -68,6 +68,8 @@ impl Kept {
         let around = Surroundings::read(request.configuration, TeamChoice::Auto)?;
         let path = state.profile(&around.fingerprint.id, BACKEND)?;
         check_writable(&path)?;
+        // What an earlier version left is read like what it replaces: through no link.
+        state.profile(&around.fingerprint.earlier_id(), BACKEND)?;
         let old = load_to_continue(&path, &around.fingerprint)?;
         // A worker that runs tells more. Where the dynamic linker would decide, nothing is expected.
         let expected = expected(TeamChoice::Auto, true);

@@ -1,6 +1,6 @@
 //! Where hierarchies of control groups are mounted, of the lines of `/proc/self/mountinfo` or `mounts`.
 
-use super::Version;
+use super::{CONTROLLERS, Version};
 use crate::machine::tree::Tree;
 
 /// A mounted hierarchy.
@@ -19,6 +19,13 @@ impl Mount {
     /// Does a version 1 hierarchy hold this controller, or is it mounted with this option?
     pub(super) fn has(&self, option: &str) -> bool {
         self.options.iter().any(|known| known == option)
+    }
+
+    /// Do both show the same hierarchy?
+    pub(super) fn is_of_hierarchy_of(&self, other: &Self) -> bool {
+        let alike = |controller: &&str| self.has(controller) == other.has(controller);
+        self.version == other.version
+            && (self.version == Version::V2 || CONTROLLERS.iter().all(alike))
     }
 }
 

@@ -10,31 +10,55 @@ use crate::machine::tree::Tree;
 use std::collections::VecDeque;
 use std::path::{Component, Path};
 
-/// So many groups are looked through at most; the largest servers have some thousands.
-const MOST_GROUPS: usize = 8192;
+/// So many groups are looked through at most, which takes some hundredths of a second; most machines have some hundreds.
+const MOST_GROUPS: usize = 2048;
 
 /// The number that the kernel gives the machine's own cgroup namespace (`PROC_CGROUP_INIT_INO`).
 const INITIAL: &str = "cgroup:[4026531835]";
 
-/// The way from the mount point to the own group, which `/proc/self/cgroup` calls `path`; `None` where it is not below it.
-pub(super) fn below(tree: &Tree, mount: &Mount, path: &str) -> Option<String> {
+/// The way from the mount point to the own group, which `/proc/self/cgroup` calls `path`, where that is below it and the
+/// kernel does not contradict.
+pub(super) fn stated(tree: &Tree, mount: &Mount, path: &str) -> Option<String> {
     let Some(root) = &mount.root else {
         // Nothing tells which group lies at the mount point.
-        return Some(plain(path).unwrap_or_default().to_owned());
+        return plain(path).map(str::to_owned);
     };
     let stated = path
         .strip_prefix(root.trim_end_matches('/'))
         .filter(|rest| rest.is_empty() || rest.starts_with('/'))
-        .and_then(plain);
-    let process = own_process(tree);
-    let is_own = |directory: &str| holds(tree, directory, process.as_deref()?);
-    // What lists no processes even at its root was recorded without the lists, or does not let them be read.
-    let is_told = is_own(&mount.point).is_some();
-    let is_stated = |below: &&str| !is_told || is_own(&directory(mount, below)) == Some(true);
-    if let Some(below) = stated.filter(is_stated) {
-        return Some(below.to_owned());
+        .and_then(plain)?;
+    let processes = own_processes(tree);
+    let is_own = match holds(tree, &directory(mount, stated), &processes) {
+        Some(is_own) => is_own,
+        // What lists no processes even at its root was recorded without the lists, or does not let them be read.
+        None => holds(tree, &mount.point, &processes).is_none(),
+    };
+    is_own.then(|| stated.to_owned())
+}
+
+/// The way from the mount point to the first group below it that holds this process, those nearest to it first.
+pub(super) fn search(tree: &Tree, mount: &Mount) -> Option<String> {
+    let processes = own_processes(tree);
+    let is_own = |below: &str| holds(tree, &directory(mount, below), &processes) == Some(true);
+    let inside = |below: &str| -> Vec<String> {
+        let slash = if below.is_empty() { "" } else { "/" };
+        let names = tree.directories(&directory(mount, below)).into_iter();
+        names.map(|name| format!("{below}{slash}{name}")).collect()
+    };
+    let mut left = VecDeque::from([String::new()]);
+    for _ in 0..MOST_GROUPS {
+        let below = left.pop_front()?;
+        if is_own(&below) {
+            // A group whose children hold its threads lists the processes of all of them.
+            let mut deepest = below;
+            while let Some(child) = inside(&deepest).into_iter().find(|child| is_own(child)) {
+                deepest = child;
+            }
+            return Some(deepest);
+        }
+        left.extend(inside(&below));
     }
-    search(tree, mount, |directory| is_own(directory) == Some(true))
+    None
 }
 
 /// Is the own cgroup namespace the machine's?
@@ -56,41 +80,30 @@ fn directory(mount: &Mount, below: &str) -> String {
     format!("{}{slash}{below}", mount.point)
 }
 
-/// The number of this process, or of the one that a tree was recorded from.
-fn own_process(tree: &Tree) -> Option<String> {
+/// The number of this process; of the one that a tree was recorded from also that of its parent, as scripts record one file
+/// by one process each.
+fn own_processes(tree: &Tree) -> Vec<String> {
     if tree.is_live() {
-        return Some(std::process::id().to_string());
+        return vec![std::process::id().to_string()];
     }
-    let status = tree.text("proc/self/status")?;
-    let number = status.lines().find_map(|line| line.strip_prefix("Pid:"))?;
-    Some(number.trim().to_owned())
+    let status = tree.text("proc/self/status").unwrap_or_default();
+    let field = |name| status.lines().find_map(|line| line.strip_prefix(name));
+    let numbers = ["Pid:", "PPid:"].into_iter().filter_map(field);
+    numbers.map(|number| number.trim().to_owned()).collect()
 }
 
-/// Is this process in the group? Unknown where the kernel does not list its processes.
-fn holds(tree: &Tree, directory: &str, process: &str) -> Option<bool> {
+/// Is one of these processes in the group? Unknown where the kernel does not list its processes.
+fn holds(tree: &Tree, directory: &str, processes: &[String]) -> Option<bool> {
+    if processes.is_empty() {
+        return None;
+    }
     // A group of threads has no list of processes.
     let lists = ["cgroup.procs", "cgroup.threads"];
     let text = lists
         .into_iter()
         .find_map(|name| tree.text(&format!("{directory}/{name}")))?;
-    Some(text.lines().any(|line| line.trim() == process))
-}
-
-/// The first group below the mount point of which this is true, those nearest to it first.
-fn search(tree: &Tree, mount: &Mount, is_it: impl Fn(&str) -> bool) -> Option<String> {
-    let mut left = VecDeque::from([String::new()]);
-    for _ in 0..MOST_GROUPS {
-        let below = left.pop_front()?;
-        let here = directory(mount, &below);
-        if is_it(&here) {
-            return Some(below);
-        }
-        let slash = if below.is_empty() { "" } else { "/" };
-        for name in tree.directories(&here) {
-            left.push_back(format!("{below}{slash}{name}"));
-        }
-    }
-    None
+    let is_own = |line: &str| processes.iter().any(|process| process == line.trim());
+    Some(text.lines().any(is_own))
 }
 
 #[cfg(test)]
@@ -108,7 +121,7 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, text).unwrap();
         };
-        write("proc/self/status", "Name:\tx\nPid:\t7\nPPid:\t1\n");
+        write("proc/self/status", "Name:\tx\nPid:\t7\nPPid:\t5\n");
         write("proc/self/cgroup", &format!("0::{path}\n"));
         let mount = format!("5 4 0:4 {root} /cg rw - cgroup2 cgroup2 rw\n");
         write("proc/self/mountinfo", &mount);
@@ -153,8 +166,11 @@ mod tests {
         // The same name, but another group.
         let renamed = made("/a", "/", &all);
         assert_eq!(groups(&renamed), ["cg/a/b", "cg/a", "cg"]);
-        // A group of threads.
-        let threads = made("/", "/../..", &[("", "1\n")]);
+        // A script reads the files of itself by other processes.
+        let script = made("/s", "/", &[("", "1\n"), ("s", "5\n9\n")]);
+        assert_eq!(groups(&script), ["cg/s", "cg"]);
+        // A group of threads, all of whose processes the one above lists.
+        let threads = made("/", "/../..", &[("", "1\n7\n")]);
         std::fs::create_dir_all(threads.path().join("cg/t")).unwrap();
         std::fs::write(threads.path().join("cg/t/cgroup.threads"), "7\n").unwrap();
         assert_eq!(groups(&threads), ["cg/t", "cg"]);
