@@ -63,14 +63,14 @@ impl TurnArgs {
             if !is_told && let Some(holder) = TurnHolder::of(&self.turns) {
                 if self.no_wait {
                     log::error!(
-                        "{holder} measures, and two at a time would disturb each other; try again when it has ended, or wait \
-                         for it by leaving out --no-wait"
+                        "{holder} is measuring, and two at a time would disturb each other; try again when it has ended, or \
+                         leave out --no-wait to wait for it"
                     );
                     return Err(ExitCode::from(NOT_NOW));
                 }
                 log::info!(
                     target: PROGRESS,
-                    "waiting for {holder} to end, which measures; with --no-wait this would be an error"
+                    "{holder} is measuring; waiting for it to end (--no-wait exits with code 75 instead)"
                 );
                 is_told = true;
             }

@@ -53,7 +53,10 @@ fn without_waiting_it_says_who_measures_and_ends_with_75() {
         let stderr = text(&output.stderr);
         assert_eq!(output.status.code(), Some(75), "{words:?}: {stderr}");
         assert!(is_named(&stderr, std::process::id()), "{stderr}");
-        assert!(stderr.contains(" measures, and two at a time"), "{stderr}");
+        assert!(
+            stderr.contains(" is measuring, and two at a time"),
+            "{stderr}"
+        );
         assert!(output.stdout.is_empty());
     }
     assert!(!home.profile_path().exists());
@@ -83,7 +86,8 @@ fn it_waits_for_its_turn_and_says_for_whom() {
     let turn = take(&home);
     let mut tune = spawn(home.tune(TINY).arg("a"));
     let line = first_line(&mut tune);
-    assert!(line.starts_with("threadtune: waiting for "), "{line}");
+    let told = " is measuring; waiting for it to end (--no-wait exits with code 75 instead)\n";
+    assert!(line.ends_with(told), "{line}");
     assert!(is_named(&line, std::process::id()), "{line}");
     assert!(!home.profile_path().exists());
     assert!(tune.try_wait().unwrap().is_none());
