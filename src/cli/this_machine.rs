@@ -150,6 +150,7 @@ impl ThisMachine {
         let unknown = || BudgetRecord {
             cpus: CpuSet::new(),
             cores: None,
+            grouping: None,
             limit: ThreadCount::ONE,
             by: String::new(),
         };

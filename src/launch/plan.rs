@@ -78,8 +78,10 @@ impl Cpus {
 
     /// Where verdicts are to serve.
     pub fn place(&self) -> Place {
+        let known = self.topology.as_ref().zip(self.allowed.as_ref());
         let budget = self.limit.map(|limit| BudgetRecord {
             cpus: self.allowed.clone().unwrap_or_default(),
+            grouping: known.map(|(topology, cpus)| topology.grouping_of(cpus)),
             cores: self.physical,
             limit,
             by: String::new(),
@@ -306,6 +308,13 @@ fn remarks(choice: &Choice) -> Vec<String> {
     for (name, backend) in &choice.other_backends {
         remarks.push(format!(
             "`{name}`: measured with `{backend}`; no verdict of threadtune's own kernels serves"
+        ));
+    }
+    if !choice.regrouped.is_empty() {
+        remarks.push(format!(
+            "{} measured on as many cores, but these share caches or memory in another way; `threadtune tune` measures on \
+             these",
+            subject(&choice.regrouped)
         ));
     }
     if !choice.elsewhere.is_empty() {

@@ -1,7 +1,6 @@
 //! Which machine a profile belongs to.
 
 use super::cpuinfo::CpuInfo;
-use super::structure;
 use super::topology::Topology;
 use crate::units::CpuSet;
 use serde::{Deserialize, Serialize};
@@ -65,7 +64,7 @@ impl Fingerprint {
                 .filter_map(|group| group.bytes)
                 .fold(0, u64::saturating_add),
             grouping: grouping(topology),
-            structure: structure::hash(topology),
+            structure: topology.structure(),
             isa: info.isa.clone(),
         };
         fingerprint.id = fingerprint.name_and_hash(&fingerprint.canonical());

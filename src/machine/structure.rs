@@ -17,15 +17,27 @@ struct Core {
     threads: usize,
 }
 
-/// The hash of the form, in hexadecimal.
-pub(super) fn hash(topology: &Topology) -> String {
-    format!("{:016x}", fnv1a(form(topology).as_bytes()))
+impl Topology {
+    /// The hash of the form of the whole machine, in hexadecimal.
+    pub(super) fn structure(&self) -> String {
+        hash(&form(self, &self.online, CpuSet::len))
+    }
+
+    /// The hash of how the cores that have one of these CPUs are grouped, whatever the numbers of their CPUs and however many
+    /// each has.
+    pub fn grouping_of(&self, cpus: &CpuSet) -> String {
+        hash(&form(self, cpus, |_| 1))
+    }
 }
 
-/// The form as a text: `1*(1*(2*(4 0.2)))` is one package of one node of two cache groups, each of four cores of kind 0
-/// with two hardware threads. Equal for two machines if and only if their CPUs can be renumbered so that they are the same,
-/// as far as groups of one level lie in those of the level above.
-fn form(topology: &Topology) -> String {
+fn hash(form: &str) -> String {
+    format!("{:016x}", fnv1a(form.as_bytes()))
+}
+
+/// The form of these CPUs as a text: `1*(1*(2*(4*0.2)))` is one package of one node of two cache groups, each of four cores
+/// of kind 0 with two hardware threads. Equal for two sets if and only if their CPUs can be renumbered so that they are the
+/// same, as far as groups of one level lie in those of the level above.
+fn form(topology: &Topology, cpus: &CpuSet, threads: impl Fn(&CpuSet) -> usize) -> String {
     let levels: [Vec<&CpuSet>; LEVELS] = [
         topology.packages.iter().collect(),
         topology.nodes.iter().map(|node| &node.cpus).collect(),
@@ -37,11 +49,12 @@ fn form(topology: &Topology) -> String {
         found.unwrap_or(usize::MAX)
     };
     let core = |core: &CpuSet| {
+        let core = core.intersection(cpus);
         let cpu = core.first()?;
         Some(Core {
             groups: levels.each_ref().map(|groups| place(groups, cpu)),
             kind: place(&kinds, cpu),
-            threads: core.len(),
+            threads: threads(&core),
         })
     };
     let mut cores: Vec<Core> = topology.cores.iter().filter_map(core).collect();
@@ -114,13 +127,33 @@ mod tests {
         }
     }
 
+    fn whole(topology: &Topology) -> String {
+        form(topology, &topology.online, CpuSet::len)
+    }
+
+    #[test]
+    fn cores_are_grouped_alike_whichever_of_their_cpus_are_there() {
+        let machine = made(&["0,4", "1,5", "2,6", "3,7"], &["0-1,4-5", "2-3,6-7"]);
+        let of = |list: &str| machine.grouping_of(&CpuSet::parse_list(list).unwrap());
+        let two_of_one = of("0-1");
+        assert_eq!(of("2-3"), two_of_one);
+        assert_eq!(of("0-1,4-5"), two_of_one);
+        assert_eq!(of("4,1"), two_of_one);
+        assert_ne!(of("0,2"), two_of_one);
+        assert_ne!(of("0"), two_of_one);
+        assert_ne!(of("0-3"), two_of_one);
+    }
+
     #[test]
     fn a_form_tells_how_cores_are_grouped() {
         let one = made(&["0-1", "2-3", "4-5", "6-7"], &["0-7"]);
-        assert_eq!(form(&one), "1*(1*(1*(4*0.2)))");
+        assert_eq!(whole(&one), "1*(1*(1*(4*0.2)))");
         let two = made(&["0,4", "1,5", "2", "3"], &["0-1,4-5", "2-3"]);
-        assert_eq!(form(&two), "1*(1*(1*(2*0.1)))+1*(1*(1*(2*0.2)))");
-        assert_eq!(form(&Topology::flat((0..3).collect())), "1*(1*(1*(3*0.1)))");
+        assert_eq!(whole(&two), "1*(1*(1*(2*0.1)))+1*(1*(1*(2*0.2)))");
+        assert_eq!(
+            whole(&Topology::flat((0..3).collect())),
+            "1*(1*(1*(3*0.1)))"
+        );
         let mut hybrid = one.clone();
         hybrid.kinds = [("performance", "0-3"), ("efficiency", "4-7")]
             .map(|(name, cpus)| CoreKind {
@@ -129,26 +162,26 @@ mod tests {
                 cores: 2,
             })
             .to_vec();
-        assert_eq!(form(&hybrid), "1*(1*(1*(2*0.2+2*1.2)))");
-        assert_ne!(hash(&hybrid), hash(&one));
-        assert_eq!(hash(&one).len(), 16);
+        assert_eq!(whole(&hybrid), "1*(1*(1*(2*0.2+2*1.2)))");
+        assert_ne!(hybrid.structure(), one.structure());
+        assert_eq!(one.structure().len(), 16);
     }
 
     #[test]
     fn renumbered_cpus_keep_the_form_and_regrouped_ones_do_not() {
-        let first = form(&made(&["0", "1", "2-3"], &["0-1", "2-3"]));
+        let first = whole(&made(&["0", "1", "2-3"], &["0-1", "2-3"]));
         for (cores, caches) in [
             (["24", "30", "31,47"], ["24,30", "31,47"]),
             (["0,1", "2", "3"], ["0,1", "2-3"]),
         ] {
-            assert_eq!(form(&made(&cores, &caches)), first, "{cores:?}");
+            assert_eq!(whole(&made(&cores, &caches)), first, "{cores:?}");
         }
         for (cores, caches) in [
             (["0", "1", "2-3"], ["0-3", "9"]),
             (["0", "1", "2-3"], ["0", "1-3"]),
             (["0", "1,2", "3"], ["0-2", "3"]),
         ] {
-            assert_ne!(form(&made(&cores, &caches)), first, "{cores:?} {caches:?}");
+            assert_ne!(whole(&made(&cores, &caches)), first, "{cores:?} {caches:?}");
         }
     }
 }

@@ -322,6 +322,12 @@ impl Changes {
             let (then, now) = (then.to_string(), now.to_string());
             self.value("budget.cores", &then, &now, matters, why);
         }
+        if let (Some(then), Some(now)) = (&profile.grouping, &here.grouping)
+            && profile.cores == here.cores
+        {
+            let why = "as many cores share caches or memory in another way: worth a check";
+            self.value("budget.grouping", then, now, Matters::Maybe, why);
+        }
         let text = |budget: &BudgetRecord| format!("{} by {}", budget.limit, budget.by);
         self.value("budget.limit", &text(profile), &text(here), matters, why);
     }

@@ -175,6 +175,7 @@ fn a_smaller_budget_needs_nothing_and_a_larger_one_was_never_measured() {
         changed(|here| {
             here.budget = BudgetRecord {
                 cpus,
+                grouping: None,
                 cores: None,
                 limit,
                 by,
@@ -203,6 +204,29 @@ fn a_smaller_budget_needs_nothing_and_a_larger_one_was_never_measured() {
         budget("0-7", 8, "quota"),
         ["budget.limit: 8 by affinity -> 8 by quota (no)"]
     );
+}
+
+#[test]
+fn as_many_cores_that_are_grouped_otherwise_are_worth_a_check() {
+    let grouped = |cores, grouping: &str| BudgetRecord {
+        cores: Some(ThreadCount::clamped(cores)),
+        grouping: Some(grouping.to_owned()),
+        ..here().budget
+    };
+    let mut profile = profile();
+    profile.conditions[0].budget = grouped(8, "a");
+    let compared = |budget| {
+        let here = Here { budget, ..here() };
+        let changes = Comparison::of(&profile, &here).changes;
+        let told: Vec<_> = changes.iter().map(|c| (c.field, c.matters)).collect();
+        told
+    };
+    assert_eq!(compared(grouped(8, "a")), []);
+    assert_eq!(
+        compared(grouped(8, "b")),
+        [("budget.grouping", Matters::Maybe)]
+    );
+    assert_eq!(compared(grouped(4, "b")), [("budget.cores", Matters::No)]);
 }
 
 #[test]

@@ -103,6 +103,8 @@ pub struct Choice {
     pub doubtful: Vec<(String, Doubt)>,
     /// Those of them that were measured with less than there is now, and did not want all of it.
     pub partial: Vec<String>,
+    /// Those of them that were measured on as many cores that share caches or memory in another way.
+    pub regrouped: Vec<String>,
     /// Those of them that were measured on another machine with this processor.
     pub elsewhere: Vec<String>,
     /// Those of them that other backends than our kernels have, and which.
@@ -134,7 +136,7 @@ pub struct Answered {
 pub fn choose(profile: &Profile, wanted: &[Weighted], terms: &Terms) -> Answered {
     let serves = |entry: &Entry| match profile.standing(entry, terms.place) {
         Standing::Fails(why) => Err(why),
-        Standing::Serves | Standing::ServesPartly | Standing::ServesElsewhere => Ok(()),
+        _ => Ok(()),
     };
     let mut missed = Vec::new();
     let mut mix: Vec<(&Entry, f64)> = Vec::new();
@@ -223,6 +225,7 @@ fn choice_of(profile: &Profile, mix: &[(&Entry, f64)], terms: &Terms) -> Option<
         let entries = mix.iter().filter(|(entry, _)| which(entry));
         entries.map(|(entry, _)| entry.name.clone()).collect()
     };
+    let stand = |standing| names(&|entry| profile.standing(entry, terms.place) == standing);
     Some(Choice {
         threads: arm.threads,
         placement: arm.placement,
@@ -240,7 +243,8 @@ fn choice_of(profile: &Profile, mix: &[(&Entry, f64)], terms: &Terms) -> Option<
             .map(|(entry, _)| (entry.name.clone(), entry.backend.clone()))
             .collect(),
         elsewhere: names(&|entry| entry.elsewhere.is_some()),
-        partial: names(&|entry| profile.standing(entry, terms.place) == Standing::ServesPartly),
+        regrouped: stand(Standing::ServesRegrouped),
+        partial: stand(Standing::ServesPartly),
     })
 }
 

@@ -494,6 +494,7 @@ fn place_on(allowed: &str) -> Place {
     Place {
         budget: Some(BudgetRecord {
             cores: Some(count(cores)),
+            grouping: Some(topology.grouping_of(&cpus)),
             limit: count(cpus.len()),
             cpus,
             by: "affinity".to_owned(),

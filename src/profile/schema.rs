@@ -101,6 +101,10 @@ pub struct BudgetRecord {
     /// Physical cores among them; absent where unknown, as in profiles of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cores: Option<ThreadCount>,
+    /// Hash of how these cores form last-level cache groups, NUMA nodes and packages, whatever the numbers of their CPUs;
+    /// absent where unknown, as in profiles of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grouping: Option<String>,
     /// How many threads may run at once.
     pub limit: ThreadCount,
     /// Which limit decided.
@@ -114,6 +118,7 @@ impl BudgetRecord {
         Self {
             cpus: budget.cpus.clone(),
             cores: cores.map(ThreadCount::clamped),
+            grouping: topology.map(|topology| topology.grouping_of(&budget.cpus)),
             limit: budget.limit,
             by: budget.by.to_string(),
         }

@@ -44,6 +44,8 @@ impl Place {
 pub enum Standing {
     /// It does.
     Serves,
+    /// It does, though as many cores shared caches or memory in another way when it was found.
+    ServesRegrouped,
     /// It was found with fewer cores or threads than there are, and its count is not the most that was tried: more would
     /// hardly be better.
     ServesPartly,
@@ -145,6 +147,15 @@ impl Profile {
         conditions.is_some_and(|conditions| conditions.budget.is_less_than(now))
     }
 
+    /// Was this entry measured on as many cores that were grouped otherwise?
+    fn is_regrouped(&self, entry: &Entry, now: &BudgetRecord) -> bool {
+        let then = self.conditions_of(entry).map(|then| &then.budget);
+        then.is_some_and(|then| {
+            let groupings = then.grouping.as_ref().zip(now.grouping.as_ref());
+            then.cores == now.cores && groupings.is_some_and(|(then, now)| then != now)
+        })
+    }
+
     /// All entries, and how far they serve at this place.
     pub fn judged<'p>(&'p self, place: &Place) -> Vec<Judged<'p>> {
         let judged = |entry| Judged {
@@ -175,6 +186,9 @@ impl Profile {
         match is_partial {
             true if entry.elsewhere.is_some() => Standing::Fails(Failing::LessElsewhere),
             false if entry.elsewhere.is_some() => Standing::ServesElsewhere,
+            false if now.is_some_and(|now| self.is_regrouped(entry, now)) => {
+                Standing::ServesRegrouped
+            }
             false => Standing::Serves,
             true if self.is_at_its_edge(entry, place.is_pinned) => {
                 Standing::Fails(Failing::AtTheEdge)
@@ -242,6 +256,7 @@ mod tests {
         BudgetRecord {
             cpus: CpuSet::new(),
             cores: cores.map(count),
+            grouping: None,
             limit: count(limit),
             by: "affinity".to_owned(),
         }
@@ -324,6 +339,32 @@ mod tests {
         // Of a place that is unknown nothing can be said.
         let nowhere = profile.standing(&profile.workloads[0], &Place::default());
         assert_eq!(nowhere, Standing::Serves);
+    }
+
+    #[test]
+    fn as_many_cores_that_are_grouped_otherwise_are_told() {
+        let mut profile = made_up();
+        let grouped = |cores, grouping: &str| BudgetRecord {
+            grouping: Some(grouping.to_owned()),
+            ..budget(Some(cores), cores)
+        };
+        assert_eq!(
+            standing(&profile, grouped(8, "a"), 8),
+            Standing::Serves,
+            "unknown then"
+        );
+        profile.conditions[0].budget = grouped(8, "a");
+        assert_eq!(standing(&profile, grouped(8, "a"), 8), Standing::Serves);
+        assert_eq!(
+            standing(&profile, grouped(8, "b"), 8),
+            Standing::ServesRegrouped
+        );
+        // Fewer cores are grouped otherwise as a matter of course.
+        assert_eq!(standing(&profile, grouped(4, "b"), 4), Standing::Serves);
+        assert_eq!(
+            standing(&profile, grouped(96, "b"), 96),
+            Standing::ServesPartly
+        );
     }
 
     #[test]

@@ -53,6 +53,9 @@ pub(super) fn standing_line(standing: Standing) -> Option<String> {
         Standing::ServesPartly => Some(
             "measured with fewer CPUs than there are now, and did not want all of them".to_owned(),
         ),
+        Standing::ServesRegrouped => {
+            Some("measured on as many cores that share caches or memory in another way".to_owned())
+        }
         Standing::ServesElsewhere => {
             Some("measured on another machine with this processor".to_owned())
         }

@@ -3,9 +3,9 @@
 use super::{StateDirectory, StateError};
 use crate::bench::Unfinished;
 use crate::machine::{BootAnchor, BootTime};
-use crate::profile::Conditions;
+use crate::profile::{BudgetRecord, Conditions};
 use crate::tune::VisitPlan;
-use crate::units::Nanos;
+use crate::units::{CpuSet, Nanos};
 use crate::workload::{KERNEL_REVISION, Workload};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -40,9 +40,17 @@ impl Begun {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             kernels: KERNEL_REVISION,
             machine: machine.to_owned(),
-            // The team is known only once a worker runs; its library stands for it.
+            // The team is known only once a worker runs; its library stands for it. Which CPUs they are does not matter
+            // where their form is known: a container is dealt others at each start.
             conditions: Conditions {
                 team: String::new(),
+                budget: BudgetRecord {
+                    cpus: match conditions.budget.grouping {
+                        Some(_) => CpuSet::new(),
+                        None => conditions.budget.cpus.clone(),
+                    },
+                    ..conditions.budget.clone()
+                },
                 ..conditions.clone()
             },
         }
